@@ -1,0 +1,1 @@
+"""genrank: generative ranking on Ray, from exposure logs to scores over HTTP."""

@@ -1,0 +1,169 @@
+"""The user-row builder on Ray Data: one hash repartition on the user, then whole partitions.
+
+Exposures, events and users travel through the same shuffle, so that everything about a user meets
+in one partition; items are small and go to every task.
+"""
+
+import json
+import shutil
+import uuid
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import ray
+
+from genrank.data.ids import to_ids
+from genrank.data.log import Log, check_columns, check_file, tables_needed
+from genrank.data.partition import Tables, build_rows
+from genrank.data.row_stats import RowStats, row_stats
+from genrank.data.times import to_ms
+from genrank.errors import DataError, GenrankError
+from genrank.schema import Schema
+from genrank.strict import Strict
+
+SPLITS = ("train", "valid", "test")
+KEY = "__user"
+SHUFFLED = ("exposures", "events", "users")
+
+
+class SplitConfig(Strict):
+    """Shares of the exposures in time order: the last go to test, those before them to valid."""
+
+    valid: float = 0.1
+    """Of the exposures that are not test."""
+    test: float = 0.2
+
+    def times_ms(self, time_ms: np.ndarray) -> list[int]:
+        """Where valid and test start, given every exposure's time."""
+        ordered = np.sort(time_ms)
+        trained = int((1 - self.test) * len(ordered))
+        cuts = [int((1 - self.valid) * trained), trained]
+        # Past the last exposure means: nothing belongs to that split.
+        ends = np.append(ordered, ordered[-1] + 1)
+        return [int(ends[cut]) for cut in cuts]
+
+
+def build(log: Log, schema: Schema, out: Path, *, split: SplitConfig, partitions: int,
+          max_history: int) -> RowStats:
+    """Check the log, then write `out/{train,valid,test}/*.parquet` and `out/stats.json`.
+
+    Every exposure of the log becomes exactly one candidate. Raises DataError or LeakageError,
+    naming file or table, column and user; `out` then stays as it was.
+    """
+    check_columns(log, schema)
+    _check_values(log, schema)
+    time_ms = to_ms(log.read("exposures", [schema.time])[schema.time].combine_chunks(),
+                    schema.time_unit, schema.time).to_numpy()
+    cuts = split.times_ms(time_ms)
+
+    writing = out.with_name(f"{out.name}.writing-{uuid.uuid4().hex[:8]}")
+    try:
+        stats = _group(log, schema, writing, cuts, partitions, max_history)
+        if stats.exposures != len(time_ms):
+            raise DataError(f"{log.root}: {len(time_ms)} exposures went in, {stats.exposures} came "
+                            "out; this is a fault of the builder")
+        (writing / "stats.json").write_text(json.dumps(stats.to_json(), indent=1))
+        if out.exists():
+            shutil.rmtree(out)
+        writing.rename(out)
+    finally:
+        shutil.rmtree(writing, ignore_errors=True)
+    return stats
+
+
+def _check_values(log: Log, schema: Schema) -> None:
+    """Every file at once, each in a task of its own; the first fault in file order is raised."""
+    check = ray.remote(num_cpus=1)(_fault)
+    faults = ray.get([
+        check.remote(log, schema, table, file)
+        for table in tables_needed(schema) for file in log.files(table)
+    ])
+    for fault in faults:
+        if fault is not None:
+            raise fault
+
+
+def _fault(log: Log, schema: Schema, table: str, file: str) -> GenrankError | None:
+    # Returned, not raised: Ray would wrap it in its own traceback.
+    try:
+        check_file(log, schema, table, file)
+    except GenrankError as error:
+        return error
+    return None
+
+
+def _group(log: Log, schema: Schema, out: Path, cuts: list[int], partitions: int,
+           max_history: int) -> RowStats:
+    needed = tables_needed(schema)
+    items = ray.put(log.read("items", needed["items"])) if "items" in needed else None
+    shuffled = [table for table in SHUFFLED if table in needed]
+    template = {t: log.columns_of(log.files(t)[0]) for t in shuffled}
+    columns: list[pa.Field] = [pa.field(KEY, pa.int64())]
+    columns += [pa.field(f"{t}.{c}", template[t].field(c).type) for t in shuffled for c in needed[t]]
+    union = pa.schema(columns)
+
+    files = pa.table({"table": [t for t in shuffled for _ in log.files(t)],
+                      "file": [f for t in shuffled for f in log.files(t)]})
+
+    def read(batch: pa.Table) -> pa.Table:
+        parts = []
+        for table, file in zip(batch["table"].to_pylist(), batch["file"].to_pylist(), strict=True):
+            rows = log.read_file(file, needed[table])
+            present = {f"{table}.{c}": rows[c] for c in needed[table]}
+            present[KEY] = to_ids(rows[schema.user].combine_chunks(), schema.user)
+            parts.append(pa.table([
+                present[f.name].cast(f.type) if f.name in present else pa.nulls(len(rows), f.type)
+                for f in union
+            ], schema=union))
+        return pa.concat_tables(parts)
+
+    def grouped(batch: pa.Table) -> pa.Table:
+        def side(table: str) -> pa.Table | None:
+            if table not in shuffled:
+                return None
+            rows = batch.filter(batch[f"{table}.{schema.user}"].is_valid())
+            rows = rows.select([f"{table}.{c}" for c in needed[table]])
+            return rows.rename_columns(needed[table])
+
+        exposures = side("exposures")
+        assert exposures is not None
+        if len(exposures) == 0:
+            return pa.table({"stats": pa.array([], pa.string())})
+        tables = Tables(exposures, side("events"), side("users"),
+                        None if items is None else ray.get(items))
+        try:
+            built = build_rows(tables, schema, cuts, max_history)
+        except GenrankError as error:
+            return pa.table({"stats": [json.dumps({"error": [type(error).__name__, str(error)]})]})
+        # Users are disjoint between partitions, so their smallest key names a partition.
+        part = f"part-{np.uint64(batch[KEY].combine_chunks().to_numpy().view(np.uint64).min()):016x}"
+        for number, name in enumerate(SPLITS):
+            rows = built.rows.filter(pa.array(built.split == number))
+            folder = out / name
+            folder.mkdir(parents=True, exist_ok=True)
+            if len(rows):
+                pq.write_table(rows, folder / f"{part}.parquet", row_group_size=1024)
+        stats = row_stats(built.rows, built.split, schema)
+        return pa.table({"stats": [json.dumps(stats.to_json())]})
+
+    dataset = (
+        ray.data.from_arrow(files)
+        .repartition(len(files))
+        .map_batches(read, batch_size=None, batch_format="pyarrow")
+        .repartition(partitions, keys=[KEY])
+        .map_batches(grouped, batch_size=None, batch_format="pyarrow", zero_copy_batch=True)
+    )
+    parts = [json.loads(row["stats"]) for row in dataset.take_all()]
+    for part in parts:
+        if "error" in part:
+            _raise(part["error"])
+    return RowStats.merge([RowStats.from_json(part) for part in parts])
+
+
+def _raise(error: list[Any]) -> None:
+    import genrank.errors
+
+    raise getattr(genrank.errors, error[0])(error[1])

@@ -1,0 +1,28 @@
+"""Running rates that never look ahead: what was known of a key strictly before each moment."""
+
+import numpy as np
+
+PRIOR_POSITIVES = 2.5
+PRIOR_COUNT = 5.0
+
+
+def running_counts(key: np.ndarray, time: np.ndarray, known_at: np.ndarray,
+                   value: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """For each row: sum of `value`, and count, over rows of its key with known_at < its time.
+
+    key, time, known_at int64 [n]; value float [n]. Returns two float64 [n].
+    """
+    codes = np.unique(key, return_inverse=True)[1].astype(np.int64)
+    low = min(time.min(initial=0), known_at.min(initial=0))
+    span = int(max(time.max(initial=0), known_at.max(initial=0)) - low + 1)
+    order = np.lexsort((known_at, codes))
+    known = codes[order] * span + (known_at[order] - low)
+    sums = np.concatenate([[0.0], np.cumsum(value[order].astype(np.float64))])
+    first = np.searchsorted(known, codes * span)
+    last = np.maximum(first, np.searchsorted(known, codes * span + (time - low)))
+    return sums[last] - sums[first], (last - first).astype(np.float64)
+
+
+def smoothed(positives: np.ndarray, count: np.ndarray) -> np.ndarray:
+    """(c + 2.5) / (n + 5): a rate that starts at one half and learns from five rows."""
+    return (positives + PRIOR_POSITIVES) / (count + PRIOR_COUNT)

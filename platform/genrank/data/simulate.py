@@ -1,0 +1,179 @@
+"""A simulated food-delivery log: what real logs have, and the truth beside it.
+
+Long-tailed histories, tastes that history reveals and drift slowly, moods that only today's clicks
+reveal, drifting popularity, position and hour, causal cross statistics, delayed orders. The true
+probabilities `p_click` and `p_order` are columns the schema does not name: a perfect ranker's
+quality can be measured, and no model can read them.
+"""
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+from pydantic import Field
+
+from genrank.data.simulate_schema import SCHEMA
+from genrank.data.simulate_traffic import (
+    DAY_MS,
+    FIRST_DAY_MS,
+    MAX_REQUESTS,
+    MINUTE_MS,
+    Exposures,
+    expose,
+    requests_per_day,
+)
+from genrank.data.simulate_world import CITIES, CUISINES, World, draw_world
+from genrank.errors import DataError
+from genrank.strict import Strict
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+LATE_ORDERS = 0.06
+"""The share of orders that come after the schema's ten minutes, and so are not attributed."""
+
+
+class SimulateConfig(Strict):
+    """The size of the simulated log; its difficulty is fixed."""
+
+    users: Annotated[int, Field(ge=1)] = 2200
+    items: Annotated[int, Field(ge=len(CUISINES) * (MAX_REQUESTS + 5))] = 400
+    days: Annotated[int, Field(ge=1)] = 10
+    mean_length: Annotated[float, Field(gt=0)] = 60
+    """Exposures in a user row, its day's own included, averaged over all user-days."""
+    max_length: Annotated[int, Field(ge=1)] = 3000
+    seed: Annotated[int, Field(ge=0)] = 0
+
+
+def simulate(config: SimulateConfig, out: Path) -> None:
+    """Write exposures, items, users and events as Parquet, and schema.yaml, to the new folder `out`.
+
+    The folder appears complete or not at all.
+    """
+    if out.exists():
+        raise DataError(f"{out}: exists already; simulate writes to a new folder")
+    tables = _tables(config)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
+    try:
+        partial.chmod(0o755)
+        for name, table in tables.items():
+            pq.write_table(table, partial / f"{name}.parquet")
+        (partial / "schema.yaml").write_text(SCHEMA)
+        os.rename(partial, out)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+
+
+def _tables(config: SimulateConfig) -> dict[str, pa.Table]:
+    rng = np.random.default_rng(config.seed)
+    world = draw_world(rng, config.users, config.items, config.days)
+    requests = requests_per_day(
+        rng, config.users, config.days, config.mean_length, config.max_length
+    )
+    shown = expose(rng, world, requests, config.max_length)
+
+    p_click = world.p_click(shown.user, shown.item, shown.day, shown.slot, shown.position)
+    p_order = world.p_order_given_click(shown.user, shown.item, shown.day, shown.slot)
+    click = (rng.random(len(p_click)) < p_click).astype(np.int64)
+    ordered = click * (rng.random(len(p_order)) < p_order) == 1
+    exposures = pa.table(
+        {
+            "user_id": shown.user,
+            "item_id": shown.item,
+            "time_ms": shown.time_ms,
+            "request_id": shown.request,
+            "position": shown.position,
+            "hour": (shown.time_ms - FIRST_DAY_MS) % DAY_MS // (60 * MINUTE_MS),
+            "distance_km": world.distance_km(shown.user, shown.item),
+            "click": click,
+            **cross_statistics(shown, world.cuisine, click),
+            "p_click": p_click,
+            "p_order": p_click * p_order * (1 - LATE_ORDERS),
+        }
+    )
+    return {
+        "exposures": exposures.sort_by([("time_ms", "ascending"), ("user_id", "ascending")]),
+        "items": _items(world),
+        "users": _users(world),
+        "events": _orders(rng, shown, ordered),
+    }
+
+
+def cross_statistics(shown: Exposures, cuisine: Ints, click: Ints) -> dict[str, Ints | Floats]:
+    """What a feature store would have returned when the slate was requested.
+
+    All items of a slate see the same moment, a millisecond before its first exposure.
+    """
+    _, first, slate = np.unique(shown.request, return_index=True, return_inverse=True)
+    as_of = shown.time_ms[first][slate] - 1
+    user_cuisine = shown.user * len(CUISINES) + cuisine[shown.item]
+    user_item = shown.user * len(cuisine) + shown.item
+    cuisine_count, cuisine_clicks = _known(user_cuisine, shown.time_ms, as_of, click)
+    _, item_clicks_of_user = _known(user_item, shown.time_ms, as_of, click)
+    item_count, item_clicks = _known(shown.item, shown.time_ms, as_of, click)
+    return {
+        "user_cuisine_ctr": _smoothed(cuisine_clicks, cuisine_count),
+        "user_cuisine_count": cuisine_count,
+        "user_item_clicks": item_clicks_of_user,
+        "item_ctr": _smoothed(item_clicks, item_count),
+        "item_count": item_count,
+        "stats_as_of_ms": as_of,
+    }
+
+
+def _known(key: Ints, time: Ints, as_of: Ints, click: Ints) -> tuple[Ints, Ints]:
+    """Exposures and clicks of the same key with time <= as_of, for every row."""
+    start, span = time.min() - 1, time.max() - time.min() + 2
+    moment = key * span + time - start
+    order = np.argsort(moment, kind="stable")
+    moment, clicks = moment[order], np.append(0, click[order].cumsum())
+    begin = np.searchsorted(moment, key * span)
+    end = np.searchsorted(moment, key * span + as_of - start, side="right")
+    return end - begin, clicks[end] - clicks[begin]
+
+
+def _smoothed(clicks: Ints, count: Ints) -> Floats:
+    """A rate that starts at one in six, about the log's average."""
+    return (clicks + 1) / (count + 6)
+
+
+def _orders(rng: np.random.Generator, shown: Exposures, ordered: NDArray[np.bool_]) -> pa.Table:
+    """The orders as events: most within nine minutes of the click, some too late to count."""
+    user, item, clicked = shown.user[ordered], shown.item[ordered], shown.time_ms[ordered]
+    late = rng.random(len(user)) < LATE_ORDERS
+    delay = np.where(late, rng.uniform(11, 25, len(user)), rng.uniform(1, 9, len(user)))
+    time_ms = clicked + (delay * MINUTE_MS).astype(np.int64)
+    events = pa.table(
+        {"user_id": user, "item_id": item, "time_ms": time_ms, "type": ["order"] * len(user)}
+    )
+    return events.sort_by([("time_ms", "ascending"), ("user_id", "ascending")])
+
+
+def _items(world: World) -> pa.Table:
+    return pa.table(
+        {
+            "item_id": np.arange(len(world.cuisine)),
+            "cuisine": [CUISINES[c] for c in world.cuisine],
+            "price": world.price,
+            "rating": world.rating,
+        }
+    )
+
+
+def _users(world: World) -> pa.Table:
+    return pa.table(
+        {
+            "user_id": np.arange(len(world.city)),
+            "city": [CITIES[c] for c in world.city],
+            "age": world.age,
+            "is_member": world.is_member,
+        }
+    )

@@ -1,0 +1,135 @@
+"""The hidden truth behind the simulated log: who likes what, and so what is clicked and ordered."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+CUISINES = (
+    "sichuan hunan hotpot noodles dumplings congee cantonese japanese korean burgers pizza desserts"
+).split()
+FAMILY = np.arange(len(CUISINES)) // 3
+"""Moods are for a family of cuisines: something hot, something light, ..."""
+CITIES = ["shanghai", "hangzhou", "nanjing", "suzhou"]
+TASTES = 6
+
+# Log-odds of the cuisines at lunch, at dinner and late.
+SLOT = np.array(
+    [
+        [0.0, 0.3, -0.6, 0.7, 0.5, 0.1, 0.3, 0.1, 0.0, 0.0, -0.6, -0.7],
+        [0.5, 0.2, 0.6, -0.3, -0.3, -0.4, 0.2, 0.3, 0.3, -0.2, 0.2, -0.4],
+        [-0.2, -0.3, 0.1, -0.2, 0.0, 0.5, -0.7, -0.3, 0.0, 0.5, 0.4, 0.9],
+    ]
+)
+
+
+@dataclass(frozen=True)
+class World:
+    """Users, items and days as latent log-odds; nothing here is in the log but by its effects."""
+
+    city: Ints
+    age: Ints
+    is_member: Ints
+    user_xy: Floats
+    eagerness: Floats
+    thrift: Floats
+    """Per user: log-odds per standard deviation of log price."""
+    taste: Floats
+    """(users, days, cuisines), drifting slowly."""
+    mood: Floats
+    """(users, days, cuisines), drawn anew every day."""
+
+    cuisine: Ints
+    price: Floats
+    rating: Floats
+    item_xy: Floats
+    appeal: Floats
+    """(days, items): quality plus a drifting fashion."""
+    popularity: Floats
+    """(days, items): how often an item is shown."""
+
+    def distance_km(self, user: Ints, item: Ints) -> Floats:
+        """As the crow flies, never quite zero."""
+        return 0.3 + np.linalg.norm(self.user_xy[user] - self.item_xy[item], axis=1)
+
+    def p_click(
+        self, user: Ints, item: Ints, day: Ints, slot: Ints, position: Ints
+    ) -> Floats:
+        """The true click probability of each exposure."""
+        cuisine = self.cuisine[item]
+        logit = (
+            -1.75
+            + self.eagerness[user]
+            + self.taste[user, day, cuisine]
+            + self.mood[user, day, cuisine]
+            + self.thrift[user] * self._dearness(item)
+            + self.appeal[day, item]
+            + SLOT[slot, cuisine]
+            - 0.06 * position
+            - 0.12 * self.distance_km(user, item)
+        )
+        return _sigmoid(logit)
+
+    def p_order_given_click(self, user: Ints, item: Ints, day: Ints, slot: Ints) -> Floats:
+        """The true probability that an order, early or late, follows the click."""
+        logit = (
+            -1.1
+            + 0.6 * self.is_member[user]
+            + 0.4 * self.taste[user, day, self.cuisine[item]]
+            + 0.5 * self.thrift[user] * self._dearness(item)
+            + 0.6 * (self.rating[item] - 4.2)
+            + np.array([0.3, 0.1, -0.3])[slot]
+            - 0.15 * self.distance_km(user, item)
+        )
+        return _sigmoid(logit)
+
+    def _dearness(self, item: Ints) -> Floats:
+        log = np.log(self.price)
+        return ((log - log.mean()) / log.std())[item]
+
+
+def draw_world(rng: np.random.Generator, users: int, items: int, days: int) -> World:
+    """A world of its own for every state of `rng`."""
+    cuisines = len(CUISINES)
+    city = rng.integers(0, len(CITIES), users)
+    age = rng.integers(18, 66, users)
+    is_member = (rng.random(users) < 0.3).astype(np.int64)
+
+    # Users share a few kinds of taste, so that a handful of clicks tells which; city and age
+    # lean towards some of them, which is all one knows of a new user.
+    lean = (np.arange(TASTES) == city[:, None]) + 1.0 * (np.arange(TASTES) == (age // 11)[:, None])
+    kind = np.argmax(2.0 * lean + rng.gumbel(size=(users, TASTES)), axis=1)
+    likes = np.zeros((TASTES, cuisines))
+    for k in range(TASTES):
+        likes[k, (2 * k + np.array([0, 1, 4])) % cuisines] = [1.7, 1.5, 1.3]
+        likes[k, (2 * k + np.array([6, 7, 9])) % cuisines] = -1.2
+    own = rng.normal(0, .25, (users, 1, cuisines))
+    drift = rng.normal(0, .06, (users, days, cuisines)).cumsum(axis=1)
+    family = np.where(rng.random((users, days)) < .5, rng.integers(0, 4, (users, days)), -1)
+
+    quality = rng.normal(0, .4, items)
+    fashion = rng.normal(0, 0.12, (days, items)).cumsum(axis=0)
+    fame = rng.permutation(1.0 / (3 + np.arange(items)) ** 0.6)
+    return World(
+        city=city,
+        age=age,
+        is_member=is_member,
+        user_xy=rng.uniform(0, 8, (users, 2)),
+        eagerness=rng.normal(0, 0.3, users),
+        thrift=rng.choice([-0.8, 0.0, 0.8], users),
+        taste=likes[kind][:, None] + own + drift,
+        mood=.6 * (FAMILY == family[..., None]),
+        cuisine=rng.permutation(np.arange(items) % cuisines),
+        price=np.round(np.exp(rng.normal(3.5, 0.45, items)), 1),
+        rating=np.round(np.clip(4.2 + 0.4 * quality + rng.normal(0, 0.2, items), 1, 5), 1),
+        item_xy=rng.uniform(0, 8, (items, 2)),
+        appeal=quality + fashion,
+        popularity=fame * np.exp(2 * fashion),
+    )
+
+
+def _sigmoid(logit: Floats) -> Floats:
+    return 1 / (1 + np.exp(-logit))
