@@ -45,14 +45,15 @@ class RowStats:
         return {"mean": self.tokens / self.rows, "p50": quantile(0.5), "p99": quantile(0.99),
                 "max": float(lengths[-1])}
 
-    def scale(self, token: str, feature: str) -> tuple[float, float]:
-        """Mean and standard deviation of a number over the training rows; (0, 1) if unseen."""
-        count, total, squares = self.numbers.get(f"{token}.{feature}", (0, 0, 0))
-        if count == 0:
-            return 0.0, 1.0
-        mean = total / count
-        deviation = max(squares / count - mean * mean, 0.0) ** 0.5
-        return mean, deviation if deviation > 1e-6 else 1.0
+    def scales(self) -> dict[str, tuple[float, float]]:
+        """TOKEN.FEATURE -> mean and standard deviation over the training rows."""
+        scales = {}
+        for name, (count, total, squares) in self.numbers.items():
+            mean = total / max(count, 1)
+            deviation = max(squares / max(count, 1) - mean * mean, 0.0) ** 0.5
+            # A constant column carries nothing: leave its scale alone rather than divide by 0.
+            scales[name] = (mean, deviation if deviation > 1e-6 else 1.0)
+        return scales
 
     def to_json(self) -> dict[str, Any]:
         return dict(vars(self))

@@ -46,7 +46,7 @@ def requests_per_day(
     The row of a user-day holds every exposure until that day's end, so its length depends on all
     days before it: the overall level of activity is found by bisection.
     """
-    activity = rng.lognormal(0.0, 1.0, (users, 1))
+    activity = 1 + rng.pareto(1.6, (users, 1))
     daily = rng.lognormal(-0.08, 0.4, (users, days))
     chance = rng.random((users, days))
 
@@ -58,8 +58,9 @@ def requests_per_day(
 
     def mean_row(level: float) -> float:
         count = requests(level)
-        length = np.minimum(MEAN_SLATE * count.cumsum(axis=1), max_length)
-        return float(length[count > 0].mean()) if count.any() else 0.0
+        length = MEAN_SLATE * count.cumsum(axis=1)
+        shown = (count > 0) & (length - MEAN_SLATE * count < max_length)
+        return float(np.minimum(length[shown], max_length).mean()) if shown.any() else 0.0
 
     low, high = 1e-2, 1e2
     if not mean_row(low) <= mean_length <= mean_row(high):

@@ -61,7 +61,7 @@ class World:
         """The true click probability of each exposure."""
         cuisine = self.cuisine[item]
         logit = (
-            -1.75
+            -0.65
             + self.eagerness[user]
             + self.taste[user, day, cuisine]
             + self.mood[user, day, cuisine]
@@ -69,7 +69,7 @@ class World:
             + self.appeal[day, item]
             + SLOT[slot, cuisine]
             - 0.06 * position
-            - 0.12 * self.distance_km(user, item)
+            - 0.3 * self.distance_km(user, item)
         )
         return _sigmoid(logit)
 
@@ -101,17 +101,18 @@ def draw_world(rng: np.random.Generator, users: int, items: int, days: int) -> W
     # Users share a few kinds of taste, so that a handful of clicks tells which; city and age
     # lean towards some of them, which is all one knows of a new user.
     lean = (np.arange(TASTES) == city[:, None]) + 1.0 * (np.arange(TASTES) == (age // 11)[:, None])
-    kind = np.argmax(2.0 * lean + rng.gumbel(size=(users, TASTES)), axis=1)
+    kind = np.argmax(3.0 * lean + rng.gumbel(size=(users, TASTES)), axis=1)
     likes = np.zeros((TASTES, cuisines))
     for k in range(TASTES):
-        likes[k, (2 * k + np.array([0, 1, 4])) % cuisines] = [1.7, 1.5, 1.3]
-        likes[k, (2 * k + np.array([6, 7, 9])) % cuisines] = -1.2
-    own = rng.normal(0, .25, (users, 1, cuisines))
-    drift = rng.normal(0, .06, (users, days, cuisines)).cumsum(axis=1)
+        likes[k, (2 * k + np.array([0, 1, 4])) % cuisines] = [2.0, 1.8, 1.6]
+        likes[k, (2 * k + np.array([6, 7, 9])) % cuisines] = -1.0
+    own = rng.normal(0, .12, (users, 1, cuisines))
+    drift = rng.normal(0, .05, (users, days, cuisines)).cumsum(axis=1)
     family = np.where(rng.random((users, days)) < .5, rng.integers(0, 4, (users, days)), -1)
 
+    spending = np.argmax(3.0 * (np.arange(3) == is_member[:, None] + (age[:, None] >= 40)) + rng.gumbel(size=(users, 3)), axis=1)
     quality = rng.normal(0, .4, items)
-    fashion = rng.normal(0, 0.12, (days, items)).cumsum(axis=0)
+    fashion = rng.normal(0, 0.08, (days, items)).cumsum(axis=0)
     fame = rng.permutation(1.0 / (3 + np.arange(items)) ** 0.6)
     return World(
         city=city,
@@ -119,15 +120,15 @@ def draw_world(rng: np.random.Generator, users: int, items: int, days: int) -> W
         is_member=is_member,
         user_xy=rng.uniform(0, 8, (users, 2)),
         eagerness=rng.normal(0, 0.3, users),
-        thrift=rng.choice([-0.8, 0.0, 0.8], users),
+        thrift=np.array([-0.45, 0.0, 0.45])[spending],
         taste=likes[kind][:, None] + own + drift,
-        mood=.6 * (FAMILY == family[..., None]),
+        mood=.0001 * (FAMILY == family[..., None]),
         cuisine=rng.permutation(np.arange(items) % cuisines),
         price=np.round(np.exp(rng.normal(3.5, 0.45, items)), 1),
         rating=np.round(np.clip(4.2 + 0.4 * quality + rng.normal(0, 0.2, items), 1, 5), 1),
         item_xy=rng.uniform(0, 8, (items, 2)),
         appeal=quality + fashion,
-        popularity=fame * np.exp(2 * fashion),
+        popularity=fame * np.exp(3 * fashion),
     )
 
 

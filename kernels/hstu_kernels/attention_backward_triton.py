@@ -1,0 +1,215 @@
+# Triton reads a kernel's annotations as its own, so kernels have none for mypy.
+# mypy: disable-error-code="no-untyped-def,no-untyped-call,untyped-decorator"
+
+"""HSTU attention on GPUs, backward, without atomics: a program owns what it writes.
+
+dq: a block of query rows walks the keys it sees, as forward does. dk and dv: a block of keys walks
+the query blocks that see any of it. Which those are it reads from two integers per query block,
+the smallest start and largest end of its rows (`_ranges_kernel`); it takes them run by run, so
+what lies between two runs costs nothing. Sums have one order, so gradients are the same every time.
+"""
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from .attention_triton import contiguous_or, dims, precision, rows_whole
+from .triton_blocks import (
+    keys_of_block,
+    load_rows,
+    locate,
+    silu,
+    silu_slope,
+    store_rows,
+    visible_range,
+)
+from .tuning import Config
+
+# Query blocks whose integers a key block looks at together.
+CHUNK = 128
+
+
+@triton.jit(do_not_specialize=["B"])
+def _dq_kernel(
+    do_ptr, q_ptr, k_ptr, v_ptr, dq_ptr, offsets_ptr, end_ptr, start_ptr, B, alpha, scale,
+    stride_dot, stride_doh, stride_qt, stride_qh, stride_kt, stride_kh, stride_vt, stride_vh,
+    stride_dqt, stride_dqh,
+    HAS_START: tl.constexpr, DQK: tl.constexpr, DV: tl.constexpr,
+    BLOCK_DQK: tl.constexpr, BLOCK_DV: tl.constexpr,
+    BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, PRECISION: tl.constexpr,
+):  # fmt: skip
+    head = tl.program_id(1)
+    first, length, block, _ = locate(tl.program_id(0), offsets_ptr, B, BLOCK_M)
+    if block * BLOCK_M >= length:
+        return
+    do_ptr += first * stride_dot + head * stride_doh
+    q_ptr += first * stride_qt + head * stride_qh
+    k_ptr += first * stride_kt + head * stride_kh
+    v_ptr += first * stride_vt + head * stride_vh
+    dq_ptr += first * stride_dqt + head * stride_dqh
+
+    row = block * BLOCK_M + tl.arange(0, BLOCK_M)
+    start, end = visible_range(row, first, length, end_ptr, start_ptr, HAS_START)
+    low, high = keys_of_block(start, end, length)
+    q = load_rows(q_ptr, stride_qt, row, length, DQK, BLOCK_DQK)
+    do = load_rows(do_ptr, stride_dot, row, length, DV, BLOCK_DV)
+    dq = tl.zeros([BLOCK_M, BLOCK_DQK], dtype=tl.float32)
+    for n in range(low // BLOCK_N * BLOCK_N, high, BLOCK_N):
+        col = n + tl.arange(0, BLOCK_N)
+        k = load_rows(k_ptr, stride_kt, col, length, DQK, BLOCK_DQK)
+        v = load_rows(v_ptr, stride_vt, col, length, DV, BLOCK_DV)
+        score = alpha * tl.dot(q, tl.trans(k), input_precision=PRECISION)
+        slope = tl.dot(do, tl.trans(v), input_precision=PRECISION) * silu_slope(score)
+        seen = (col[None, :] >= start[:, None]) & (col[None, :] < end[:, None])
+        slope = tl.where(seen, slope, 0.0)
+        dq = tl.dot(slope.to(k.dtype), k, dq, input_precision=PRECISION)
+
+    outside = (row < length) & ((row < start) | (row >= end))
+    if tl.max(outside.to(tl.int32)) > 0:
+        k = load_rows(k_ptr, stride_kt, row, length, DQK, BLOCK_DQK).to(tl.float32)
+        v = load_rows(v_ptr, stride_vt, row, length, DV, BLOCK_DV).to(tl.float32)
+        score = alpha * tl.sum(q.to(tl.float32) * k, 1)
+        slope = tl.sum(do.to(tl.float32) * v, 1) * silu_slope(score)
+        dq += tl.where(outside, slope, 0.0)[:, None] * k
+    # The factors come last, in float32: before, they would push half precision to its small end.
+    store_rows(dq_ptr, stride_dqt, row, length, alpha * scale * dq, DQK, BLOCK_DQK)
+
+
+@triton.jit(do_not_specialize=["B"])
+def _ranges_kernel(
+    low_ptr, high_ptr, offsets_ptr, end_ptr, start_ptr, B,
+    HAS_START: tl.constexpr, BLOCK_M: tl.constexpr,
+):  # fmt: skip
+    slot = tl.program_id(0)
+    first, length, block, _ = locate(slot, offsets_ptr, B, BLOCK_M)
+    row = block * BLOCK_M + tl.arange(0, BLOCK_M)
+    start, end = visible_range(row, first, length, end_ptr, start_ptr, HAS_START)
+    low, high = keys_of_block(start, end, length)
+    tl.store(low_ptr + slot, low)
+    tl.store(high_ptr + slot, high)
+
+
+@triton.jit(do_not_specialize=["B"])
+def _dkdv_kernel(
+    do_ptr, q_ptr, k_ptr, v_ptr, dk_ptr, dv_ptr, low_ptr, high_ptr,
+    offsets_ptr, end_ptr, start_ptr, B, alpha, scale,
+    stride_dot, stride_doh, stride_qt, stride_qh, stride_kt, stride_kh, stride_vt, stride_vh,
+    stride_dkt, stride_dkh, stride_dvt, stride_dvh,
+    HAS_START: tl.constexpr, DQK: tl.constexpr, DV: tl.constexpr,
+    BLOCK_DQK: tl.constexpr, BLOCK_DV: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr,
+    CHUNK: tl.constexpr, PRECISION: tl.constexpr,
+):  # fmt: skip
+    head = tl.program_id(1)
+    first, length, key_block, slot_0 = locate(tl.program_id(0), offsets_ptr, B, BLOCK_N)
+    key_0 = key_block * BLOCK_N
+    if key_0 >= length:
+        return
+    # Slots of query blocks follow locate's rule with their own block size.
+    slot_0 += (first // BLOCK_M).to(tl.int32) - (first // BLOCK_N).to(tl.int32)
+    do_ptr += first * stride_dot + head * stride_doh
+    q_ptr += first * stride_qt + head * stride_qh
+    k_ptr += first * stride_kt + head * stride_kh
+    v_ptr += first * stride_vt + head * stride_vh
+    dk_ptr += first * stride_dkt + head * stride_dkh
+    dv_ptr += first * stride_dvt + head * stride_dvh
+
+    col = key_0 + tl.arange(0, BLOCK_N)
+    k = load_rows(k_ptr, stride_kt, col, length, DQK, BLOCK_DQK)
+    v = load_rows(v_ptr, stride_vt, col, length, DV, BLOCK_DV)
+    dk = tl.zeros([BLOCK_N, BLOCK_DQK], dtype=tl.float32)
+    dv = tl.zeros([BLOCK_N, BLOCK_DV], dtype=tl.float32)
+    blocks = tl.cdiv(length, BLOCK_M)
+    for chunk in range(0, blocks, CHUNK):
+        block = chunk + tl.arange(0, CHUNK)
+        low = tl.load(low_ptr + slot_0 + block, mask=block < blocks, other=0)
+        high = tl.load(high_ptr + slot_0 + block, mask=block < blocks, other=0)
+        sees = (high > low) & (low < key_0 + BLOCK_N) & (high > key_0)
+        chunk_end = tl.minimum(chunk + CHUNK, blocks)
+        run = tl.min(tl.where(sees, block, chunk_end))
+        while run < chunk_end:
+            run_end = tl.min(tl.where((block > run) & (sees == 0), block, chunk_end))
+            for m in range(run, run_end):
+                row = m * BLOCK_M + tl.arange(0, BLOCK_M)
+                start, end = visible_range(row, first, length, end_ptr, start_ptr, HAS_START)
+                q = load_rows(q_ptr, stride_qt, row, length, DQK, BLOCK_DQK)
+                do = load_rows(do_ptr, stride_dot, row, length, DV, BLOCK_DV)
+                # Keys by queries, so that the sums over queries need no transposed scores.
+                score = alpha * tl.dot(k, tl.trans(q), input_precision=PRECISION)
+                slope = tl.dot(v, tl.trans(do), input_precision=PRECISION) * silu_slope(score)
+                seen = (col[:, None] >= start[None, :]) & (col[:, None] < end[None, :])
+                weight = tl.where(seen, silu(score), 0.0).to(do.dtype)
+                slope = tl.where(seen, slope, 0.0).to(q.dtype)
+                dv = tl.dot(weight, do, dv, input_precision=PRECISION)
+                dk = tl.dot(slope, q, dk, input_precision=PRECISION)
+            run = tl.min(tl.where((block >= run_end) & sees, block, chunk_end))
+
+    start, end = visible_range(col, first, length, end_ptr, start_ptr, HAS_START)
+    outside = (col < length) & ((col < start) | (col >= end))
+    if tl.max(outside.to(tl.int32)) > 0:
+        q = load_rows(q_ptr, stride_qt, col, length, DQK, BLOCK_DQK).to(tl.float32)
+        do = load_rows(do_ptr, stride_dot, col, length, DV, BLOCK_DV).to(tl.float32)
+        score = alpha * tl.sum(q * k.to(tl.float32), 1)
+        slope = tl.sum(do * v.to(tl.float32), 1) * silu_slope(score)
+        dk += tl.where(outside, slope, 0.0)[:, None] * q
+        dv += tl.where(outside, silu(score), 0.0)[:, None] * do
+    store_rows(dk_ptr, stride_dkt, col, length, alpha * scale * dk, DQK, BLOCK_DQK)
+    store_rows(dv_ptr, stride_dvt, col, length, scale * dv, DV, BLOCK_DV)
+
+
+def attention_backward(
+    do_THD: Tensor,
+    q_THD: Tensor,
+    k_THD: Tensor,
+    v_THD: Tensor,
+    offsets: Tensor,
+    visible_end: Tensor,
+    visible_start: Tensor | None,
+    alpha: float,
+    scale: float,
+    dq_config: Config,
+    dkdv_config: Config,
+) -> tuple[Tensor, Tensor, Tensor]:
+    T, H, Dqk = q_THD.shape
+    Dv = v_THD.shape[2]
+    inputs = do_THD, q_THD, k_THD, v_THD = tuple(
+        rows_whole(x) for x in (do_THD, q_THD, k_THD, v_THD)
+    )
+    dq, dk, dv = (
+        torch.empty(x.shape, dtype=x.dtype, device=x.device) for x in (q_THD, k_THD, v_THD)
+    )
+    if T == 0:
+        return dq, dk, dv
+    B = offsets.shape[0] - 1
+    integers = (offsets, visible_end.contiguous(), contiguous_or(visible_start, visible_end))
+    has_start = visible_start is not None
+    strides = [stride for x in inputs for stride in x.stride()[:2]]
+    common = {"HAS_START": has_start, "PRECISION": precision(q_THD), **dims(Dqk, Dv)}
+
+    _dq_kernel[(T // dq_config.block_m + B, H)](
+        *inputs, dq, *integers, B, alpha, scale, *strides, *dq.stride()[:2],
+        **common, **launch(dq_config),
+    )  # fmt: skip
+
+    block_m = dkdv_config.block_m
+    low, high = (
+        torch.empty(T // block_m + B, dtype=torch.int32, device=q_THD.device) for _ in range(2)
+    )
+    _ranges_kernel[(T // block_m + B,)](
+        low, high, *integers, B, HAS_START=has_start, BLOCK_M=block_m
+    )
+    _dkdv_kernel[(T // dkdv_config.block_n + B, H)](
+        *inputs, dk, dv, low, high, *integers, B, alpha, scale,
+        *strides, *dk.stride()[:2], *dv.stride()[:2],
+        CHUNK=CHUNK, **common, **launch(dkdv_config),
+    )  # fmt: skip
+    return dq, dk, dv
+
+
+def launch(config: Config) -> dict[str, int]:
+    return {
+        "BLOCK_M": config.block_m,
+        "BLOCK_N": config.block_n,
+        "num_warps": config.num_warps,
+        "num_stages": config.num_stages,
+    }

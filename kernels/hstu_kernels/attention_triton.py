@@ -1,0 +1,138 @@
+# Triton reads a kernel's annotations as its own, so kernels have none for mypy.
+# mypy: disable-error-code="no-untyped-def,no-untyped-call,untyped-decorator"
+
+"""HSTU attention on GPUs, forward: a program owns a block of query rows of one head.
+
+A program's work follows from the block's integers and its own sequence alone: it walks the keys
+between the smallest start and the largest end of its rows, and adds each row's view of itself,
+where that lies outside, as an elementwise product. So results are the same bits alone and among
+others, and candidates never meet each other.
+"""
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from .triton_blocks import keys_of_block, load_rows, locate, silu, store_rows, visible_range
+from .tuning import Config
+
+
+@triton.jit
+def _attend(
+    acc, q, k_ptr, v_ptr, stride_k, stride_v, low, high, start, end, length, alpha,
+    DQK: tl.constexpr, DV: tl.constexpr, BLOCK_DQK: tl.constexpr, BLOCK_DV: tl.constexpr,
+    BLOCK_N: tl.constexpr, MASKED: tl.constexpr, PRECISION: tl.constexpr,
+):  # fmt: skip
+    for n in range(low, high, BLOCK_N):
+        col = n + tl.arange(0, BLOCK_N)
+        k = load_rows(k_ptr, stride_k, col, length, DQK, BLOCK_DQK)
+        weight = silu(alpha * tl.dot(q, tl.trans(k), input_precision=PRECISION))
+        if MASKED:
+            seen = (col[None, :] >= start[:, None]) & (col[None, :] < end[:, None])
+            weight = tl.where(seen, weight, 0.0)
+        v = load_rows(v_ptr, stride_v, col, length, DV, BLOCK_DV)
+        acc = tl.dot(weight.to(v.dtype), v, acc, input_precision=PRECISION)
+    return acc
+
+
+@triton.jit(do_not_specialize=["B"])
+def _forward_kernel(
+    q_ptr, k_ptr, v_ptr, o_ptr, offsets_ptr, end_ptr, start_ptr, B, alpha, scale,
+    stride_qt, stride_qh, stride_kt, stride_kh, stride_vt, stride_vh, stride_ot, stride_oh,
+    HAS_START: tl.constexpr, DQK: tl.constexpr, DV: tl.constexpr,
+    BLOCK_DQK: tl.constexpr, BLOCK_DV: tl.constexpr,
+    BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, PRECISION: tl.constexpr,
+):  # fmt: skip
+    head = tl.program_id(1)
+    first, length, block, _ = locate(tl.program_id(0), offsets_ptr, B, BLOCK_M)
+    if block * BLOCK_M >= length:
+        return
+    q_ptr += first * stride_qt + head * stride_qh
+    k_ptr += first * stride_kt + head * stride_kh
+    v_ptr += first * stride_vt + head * stride_vh
+    o_ptr += first * stride_ot + head * stride_oh
+
+    row = block * BLOCK_M + tl.arange(0, BLOCK_M)
+    start, end = visible_range(row, first, length, end_ptr, start_ptr, HAS_START)
+    low, high = keys_of_block(start, end, length)
+    low = low // BLOCK_N * BLOCK_N
+    # Below `whole` every row sees every key, and a row behind the end has q = 0, so silu gives 0.
+    whole = low
+    if not HAS_START:
+        whole = tl.maximum(tl.min(tl.where(row < length, end, length)) // BLOCK_N * BLOCK_N, low)
+
+    q = load_rows(q_ptr, stride_qt, row, length, DQK, BLOCK_DQK)
+    acc = tl.zeros([BLOCK_M, BLOCK_DV], dtype=tl.float32)
+    if not HAS_START:
+        acc = _attend(
+            acc, q, k_ptr, v_ptr, stride_kt, stride_vt, low, whole, start, end, length, alpha,
+            DQK, DV, BLOCK_DQK, BLOCK_DV, BLOCK_N, False, PRECISION,
+        )  # fmt: skip
+    acc = _attend(
+        acc, q, k_ptr, v_ptr, stride_kt, stride_vt, whole, high, start, end, length, alpha,
+        DQK, DV, BLOCK_DQK, BLOCK_DV, BLOCK_N, True, PRECISION,
+    )  # fmt: skip
+
+    outside = (row < length) & ((row < start) | (row >= end))
+    if tl.max(outside.to(tl.int32)) > 0:
+        k = load_rows(k_ptr, stride_kt, row, length, DQK, BLOCK_DQK).to(tl.float32)
+        v = load_rows(v_ptr, stride_vt, row, length, DV, BLOCK_DV).to(tl.float32)
+        own = silu(alpha * tl.sum(q.to(tl.float32) * k, 1))
+        acc += tl.where(outside, own, 0.0)[:, None] * v
+    store_rows(o_ptr, stride_ot, row, length, scale * acc, DV, BLOCK_DV)
+
+
+def attention_forward(
+    q_THD: Tensor,
+    k_THD: Tensor,
+    v_THD: Tensor,
+    offsets: Tensor,
+    visible_end: Tensor,
+    visible_start: Tensor | None,
+    alpha: float,
+    scale: float,
+    config: Config,
+) -> Tensor:
+    T, H, Dqk = q_THD.shape
+    Dv = v_THD.shape[2]
+    q_THD, k_THD, v_THD = (rows_whole(x) for x in (q_THD, k_THD, v_THD))
+    o_THD = torch.empty(T, H, Dv, dtype=v_THD.dtype, device=v_THD.device)
+    if T == 0:
+        return o_THD
+    B = offsets.shape[0] - 1
+    _forward_kernel[(T // config.block_m + B, H)](
+        q_THD, k_THD, v_THD, o_THD,
+        offsets, visible_end.contiguous(), contiguous_or(visible_start, visible_end),
+        B, alpha, scale,
+        *q_THD.stride()[:2], *k_THD.stride()[:2], *v_THD.stride()[:2], *o_THD.stride()[:2],
+        HAS_START=visible_start is not None,
+        **dims(Dqk, Dv),
+        BLOCK_M=config.block_m, BLOCK_N=config.block_n, PRECISION=precision(q_THD),
+        num_warps=config.num_warps, num_stages=config.num_stages,
+    )  # fmt: skip
+    return o_THD
+
+
+def rows_whole(x_THD: Tensor) -> Tensor:
+    """A view into a wider projection is read in place; only a row must lie in one piece."""
+    return x_THD if x_THD.stride(2) == 1 else x_THD.contiguous()
+
+
+def contiguous_or(integers: Tensor | None, other: Tensor) -> Tensor:
+    """A kernel's pointer that is never read still has to be one."""
+    return other if integers is None else integers.contiguous()
+
+
+def dims(Dqk: int, Dv: int) -> dict[str, int]:
+    return {
+        "DQK": Dqk,
+        "DV": Dv,
+        "BLOCK_DQK": triton.next_power_of_2(Dqk),
+        "BLOCK_DV": triton.next_power_of_2(Dv),
+    }
+
+
+def precision(x: Tensor) -> str:
+    """float32 means float32: who wants TF32's ten bits passes bfloat16 or float16."""
+    return "ieee" if x.dtype == torch.float32 else "tf32"

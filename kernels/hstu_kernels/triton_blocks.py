@@ -1,0 +1,76 @@
+# Triton reads a kernel's annotations as its own, so kernels have none for mypy.
+# mypy: disable-error-code="no-untyped-def,no-untyped-call,untyped-decorator"
+
+"""Device functions that the Triton bodies of attention share: where a block is, what it sees."""
+
+import triton
+import triton.language as tl
+
+
+@triton.jit
+def locate(slot, offsets_ptr, B, BLOCK: tl.constexpr):
+    """The sequence's first row and length, the block's number in it, the slot of its block 0.
+
+    Sequence b's blocks start at slot ``offsets[b] // BLOCK + b``: room enough for each however
+    lengths fall, known without a prefix sum over block counts and without reading the device.
+    A slot may be left over; its block then starts at or behind the sequence's end.
+    """
+    low, high = 0, B
+    while high - low > 1:
+        middle = (low + high) // 2
+        before = tl.load(offsets_ptr + middle) // BLOCK + middle <= slot
+        low = tl.where(before, middle, low)
+        high = tl.where(before, high, middle)
+    first = tl.load(offsets_ptr + low)
+    length = (tl.load(offsets_ptr + low + 1) - first).to(tl.int32)
+    slot_0 = (first // BLOCK).to(tl.int32) + low
+    return first, length, slot - slot_0, slot_0
+
+
+@triton.jit
+def visible_range(row, first, length, end_ptr, start_ptr, HAS_START: tl.constexpr):
+    """What rows see, cut to the sequence; (0, 0) for rows behind its end."""
+    inside = row < length
+    end = tl.load(end_ptr + first + row, mask=inside, other=0).to(tl.int32)
+    end = tl.minimum(end, length)
+    if HAS_START:
+        start = tl.load(start_ptr + first + row, mask=inside, other=0).to(tl.int32)
+        start = tl.maximum(start, 0)
+    else:
+        start = tl.zeros_like(end)
+    return start, end
+
+
+@triton.jit
+def keys_of_block(start, end, length):
+    """The keys [low, high) that some row of the block sees; low >= high if none sees any."""
+    sees = end > start
+    return tl.min(tl.where(sees, start, length)), tl.max(tl.where(sees, end, 0))
+
+
+@triton.jit
+def load_rows(base_ptr, stride, row, length, D: tl.constexpr, BLOCK_D: tl.constexpr):
+    """[rows, BLOCK_D], zero behind the sequence's end and behind D."""
+    d = tl.arange(0, BLOCK_D)
+    pointer = base_ptr + row[:, None] * stride + d[None, :]
+    return tl.load(pointer, mask=(row[:, None] < length) & (d[None, :] < D), other=0.0)
+
+
+@triton.jit
+def store_rows(base_ptr, stride, row, length, x, D: tl.constexpr, BLOCK_D: tl.constexpr):
+    d = tl.arange(0, BLOCK_D)
+    pointer = base_ptr + row[:, None] * stride + d[None, :]
+    mask = (row[:, None] < length) & (d[None, :] < D)
+    tl.store(pointer, x.to(base_ptr.dtype.element_ty), mask=mask)
+
+
+@triton.jit
+def silu(x):
+    return x * tl.sigmoid(x)
+
+
+@triton.jit
+def silu_slope(x):
+    """The derivative of silu."""
+    gate = tl.sigmoid(x)
+    return gate * (1.0 + x * (1.0 - gate))

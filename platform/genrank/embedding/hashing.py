@@ -1,0 +1,39 @@
+"""64-bit mixing in torch, the same on every device, and the vectors that ids start with."""
+
+import zlib
+
+import torch
+
+# SplitMix64's constants (Steele, Lea, Flood: Fast splittable pseudorandom number generators,
+# OOPSLA 2014) as signed integers: torch has no unsigned 64-bit arithmetic, but its signed one wraps.
+_GAMMA = 0x9E3779B97F4A7C15 - (1 << 64)
+_MIX_1 = 0xBF58476D1CE4E5B9 - (1 << 64)
+_MIX_2 = 0x94D049BB133111EB - (1 << 64)
+
+
+def _shift_right(x: torch.Tensor, bits: int) -> torch.Tensor:
+    return (x >> bits) & ((1 << (64 - bits)) - 1)
+
+
+def mix(x: torch.Tensor) -> torch.Tensor:
+    """A bijection of int64 that spreads every input bit over all output bits."""
+    x = (x ^ _shift_right(x, 30)) * _MIX_1
+    x = (x ^ _shift_right(x, 27)) * _MIX_2
+    return x ^ _shift_right(x, 31)
+
+
+def table_seed(name: str, seed: int) -> int:
+    """The seed of a table, so that one id starts differently in each."""
+    return zlib.crc32(name.encode()) * 0x1_0000_0001 ^ seed
+
+
+def initial_vectors(ids: torch.Tensor, dim: int, seed: int, std: float) -> torch.Tensor:
+    """The vectors [n, dim] that ids [n] start with: uniform, mean 0, standard deviation `std`.
+
+    A function of (seed, id) alone. dim must be a multiple of 4: each hash gives four 16-bit draws.
+    """
+    quads = torch.arange(1, dim // 4 + 1, device=ids.device) * _GAMMA + seed
+    words = mix(mix(ids * _GAMMA + seed).unsqueeze(1) + quads)
+    draws = torch.stack([_shift_right(words, bits) & 0xFFFF for bits in (0, 16, 32, 48)], dim=2)
+    uniform = (draws.view(len(ids), dim).to(torch.float32) + 0.5) / 0x10000 - 0.5
+    return uniform * (std * 12**0.5)

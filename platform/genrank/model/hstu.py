@@ -1,0 +1,52 @@
+"""The HSTU layer as MTGR has it: group norms, SiLU on all four projections, no feed-forward."""
+
+import torch
+from hstu_kernels import gated_group_layer_norm, group_layer_norm, hstu_attention
+from torch import nn
+from torch.nn import functional
+
+from genrank.data.jagged import GROUPS
+from genrank.model.config import MTGRConfig
+from genrank.model.sequence import Sequence
+
+
+class GroupLayerNorm(nn.Module):
+    """The gain and bias of each group of tokens; statistics are per token."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.weight_GD = nn.Parameter(torch.ones(len(GROUPS), width))
+        self.bias_GD = nn.Parameter(torch.zeros(len(GROUPS), width))
+
+    def forward(self, x_TD: torch.Tensor, group_T: torch.Tensor) -> torch.Tensor:
+        """[T, D] -> [T, D]."""
+        return group_layer_norm(x_TD, group_T, self.weight_GD, self.bias_GD)
+
+    def gated(self, o_TD: torch.Tensor, u_TD: torch.Tensor, group_T: torch.Tensor) -> torch.Tensor:
+        """The norm of o * u, [T, D] -> [T, D]."""
+        return gated_group_layer_norm(o_TD, u_TD, group_T, self.weight_GD, self.bias_GD)
+
+
+class HSTULayer(nn.Module):
+    """x + W_o GLN(attention(SiLU(W GLN(x))) * u), arXiv 2505.18654, equations 3 to 6."""
+
+    def __init__(self, config: MTGRConfig) -> None:
+        super().__init__()
+        self.heads, self.width = config.heads, config.d_model
+        self.scale = 1.0 / config.attention_length
+        self.norm = GroupLayerNorm(self.width)
+        self.project = nn.Linear(self.width, 4 * self.width)
+        self.gate_norm = GroupLayerNorm(self.width)
+        self.output = nn.Linear(self.width, self.width)
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(self, x_TD: torch.Tensor, layout: Sequence) -> torch.Tensor:
+        """[T, D] -> [T, D] for the tokens of `layout`."""
+        n_TD = self.norm(x_TD, layout.group_T)
+        u_TD, q_TD, k_TD, v_TD = functional.silu(self.project(n_TD)).split(self.width, dim=1)
+        head_dim = self.width // self.heads
+        o_THD = hstu_attention(
+            *(part.reshape(-1, self.heads, head_dim) for part in (q_TD, k_TD, v_TD)),
+            layout.offsets, layout.visible_end, alpha=head_dim**-0.5, scale=self.scale)
+        gated_TD = self.gate_norm.gated(o_THD.flatten(1), u_TD, layout.group_T)
+        return x_TD + self.dropout(self.output(gated_TD))
