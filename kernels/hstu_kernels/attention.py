@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from . import attention_cpu
+from .tuning import best_config
 
 FLOAT_DTYPES = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
 MIN_DIM, MAX_DIM = 16, 256
@@ -100,6 +101,10 @@ def _check(
             raise ValueError(
                 f"{name} must be int32 or int64 [{q_THD.shape[0]}], got {x.dtype} {list(x.shape)}"
             )
+    if q_THD.dtype == torch.float64 and q_THD.device.type == "cuda":
+        raise ValueError(
+            "float64 is for CPUs; on GPUs q, k and v must be float32 or half precision"
+        )
     for name, x in [("k", k_THD), ("v", v_THD), ("offsets", offsets), *integers]:
         if x.device != q_THD.device:
             raise ValueError(f"{name} is on {x.device}, q on {q_THD.device}")
@@ -138,6 +143,58 @@ def _attention_backward(
         return attention_cpu.attention_backward(
             do_THD, q_THD, k_THD, v_THD, offsets, visible_end, visible_start, alpha, scale
         )
+
+
+@_attention.register_kernel("cuda")
+def _(
+    q_THD: Tensor,
+    k_THD: Tensor,
+    v_THD: Tensor,
+    offsets: Tensor,
+    visible_end: Tensor,
+    visible_start: Tensor | None,
+    alpha: float,
+    scale: float,
+) -> Tensor:
+    from .attention_triton import attention_forward  # a CPU never needs Triton
+
+    config = best_config("forward", q_THD.device, q_THD.dtype, q_THD.shape[2], v_THD.shape[2])
+    return attention_forward(
+        q_THD, k_THD, v_THD, offsets, visible_end, visible_start, alpha, scale, config
+    )
+
+
+@_attention_backward.register_kernel("cuda")
+def _(
+    do_THD: Tensor,
+    q_THD: Tensor,
+    k_THD: Tensor,
+    v_THD: Tensor,
+    offsets: Tensor,
+    visible_end: Tensor,
+    visible_start: Tensor | None,
+    alpha: float,
+    scale: float,
+) -> tuple[Tensor, Tensor, Tensor]:
+    from .attention_backward_triton import attention_backward
+
+    dq_config, dkdv_config = (
+        best_config(kernel, q_THD.device, q_THD.dtype, q_THD.shape[2], v_THD.shape[2])
+        for kernel in ("dq", "dkdv")
+    )
+    return attention_backward(
+        do_THD,
+        q_THD,
+        k_THD,
+        v_THD,
+        offsets,
+        visible_end,
+        visible_start,
+        alpha,
+        scale,
+        dq_config,
+        dkdv_config,
+    )
 
 
 @_attention.register_fake

@@ -1,11 +1,12 @@
 """Layer norm whose gain and bias depend on a token's group (profile, history, candidate, ...)."""
 
+from types import ModuleType
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from . import group_layer_norm_cpu as cpu
+from . import group_layer_norm_cpu
 
 FLOAT_DTYPES = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
 
@@ -85,40 +86,60 @@ def _check(x_TD: Tensor, group_T: Tensor, weight_GD: Tensor, bias_GD: Tensor) ->
             f"weight must be of the input's dtype, {x_TD.dtype}, or a wider one, "
             f"got {weight_GD.dtype}"
         )
+    if x_TD.dtype == torch.float64 and x_TD.device.type == "cuda":
+        raise ValueError("float64 is for CPUs; on GPUs pass float32, bfloat16 or float16")
     for name, tensor in (("group", group_T), ("weight", weight_GD), ("bias", bias_GD)):
         if tensor.device != x_TD.device:
             raise ValueError(f"{name} is on {tensor.device}, the input on {x_TD.device}")
 
 
-@torch.library.custom_op("hstu::group_layer_norm", mutates_args=(), device_types="cpu")
+def _body(x_TD: Tensor) -> ModuleType:
+    if x_TD.device.type == "cpu":
+        return group_layer_norm_cpu
+    from . import group_layer_norm_triton  # a CPU never needs Triton
+
+    return group_layer_norm_triton
+
+
+@torch.library.custom_op("hstu::group_layer_norm", mutates_args=(), device_types=("cpu", "cuda"))
 def _norm(
     x_TD: Tensor, group_T: Tensor, weight_GD: Tensor, bias_GD: Tensor, eps: float
 ) -> tuple[Tensor, Tensor, Tensor]:
-    with torch.autocast("cpu", enabled=False):  # the body chooses its own precision
-        return cpu.group_layer_norm_forward(x_TD, None, group_T, weight_GD, bias_GD, eps)
+    with torch.autocast(x_TD.device.type, enabled=False):  # the body chooses its own precision
+        result: tuple[Tensor, Tensor, Tensor] = _body(x_TD).group_layer_norm_forward(
+            x_TD, None, group_T, weight_GD, bias_GD, eps
+        )
+    return result
 
 
-@torch.library.custom_op("hstu::group_layer_norm_backward", mutates_args=(), device_types="cpu")
+@torch.library.custom_op(
+    "hstu::group_layer_norm_backward", mutates_args=(), device_types=("cpu", "cuda")
+)
 def _norm_backward(
     dy_TD: Tensor, x_TD: Tensor, group_T: Tensor, weight_GD: Tensor, mean_T: Tensor, rstd_T: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    with torch.autocast("cpu", enabled=False):
-        dx_TD, _, dweight_GD, dbias_GD = cpu.group_layer_norm_backward(
+    with torch.autocast(dy_TD.device.type, enabled=False):
+        dx_TD, _, dweight_GD, dbias_GD = _body(x_TD).group_layer_norm_backward(
             dy_TD, x_TD, None, group_T, weight_GD, mean_T, rstd_T
         )
     return dx_TD, dweight_GD, dbias_GD
 
 
-@torch.library.custom_op("hstu::gated_group_layer_norm", mutates_args=(), device_types="cpu")
+@torch.library.custom_op(
+    "hstu::gated_group_layer_norm", mutates_args=(), device_types=("cpu", "cuda")
+)
 def _gated_norm(
     o_TD: Tensor, u_TD: Tensor, group_T: Tensor, weight_GD: Tensor, bias_GD: Tensor, eps: float
 ) -> tuple[Tensor, Tensor, Tensor]:
-    with torch.autocast("cpu", enabled=False):  # the body chooses its own precision
-        return cpu.group_layer_norm_forward(o_TD, u_TD, group_T, weight_GD, bias_GD, eps)
+    with torch.autocast(o_TD.device.type, enabled=False):
+        result: tuple[Tensor, Tensor, Tensor] = _body(o_TD).group_layer_norm_forward(
+            o_TD, u_TD, group_T, weight_GD, bias_GD, eps
+        )
+    return result
 
 
 @torch.library.custom_op(
-    "hstu::gated_group_layer_norm_backward", mutates_args=(), device_types="cpu"
+    "hstu::gated_group_layer_norm_backward", mutates_args=(), device_types=("cpu", "cuda")
 )
 def _gated_norm_backward(
     dy_TD: Tensor,
@@ -129,8 +150,8 @@ def _gated_norm_backward(
     mean_T: Tensor,
     rstd_T: Tensor,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    with torch.autocast("cpu", enabled=False):
-        do_TD, du_TD, dweight_GD, dbias_GD = cpu.group_layer_norm_backward(
+    with torch.autocast(dy_TD.device.type, enabled=False):
+        do_TD, du_TD, dweight_GD, dbias_GD = _body(o_TD).group_layer_norm_backward(
             dy_TD, o_TD, u_TD, group_T, weight_GD, mean_T, rstd_T
         )
     assert du_TD is not None

@@ -16,6 +16,7 @@ from .k8s_validation import CLUSTER_FIELD, ROOT, SCHEMAS, Object, faults
 needs_schemas = pytest.mark.skipif(
     not SCHEMAS.is_dir(), reason=f"{SCHEMAS} is absent: custom resources cannot be validated"
 )
+JOBS = [f"jobs/{name}.py" for name in ("build_rows", "train", "evaluate", "export")]
 RAY_KINDS = ("RayCluster", "RayJob", "RayService")
 
 
@@ -258,11 +259,13 @@ def test_job_entrypoint(manifests: list[Object]) -> None:
     assert "\n" not in entrypoint
     shell, option, script = shlex.split(entrypoint)
     assert (shell, option) == ("bash", "-c")
-    jobs = [f"jobs/{name}.py" for name in ("build_rows", "train", "evaluate", "export")]
     steps = [shlex.split(step) for step in script.split("&&")]
-    assert steps == [["python", job, "--config", "configs/cluster.yaml"] for job in jobs]
-    missing = [path for path in [*jobs, "configs/cluster.yaml"] if not (ROOT / path).is_file()]
-    assert not missing, f"the RayJob runs what the repository does not have: {missing}"
+    assert steps == [["python", job, "--config", "configs/cluster.yaml"] for job in JOBS]
+
+
+@pytest.mark.parametrize("file", [*JOBS, "configs/cluster.yaml"])
+def test_job_files_exist(file: str) -> None:
+    assert (ROOT / file).is_file(), f"the RayJob runs {file}, which the repository does not have"
 
 
 def test_service_port_key_and_draining(manifests: list[Object]) -> None:

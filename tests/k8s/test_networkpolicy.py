@@ -90,6 +90,7 @@ REFUSED = [
     (genrank("training"), SERVING, 8265),
     (genrank("another"), HEAD, 8265),
     (STRANGER, genrank("another"), 8265),
+    (genrank("another"), FAR_STRANGER, 443),
 ]
 
 

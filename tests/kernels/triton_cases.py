@@ -3,7 +3,9 @@
 Every fresh tensor is filled with NaN, so an element that no program writes cannot pass.
 """
 
-import hstu_kernels.attention_triton as forward_body
+from collections.abc import Iterator
+
+import hstu_kernels.attention_backward_triton as backward_body
 import pytest
 import torch
 from hstu_kernels.attention_backward_triton import attention_backward
@@ -18,12 +20,12 @@ DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 DTYPES = [torch.float32, torch.float16] + [torch.bfloat16] * torch.cuda.is_available()
 TOLERANCE = {torch.float32: 1e-5, torch.float16: 3e-3, torch.bfloat16: 2e-2}
 ALPHA, SCALE = 0.2, 0.1
-CONFIGS = [Config(16, 32, 4, 1), Config(32, 16, 4, 2)]
-LENGTHS = [0, 1, 17, 0, 100, 33]
+CONFIG = Config(16, 32, 4, 1)
+LENGTHS = [0, 1, 17, 0, 70, 33]
 
 
 @pytest.fixture(autouse=True)
-def fresh_memory_is_nan():
+def fresh_memory_is_nan() -> Iterator[None]:
     torch.use_deterministic_algorithms(True)
     assert torch.empty(1).isnan(), "torch.empty was expected to be poisoned"
     yield
@@ -50,12 +52,13 @@ def both(
     return o_THD, *attention_backward(do, q, k, v, *integers, ALPHA, SCALE, config, config)
 
 
-@pytest.mark.parametrize("config", CONFIGS)
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(
+    ("dtype", "config"), [(dtype, CONFIG) for dtype in DTYPES] + [(DTYPES[0], Config(32, 16, 4, 2))]
+)
 @pytest.mark.parametrize("pattern", PATTERNS)
 def test_matches_the_definition(pattern: str, dtype: torch.dtype, config: Config) -> None:
     integers = see(pattern, LENGTHS)
-    q, k, v, do = draw(sum(LENGTHS), 2, 24, 16, dtype)
+    q, k, v, do = draw(sum(LENGTHS), 1, 24, 16, dtype)
     exact = [x.double().requires_grad_() for x in (q, k, v)]
     expected = attention_reference(*exact, *integers, alpha=ALPHA, scale=SCALE)
     gradients = torch.autograd.grad(expected, exact, do.double())
@@ -66,11 +69,12 @@ def test_matches_the_definition(pattern: str, dtype: torch.dtype, config: Config
         assert_close(got, wanted, TOLERANCE[dtype], size=SCALE)
 
 
-def test_query_blocks_that_see_a_key_block_need_not_be_neighbours() -> None:
-    """Blocks of 16 rows that see everything and nothing in turns, over more than one chunk."""
-    from hstu_kernels.attention_backward_triton import CHUNK
-
-    T = 16 * (CHUNK + 3)
+def test_query_blocks_that_see_a_key_block_need_not_be_neighbours(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Blocks of 16 rows that see much and nothing in turns, over more than one chunk of blocks."""
+    monkeypatch.setattr(backward_body, "CHUNK", 4)
+    T = 16 * 10 + 3
     turn = torch.arange(T) // 16 % 3 == 1
     integers = Visibility(torch.tensor([0, T]), torch.where(turn, 40, 0), None).to(DEVICE)
     q, k, v, do = draw(T, 1, 16, 16, torch.float32)
@@ -78,38 +82,36 @@ def test_query_blocks_that_see_a_key_block_need_not_be_neighbours() -> None:
     expected = attention_reference(*exact, *integers, alpha=ALPHA, scale=SCALE)
     gradients = torch.autograd.grad(expected, exact, do.double())
     for got, wanted in zip(
-        both(q, k, v, do, integers, CONFIGS[0]), (expected, *gradients), strict=True
+        both(q, k, v, do, integers, CONFIG), (expected, *gradients), strict=True
     ):
         assert_close(got, wanted, TOLERANCE[torch.float32], size=SCALE)
 
 
-@pytest.mark.parametrize("pattern", ["mtgr", "window"])
-def test_the_same_bits_alone_among_others_and_again(pattern: str) -> None:
-    integers = see(pattern, LENGTHS)
+def test_the_same_bits_alone_among_others_and_again() -> None:
+    integers = see("mtgr", LENGTHS)
     q, k, v, do = draw(sum(LENGTHS), 2, 16, 16, torch.float32)
-    together = both(q, k, v, do, integers, CONFIGS[0])
-    again = both(q, k, v, do, integers, CONFIGS[0])
+    together = both(q, k, v, do, integers, CONFIG)
+    again = both(q, k, v, do, integers, CONFIG)
     assert all(torch.equal(a, b) for a, b in zip(together, again, strict=True))
     first, last = integers.offsets[4].item(), integers.offsets[5].item()
     own = slice(first, last)
-    start = None if integers.visible_start is None else integers.visible_start[own]
     own_integers = Visibility(
-        torch.tensor([0, last - first], device=DEVICE), integers.visible_end[own], start
+        torch.tensor([0, last - first], device=DEVICE), integers.visible_end[own], None
     )
-    alone = both(q[own], k[own], v[own], do[own], own_integers, CONFIGS[0])
+    alone = both(q[own], k[own], v[own], do[own], own_integers, CONFIG)
     assert all(torch.equal(a, b[own]) for a, b in zip(alone, together, strict=True))
 
 
 def test_hidden_keys_are_never_read() -> None:
     """NaN in a candidate's key and value reaches its own output alone: no product was masked."""
-    T = 64 + 200
+    T = 64 + 120
     end = torch.full((T,), 64)
     integers = Visibility(torch.tensor([0, T]), end, None).to(DEVICE)
     q, k, v, do = draw(T, 1, 16, 16, torch.float32)
-    k[150], v[150] = float("nan"), float("nan")
-    o, dq, dk, dv = both(q, k, v, do, integers, Config(16, 32, 4, 1))
-    others = torch.arange(T, device=DEVICE) != 150
-    assert o[150].isnan().all()
+    k[110], v[110] = float("nan"), float("nan")
+    o, dq, dk, dv = both(q, k, v, do, integers, CONFIG)
+    others = torch.arange(T, device=DEVICE) != 110
+    assert o[110].isnan().all()
     for x in (o, dq, dk, dv):
         assert not x[others].isnan().any()
 
@@ -125,8 +127,8 @@ def test_views_integers_of_32_bits_and_ranges_behind_the_end() -> None:
     beyond = integers._replace(visible_end=integers.visible_end.int())
     beyond.visible_end[19] = 1000
     beyond.visible_end[-1] = 1000
-    expected = both(*whole, integers, CONFIGS[0])
-    actual = both(q, k, v, do, beyond, CONFIGS[0])
+    expected = both(*whole, integers, CONFIG)
+    actual = both(q, k, v, do, beyond, CONFIG)
     assert all(torch.equal(a, b) for a, b in zip(actual, expected, strict=True))
 
 
@@ -135,7 +137,7 @@ def test_no_tokens(sequences: int) -> None:
     offsets = torch.zeros(sequences + 1, dtype=torch.int64, device=DEVICE)
     integers = Visibility(offsets, offsets[:0], None)
     q, k, v, do = draw(0, 2, 16, 32, torch.float32)
-    shapes = [x.shape for x in both(q, k, v, do, integers, CONFIGS[0])]
+    shapes = [x.shape for x in both(q, k, v, do, integers, CONFIG)]
     assert shapes == [(0, 2, 32), (0, 2, 16), (0, 2, 16), (0, 2, 32)]
 
 
@@ -143,9 +145,7 @@ def test_a_half_precision_weight_is_rounded_once() -> None:
     """Guards the tolerance above: the float16 body is not the float32 body."""
     q, k, v, _ = draw(40, 1, 16, 16, torch.float16)
     integers = see("bidirectional", [40])
-    half = forward_body.attention_forward(q, k, v, *integers, ALPHA, SCALE, CONFIGS[0])
-    full = forward_body.attention_forward(
-        q.float(), k.float(), v.float(), *integers, ALPHA, SCALE, CONFIGS[0]
-    )
+    half = attention_forward(q, k, v, *integers, ALPHA, SCALE, CONFIG)
+    full = attention_forward(q.float(), k.float(), v.float(), *integers, ALPHA, SCALE, CONFIG)
     assert not torch.equal(half.float(), full)
     assert_close(half, full, TOLERANCE[torch.float16], size=SCALE)

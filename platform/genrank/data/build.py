@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import ray
 
+from genrank.config.data import SplitConfig
 from genrank.data.ids import to_ids
 from genrank.data.log import Log, check_columns, check_file, tables_needed
 from genrank.data.partition import Tables, build_rows
@@ -22,28 +23,10 @@ from genrank.data.row_stats import RowStats, row_stats
 from genrank.data.times import to_ms
 from genrank.errors import DataError, GenrankError
 from genrank.schema import Schema
-from genrank.strict import Strict
 
 SPLITS = ("train", "valid", "test")
 KEY = "__user"
 SHUFFLED = ("exposures", "events", "users")
-
-
-class SplitConfig(Strict):
-    """Shares of the exposures in time order: the last go to test, those before them to valid."""
-
-    valid: float = 0.1
-    """Of the exposures that are not test."""
-    test: float = 0.2
-
-    def times_ms(self, time_ms: np.ndarray) -> list[int]:
-        """Where valid and test start, given every exposure's time."""
-        ordered = np.sort(time_ms)
-        trained = int((1 - self.test) * len(ordered))
-        cuts = [int((1 - self.valid) * trained), trained]
-        # Past the last exposure means: nothing belongs to that split.
-        ends = np.append(ordered, ordered[-1] + 1)
-        return [int(ends[cut]) for cut in cuts]
 
 
 def build(log: Log, schema: Schema, out: Path, *, split: SplitConfig, partitions: int,
@@ -57,7 +40,7 @@ def build(log: Log, schema: Schema, out: Path, *, split: SplitConfig, partitions
     _check_values(log, schema)
     time_ms = to_ms(log.read("exposures", [schema.time])[schema.time].combine_chunks(),
                     schema.time_unit, schema.time).to_numpy()
-    cuts = split.times_ms(time_ms)
+    cuts = split_times(time_ms, split)
 
     writing = out.with_name(f"{out.name}.writing-{uuid.uuid4().hex[:8]}")
     try:
@@ -72,6 +55,14 @@ def build(log: Log, schema: Schema, out: Path, *, split: SplitConfig, partitions
     finally:
         shutil.rmtree(writing, ignore_errors=True)
     return stats
+
+
+def split_times(time_ms: np.ndarray, split: SplitConfig) -> list[int]:
+    """When valid and test start, given every exposure's time."""
+    trained = int((1 - split.test) * len(time_ms))
+    # Past the last exposure means: nothing belongs to that split.
+    ends = np.append(np.sort(time_ms), time_ms.max() + 1)
+    return [int(ends[int((1 - split.valid) * trained)]), int(ends[trained])]
 
 
 def _check_values(log: Log, schema: Schema) -> None:

@@ -68,11 +68,8 @@ class RowStats:
 def row_stats(rows: pa.Table, split: np.ndarray, schema: Schema) -> RowStats:
     """The facts of one partition. split int64 [rows]."""
 
-    def lengths(group: str) -> np.ndarray:
-        return np.diff(rows[group].combine_chunks().field("time").offsets.to_numpy())
-
-    shown = lengths("candidates")
-    tokens = (len(schema.features_of("profile")) + lengths("history") + lengths("realtime") + shown)
+    shown = np.diff(rows["candidates"].combine_chunks().field("time").offsets.to_numpy())
+    tokens = rows["tokens"].to_numpy()
     numbers = {}
     train = rows.filter(pa.array(split == TRAIN))
     for token, group in (("profile", "profile"), ("behaviour", "history"),

@@ -14,7 +14,7 @@ CUISINES = (
 FAMILY = np.arange(len(CUISINES)) // 3
 """Moods are for a family of cuisines: something hot, something light, ..."""
 CITIES = ["shanghai", "hangzhou", "nanjing", "suzhou"]
-TASTES = 6
+TASTES = 4
 
 # Log-odds of the cuisines at lunch, at dinner and late.
 SLOT = np.array(
@@ -100,12 +100,12 @@ def draw_world(rng: np.random.Generator, users: int, items: int, days: int) -> W
 
     # Users share a few kinds of taste, so that a handful of clicks tells which; city and age
     # lean towards some of them, which is all one knows of a new user.
-    lean = (np.arange(TASTES) == city[:, None]) + 1.0 * (np.arange(TASTES) == (age // 11)[:, None])
-    kind = np.argmax(3.0 * lean + rng.gumbel(size=(users, TASTES)), axis=1)
+    lean = (np.arange(TASTES) == city[:, None]) + 1.0 * (np.arange(TASTES) == (age // 17)[:, None])
+    kind = np.argmax(2.0 * lean + rng.gumbel(size=(users, TASTES)), axis=1)
     likes = np.zeros((TASTES, cuisines))
     for k in range(TASTES):
-        likes[k, (2 * k + np.array([0, 1, 4])) % cuisines] = [2.0, 1.8, 1.6]
-        likes[k, (2 * k + np.array([6, 7, 9])) % cuisines] = -1.0
+        likes[k, (3 * k + np.array([0, 1, 5])) % cuisines] = [2.0, 1.8, 1.6]
+        likes[k, (3 * k + np.array([6, 7, 9])) % cuisines] = -1.0
     own = rng.normal(0, .12, (users, 1, cuisines))
     drift = rng.normal(0, .05, (users, days, cuisines)).cumsum(axis=1)
     family = np.where(rng.random((users, days)) < .5, rng.integers(0, 4, (users, days)), -1)
@@ -122,7 +122,7 @@ def draw_world(rng: np.random.Generator, users: int, items: int, days: int) -> W
         eagerness=rng.normal(0, 0.3, users),
         thrift=np.array([-0.45, 0.0, 0.45])[spending],
         taste=likes[kind][:, None] + own + drift,
-        mood=.0001 * (FAMILY == family[..., None]),
+        mood=.6 * (FAMILY == family[..., None]),
         cuisine=rng.permutation(np.arange(items) % cuisines),
         price=np.round(np.exp(rng.normal(3.5, 0.45, items)), 1),
         rating=np.round(np.clip(4.2 + 0.4 * quality + rng.normal(0, 0.2, items), 1, 5), 1),

@@ -2,6 +2,8 @@
 
     user          the key as the log has it
     window_start  int64 ms: the cut between history and realtime
+    tokens        int64: the length of the row's sequence
+    visible_pairs int64: how many (query, key) pairs the attention mask leaves
     profile       struct: one value per profile feature    (absent where the schema has none)
     history       struct of lists: time, known_at, behaviour features; known before the window
     realtime      the same, known inside the window and before the last candidate
@@ -74,11 +76,19 @@ def group(
                    "known_at": pa.array(behaviours.known_at_ms[rows])}
         return _lists(columns, behaviours.features.take(pa.array(rows)), offsets)
 
+    seen = np.searchsorted(known, key(candidates.user, candidates.time_ms))
+    seen = np.maximum(0, seen - np.repeat(cut, ends - starts))
+    kept = np.maximum(first, cut - max_history)
+    static, realtime, shown = profiles.num_columns + cut - kept, last - cut, ends - starts
     offsets = np.append(starts, len(candidates.user)).astype(np.int32)
     columns: dict[str, pa.Array] = {
         "user": user_keys.take(pa.array(user)),
         "window_start": pa.array(window),
-        "history": behaviour_lists(np.maximum(first, cut - max_history), cut),
+        "tokens": pa.array(static + realtime + shown),
+        "visible_pairs": pa.array(
+            (static + realtime + shown) * static + realtime * (realtime + 1) // 2
+            + shown + _sum_ranges(seen, starts)),
+        "history": behaviour_lists(kept, cut),
         "realtime": behaviour_lists(cut, last),
         "candidates": _lists({"time": pa.array(candidates.time_ms), "item": candidates.item},
                              candidates.features, offsets),
@@ -104,6 +114,8 @@ def row_schema(schema: Schema, user: pa.DataType, item: pa.DataType) -> pa.Schem
     columns = {
         "user": user,
         "window_start": pa.int64(),
+        "tokens": pa.int64(),
+        "visible_pairs": pa.int64(),
         "history": lists(times, "behaviour"),
         "realtime": lists(times, "behaviour"),
         "candidates": lists({"time": pa.int64(), "item": item}, "candidate"),
@@ -144,6 +156,11 @@ def _ranges(begin: np.ndarray, end: np.ndarray) -> tuple[np.ndarray, np.ndarray]
     offsets = np.concatenate([[0], np.cumsum(lengths)])
     taken = np.arange(offsets[-1]) + np.repeat(begin - offsets[:-1], lengths)
     return taken, offsets.astype(np.int32)
+
+
+def _sum_ranges(values: np.ndarray, starts: np.ndarray) -> np.ndarray:
+    """Sums over consecutive, non-empty ranges that start at `starts`."""
+    return np.add.reduceat(values, starts) if len(starts) else np.empty(0, np.int64)
 
 
 def _lists(columns: dict[str, pa.Array], features: pa.Table, offsets: np.ndarray) -> pa.StructArray:

@@ -5,7 +5,6 @@ owns them; the planner, the exchange of ids and vectors and the update are Torch
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import torch
 import torch.distributed as dist
@@ -26,16 +25,8 @@ from torchrec.sparse.jagged_tensor import JaggedTensor, KeyedJaggedTensor
 
 from genrank.embedding.hashing import initial_vectors, mix, table_seed
 from genrank.embedding.id_map import IdMap
-from genrank.embedding.tables import LearnedRows, slots_of
+from genrank.embedding.tables import ShardRows, slots_of
 from genrank.schema import Table
-
-
-@dataclass(frozen=True)
-class ShardRows(LearnedRows):
-    """What one rank holds of one table, in the order of its slots, with optimizer state."""
-
-    momentum: torch.Tensor
-    """float32 [n]: the accumulated squared gradients of row-wise Adagrad."""
 
 
 class ShardedTables(nn.Module):
@@ -92,6 +83,12 @@ class ShardedTables(nn.Module):
                 number = int(index)
                 yield (name, maps[name], kernel.split_embedding_weights()[number],
                        kernel.split_optimizer_states()[number][0])
+
+    def set_learning_rate(self, rate: float) -> None:
+        """The learning rate of all tables from the next backward pass on."""
+        for collection in self.by_width.values():
+            for kernel, _ in collection._table_to_tbe_and_index.values():
+                kernel.set_learning_rate(rate)
 
     def local_rows(self) -> dict[str, ShardRows]:
         """What this rank owns of every table."""

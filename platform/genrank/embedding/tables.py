@@ -32,6 +32,14 @@ class LearnedRows:
     """float32 [n, dim]: the learned part, to be added to the initial vectors."""
 
 
+@dataclass(frozen=True)
+class ShardRows(LearnedRows):
+    """What one rank holds of one table, in the order of its slots, with optimizer state."""
+
+    momentum: torch.Tensor
+    """float32 [n]: the accumulated squared gradients of row-wise Adagrad."""
+
+
 class LocalTables(nn.Module):
     """Dynamic tables of one process, on torch alone: for serving, tests and ten-line loops.
 

@@ -4,7 +4,7 @@ import torch
 
 from genrank.data.jagged import JaggedBatch
 from genrank.embedding.tables import Tables
-from genrank.model.config import DLRMConfig
+from genrank.config.model import DLRMConfig
 from genrank.model.features import Features, Scales, behaviour_ages, lookup, mlp
 from genrank.model.mtgr import AGES
 from genrank.model.ranker import Ranker

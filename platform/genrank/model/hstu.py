@@ -6,7 +6,7 @@ from torch import nn
 from torch.nn import functional
 
 from genrank.data.jagged import GROUPS
-from genrank.model.config import MTGRConfig
+from genrank.config.model import MTGRConfig
 from genrank.model.sequence import Sequence
 
 

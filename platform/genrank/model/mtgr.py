@@ -5,7 +5,7 @@ from torch import nn
 
 from genrank.data.jagged import JaggedBatch
 from genrank.embedding.tables import Tables
-from genrank.model.config import MTGRConfig
+from genrank.config.model import MTGRConfig
 from genrank.model.features import Features, Scales, behaviour_ages, embedded, lookup, mlp
 from genrank.model.hstu import GroupLayerNorm, HSTULayer
 from genrank.model.ranker import Ranker

@@ -1,0 +1,1 @@
+"""The loop: steps, optimizers, checkpoints, on Ray Train."""

@@ -1,0 +1,65 @@
+"""A training run: pack the epochs, start the workers, come back when they are done."""
+
+import json
+import os
+from pathlib import Path
+
+import ray.train
+from ray.train import FailureConfig, RunConfig, ScalingConfig
+from ray.train.torch import TorchConfig, TorchTrainer
+
+from genrank.config import RankerConfig
+from genrank.data.pack_epochs import pack_epochs
+from genrank.errors import GenrankError
+from genrank.schema import Schema
+from genrank.train.checkpoint import latest
+from genrank.train.worker import run_worker
+
+TOLD = "trained-from.json"
+
+
+def train(schema: Schema, ranker: RankerConfig, rows: Path, folder: Path) -> Path:
+    """Train a ranker on the user rows under `rows`; everything it makes goes under `folder`.
+
+    A folder that holds an unfinished run of the same configuration is resumed. Returns the last
+    checkpoint. Raises GenrankError when the workers failed more often than `max_failures` allows,
+    or the folder holds another configuration's run.
+    """
+    folder = folder.resolve()
+    told = {"schema": schema.model_dump(mode="json"), "ranker": ranker.model_dump(mode="json"),
+            "rows": str(rows.resolve()), "folder": str(folder)}
+    _claim(folder, json.dumps(told, indent=1))
+    pack_epochs(rows / "train", ranker.train, folder / "packed")
+    config = ranker.train
+    cores = int(ray.cluster_resources().get("CPU", os.cpu_count() or 1))
+    told["threads"] = max(1, cores // config.workers)
+    trainer = TorchTrainer(
+        run_worker,
+        train_loop_config=told,
+        torch_config=TorchConfig(backend="nccl" if config.use_gpu else "gloo"),
+        scaling_config=ScalingConfig(num_workers=config.workers, use_gpu=config.use_gpu),
+        run_config=RunConfig(name="ray-train", storage_path=str(folder),
+                             failure_config=FailureConfig(max_failures=config.max_failures)),
+    )
+    try:
+        trainer.fit()
+    except ray.train.TrainingFailedError as error:
+        raise GenrankError(f"training failed: {_root_cause(error)}") from error
+    checkpoint = latest(folder / "checkpoints")
+    assert checkpoint is not None
+    return checkpoint
+
+
+def _claim(folder: Path, told: str) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    claim = folder / TOLD
+    if claim.exists() and claim.read_text() != told:
+        raise GenrankError(
+            f"{folder}: holds a run of another configuration or schema ({claim.name} tells which); "
+            "give this one another run_dir or ranker name, or remove that folder")
+    claim.write_text(told)
+
+
+def _root_cause(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[-1] if lines else type(error).__name__

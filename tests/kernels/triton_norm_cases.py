@@ -1,0 +1,55 @@
+"""Cases for group layer norm's Triton body; `test_triton.py` runs them, see there."""
+
+from collections.abc import Iterator
+
+import hstu_kernels.group_layer_norm_triton as body
+import pytest
+import torch
+from hstu_kernels.group_layer_norm_reference import group_layer_norm_reference
+from hstu_kernels.testing import assert_close
+from torch import Tensor
+
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+TOLERANCE = {torch.float32: 1e-5, torch.float16: 2e-3, torch.bfloat16: 1e-2}
+EPS = 1e-6
+
+
+@pytest.fixture(autouse=True)
+def fresh_memory_is_nan() -> Iterator[None]:
+    torch.use_deterministic_algorithms(True)
+    assert torch.empty(1).isnan(), "torch.empty was expected to be poisoned"
+    yield
+    torch.use_deterministic_algorithms(False)
+
+
+def normal(rows: int, D: int, dtype: torch.dtype, seed: int) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return (torch.randn(rows, D, generator=generator) + 0.5).to(DEVICE, dtype)
+
+
+@pytest.mark.parametrize("gated", [False, True])
+@pytest.mark.parametrize("dtype", list(TOLERANCE))
+@pytest.mark.parametrize(("T", "G", "D"), [(0, 2, 16), (1, 1, 16), (37, 4, 48), (19, 3, 1100)])
+def test_matches_the_definition(
+    T: int, G: int, D: int, dtype: torch.dtype, gated: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(body, "BACKWARD_PROGRAMS", 8)  # several tokens to a program, and a rest
+    # One wide product cut in two, as a layer does; weights stay float32 where inputs are half.
+    x, u = normal(T, 2 * D, dtype, seed=1).split(D, dim=1)
+    dy = normal(T, D, dtype, seed=2)
+    weight, bias = normal(G, D, torch.float32, seed=3), normal(G, D, torch.float32, seed=4)
+    group = torch.randint(G, (T,), generator=torch.Generator().manual_seed(5)).to(DEVICE)
+
+    gate = u if gated else None
+    y, mean, rstd = body.group_layer_norm_forward(x, gate, group.int(), weight, bias, EPS)
+    dx, du, dweight, dbias = body.group_layer_norm_backward(dy, x, gate, group, weight, mean, rstd)
+
+    ex, eu, ew, eb = (t.detach().double().requires_grad_() for t in (x, u, weight, bias))
+    expected = group_layer_norm_reference(ex * eu if gated else ex, group, ew, eb, eps=EPS)
+    gradients = torch.autograd.grad(expected, [ex, eu, ew, eb], dy.double(), allow_unused=True)
+    assert y.dtype == dx.dtype == dtype
+    assert_close(y, expected, TOLERANCE[dtype])
+    assert (du is None) == (gradients[1] is None)
+    for got, wanted in zip((dx, du, dweight, dbias), gradients, strict=True):
+        if got is not None and wanted is not None:
+            assert_close(got, wanted, TOLERANCE[dtype], size=1.0)
