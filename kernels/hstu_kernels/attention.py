@@ -70,14 +70,14 @@ def _check(
     visible_end: Tensor,
     visible_start: Tensor | None,
 ) -> None:
+    if not q_THD.dtype == k_THD.dtype == v_THD.dtype or q_THD.dtype not in FLOAT_DTYPES:
+        raise ValueError(
+            "q, k and v must share one floating dtype, "
+            f"got {q_THD.dtype}, {k_THD.dtype}, {v_THD.dtype}"
+        )
     for name, x in (("q", q_THD), ("k", k_THD), ("v", v_THD)):
         if x.dim() != 3:
             raise ValueError(f"{name} must be [tokens, heads, dim], got {list(x.shape)}")
-        if x.dtype != q_THD.dtype or x.dtype not in FLOAT_DTYPES:
-            raise ValueError(
-                "q, k and v must share one floating dtype, "
-                f"got {q_THD.dtype}, {k_THD.dtype}, {v_THD.dtype}"
-            )
         if not MIN_DIM <= x.shape[2] <= MAX_DIM:
             raise ValueError(f"{name}'s dim must lie in {MIN_DIM}..{MAX_DIM}, got {x.shape[2]}")
     if q_THD.shape != k_THD.shape:
@@ -89,25 +89,36 @@ def _check(
             f"v must have q's tokens and heads, {list(q_THD.shape[:2])}, "
             f"got {list(v_THD.shape[:2])}"
         )
+    if q_THD.dtype == torch.float64 and q_THD.device.type == "cuda":
+        raise ValueError("float64 is for CPUs; on GPUs pass float32, bfloat16 or float16")
+    _check_integers(q_THD, offsets, visible_end, visible_start)
+    for name, x in (("k", k_THD), ("v", v_THD), ("offsets", offsets), ("visible_end", visible_end)):
+        if x.device != q_THD.device:
+            raise ValueError(f"{name} is on {x.device}, q on {q_THD.device}")
+
+
+def _check_integers(
+    q_THD: Tensor, offsets: Tensor, visible_end: Tensor, visible_start: Tensor | None
+) -> None:
     if offsets.dtype != torch.int64 or offsets.dim() != 1 or offsets.shape[0] < 1:
         raise ValueError(
             f"offsets must be int64 [sequences + 1], got {offsets.dtype} {list(offsets.shape)}"
         )
-    integers = [("visible_end", visible_end)]
-    if visible_start is not None:
-        integers.append(("visible_start", visible_start))
-    for name, x in integers:
-        if x.dtype not in (torch.int32, torch.int64) or x.shape != q_THD.shape[:1]:
-            raise ValueError(
-                f"{name} must be int32 or int64 [{q_THD.shape[0]}], got {x.dtype} {list(x.shape)}"
-            )
-    if q_THD.dtype == torch.float64 and q_THD.device.type == "cuda":
+    if visible_end.dtype not in (torch.int32, torch.int64) or visible_end.shape != q_THD.shape[:1]:
         raise ValueError(
-            "float64 is for CPUs; on GPUs q, k and v must be float32 or half precision"
+            f"visible_end must be int32 or int64 [{q_THD.shape[0]}], "
+            f"got {visible_end.dtype} {list(visible_end.shape)}"
         )
-    for name, x in [("k", k_THD), ("v", v_THD), ("offsets", offsets), *integers]:
-        if x.device != q_THD.device:
-            raise ValueError(f"{name} is on {x.device}, q on {q_THD.device}")
+    if visible_start is not None and (
+        visible_start.dtype != visible_end.dtype
+        or visible_start.shape != visible_end.shape
+        or visible_start.device != visible_end.device
+    ):
+        raise ValueError(
+            f"visible_start must be like visible_end, {visible_end.dtype} "
+            f"{list(visible_end.shape)} on {visible_end.device}, got {visible_start.dtype} "
+            f"{list(visible_start.shape)} on {visible_start.device}"
+        )
 
 
 @torch.library.custom_op("hstu::attention", mutates_args=(), device_types="cpu")
@@ -156,7 +167,8 @@ def _(
     alpha: float,
     scale: float,
 ) -> Tensor:
-    from .attention_triton import attention_forward  # a CPU never needs Triton
+    # A CPU needs no Triton.
+    from .attention_triton import attention_forward  # noqa: PLC0415
 
     config = best_config("forward", q_THD.device, q_THD.dtype, q_THD.shape[2], v_THD.shape[2])
     return attention_forward(
@@ -176,7 +188,7 @@ def _(
     alpha: float,
     scale: float,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    from .attention_backward_triton import attention_backward
+    from .attention_backward_triton import attention_backward  # noqa: PLC0415
 
     dq_config, dkdv_config = (
         best_config(kernel, q_THD.device, q_THD.dtype, q_THD.shape[2], v_THD.shape[2])
@@ -198,18 +210,19 @@ def _(
 
 
 @_attention.register_fake
-def _(q_THD: Tensor, k_THD: Tensor, v_THD: Tensor, *_: object) -> Tensor:
+def _(_q_THD: Tensor, _k_THD: Tensor, v_THD: Tensor, *_: object) -> Tensor:
     return v_THD.new_empty(v_THD.shape)
 
 
 @_attention_backward.register_fake
 def _(
-    do_THD: Tensor, q_THD: Tensor, k_THD: Tensor, v_THD: Tensor, *_: object
+    _do_THD: Tensor, q_THD: Tensor, k_THD: Tensor, v_THD: Tensor, *_: object
 ) -> tuple[Tensor, Tensor, Tensor]:
     return q_THD.new_empty(q_THD.shape), k_THD.new_empty(k_THD.shape), v_THD.new_empty(v_THD.shape)
 
 
-def _save_for_backward(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+# torch names these parameters.
+def _save_for_backward(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:  # noqa: ARG001
     *tensors, ctx.alpha, ctx.scale = inputs
     ctx.save_for_backward(*tensors)
 

@@ -3,6 +3,8 @@
 This is the definition the other bodies are tested against. It is slow on purpose.
 """
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor
 from torch.nn.functional import silu
@@ -25,7 +27,7 @@ def attention_reference(
     # An empty sequence in front: a batch of none then still has a result and gradients.
     bounds = [0, *offsets.tolist()]
     outputs = []
-    for first, last in zip(bounds[:-1], bounds[1:], strict=True):
+    for first, last in pairwise(bounds):
         position = torch.arange(last - first, device=q_THD.device)
         start_N1 = visible_start[first:last, None]
         end_N1 = visible_end[first:last, None]

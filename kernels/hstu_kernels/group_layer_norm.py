@@ -96,7 +96,8 @@ def _check(x_TD: Tensor, group_T: Tensor, weight_GD: Tensor, bias_GD: Tensor) ->
 def _body(x_TD: Tensor) -> ModuleType:
     if x_TD.device.type == "cpu":
         return group_layer_norm_cpu
-    from . import group_layer_norm_triton  # a CPU never needs Triton
+    # A CPU needs no Triton.
+    from . import group_layer_norm_triton  # noqa: PLC0415
 
     return group_layer_norm_triton
 
@@ -168,7 +169,7 @@ def _(x_TD: Tensor, *_: object) -> tuple[Tensor, Tensor, Tensor]:
 
 @_norm_backward.register_fake
 def _(
-    dy_TD: Tensor, x_TD: Tensor, group_T: Tensor, weight_GD: Tensor, *_: object
+    _dy_TD: Tensor, x_TD: Tensor, _group_T: Tensor, weight_GD: Tensor, *_: object
 ) -> tuple[Tensor, Tensor, Tensor]:
     dweight_GD, dbias_GD = (weight_GD.new_empty(weight_GD.shape) for _ in range(2))
     return x_TD.new_empty(x_TD.shape), dweight_GD, dbias_GD
@@ -176,7 +177,7 @@ def _(
 
 @_gated_norm_backward.register_fake
 def _(
-    dy_TD: Tensor, o_TD: Tensor, u_TD: Tensor, group_T: Tensor, weight_GD: Tensor, *_: object
+    _dy_TD: Tensor, o_TD: Tensor, u_TD: Tensor, _group_T: Tensor, weight_GD: Tensor, *_: object
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     dweight_GD, dbias_GD = (weight_GD.new_empty(weight_GD.shape) for _ in range(2))
     return o_TD.new_empty(o_TD.shape), u_TD.new_empty(u_TD.shape), dweight_GD, dbias_GD

@@ -44,7 +44,7 @@ def visibility(pattern: str, lengths: list[int], generator: torch.Generator) -> 
     ends, starts = [torch.empty(0, dtype=torch.int64)], [torch.empty(0, dtype=torch.int64)]
     for length in lengths:
         position = torch.arange(length)
-        if pattern == "causal" or pattern == "window":
+        if pattern in ("causal", "window"):
             ends.append(position + 1)
         elif pattern == "bidirectional":
             ends.append(torch.full((length,), length))

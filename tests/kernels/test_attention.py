@@ -16,7 +16,7 @@ ALPHA, SCALE = 0.2, 0.1
 
 
 def draw(
-    T: int, H: int, Dqk: int, Dv: int, dtype: torch.dtype, seed: int
+    T: int, H: int, Dqk: int, Dv: int, dtype: torch.dtype, *, seed: int
 ) -> tuple[Tensor, Tensor, Tensor]:
     """q, k and v."""
     generator = torch.Generator().manual_seed(seed)
@@ -51,6 +51,7 @@ def see(pattern: str, lengths: list[int], seed: int = 0) -> Visibility:
     seed=st.integers(0, 1000),
 )
 def test_forward_and_gradients_match_the_definition(
+    *,
     lengths: list[int],
     pattern: str,
     heads: int,
@@ -60,7 +61,7 @@ def test_forward_and_gradients_match_the_definition(
     seed: int,
 ) -> None:
     offsets, end, start = see(pattern, lengths, seed)
-    inputs = draw(sum(lengths), heads, *dims, dtype, seed)
+    inputs = draw(sum(lengths), heads, *dims, dtype, seed=seed)
     exact = leaves(*inputs, torch.float64)
     if narrow:
         end, start = end.int(), None if start is None else start.int()
@@ -246,7 +247,7 @@ def good() -> dict[str, Tensor]:
         ({"visible_end": torch.tensor([1, 3, 1, 2, 3])}, r"token 1 sees \[0, 3\)"),
         ({"visible_start": torch.tensor([0, 0, -1, 0, 0])}, r"token 2 sees \[-1, 1\)"),
         ({"visible_start": torch.zeros(1, dtype=torch.int64)}, "visible_start must be"),
-        ({"visible_end": torch.empty(5, dtype=torch.int64, device="meta")}, "is on meta"),
+        ({"offsets": torch.empty(3, dtype=torch.int64, device="meta")}, "is on meta"),
     ],
 )
 def test_what_does_not_fit_is_named(change: dict[str, Tensor], message: str) -> None:

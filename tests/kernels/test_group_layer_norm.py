@@ -16,7 +16,7 @@ EPS = 1e-6
 
 
 def draw(
-    T: int, G: int, D: int, dtype: torch.dtype, weight_dtype: torch.dtype, seed: int
+    T: int, G: int, D: int, dtype: torch.dtype, weight_dtype: torch.dtype, *, seed: int
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """x, u, group, weight, bias."""
     generator = torch.Generator().manual_seed(seed)
@@ -46,10 +46,10 @@ def draw(
     seed=st.integers(0, 1000),
 )
 def test_forward_and_gradients_match_the_definition(
-    T: int, G: int, D: int, dtype: torch.dtype, wide_weight: bool, gated: bool, seed: int
+    *, T: int, G: int, D: int, dtype: torch.dtype, wide_weight: bool, gated: bool, seed: int
 ) -> None:
     weight_dtype = torch.promote_types(dtype, torch.float32) if wide_weight else dtype
-    x, u, group, weight, bias = draw(T, G, D, dtype, weight_dtype, seed)
+    x, u, group, weight, bias = draw(T, G, D, dtype, weight_dtype, seed=seed)
     ex, eu, eweight, ebias = (t.detach().double().requires_grad_() for t in (x, u, weight, bias))
     if gated:
         actual = gated_group_layer_norm(x, u, group.int(), weight, bias, eps=EPS)

@@ -4,6 +4,7 @@ Every fresh tensor is filled with NaN, so an element that no program writes cann
 """
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import hstu_kernels.attention_backward_triton as backward_body
 import pytest
@@ -36,20 +37,34 @@ def see(pattern: str, lengths: list[int], seed: int = 0) -> Visibility:
     return visibility(pattern, lengths, torch.Generator().manual_seed(seed)).to(DEVICE)
 
 
-def draw(T: int, H: int, Dqk: int, Dv: int, dtype: torch.dtype) -> tuple[Tensor, ...]:
-    """q, k, v and the gradient of the output."""
+class Inputs(NamedTuple):
+    q_THD: Tensor
+    k_THD: Tensor
+    v_THD: Tensor
+    do_THD: Tensor  # the gradient of the output
+
+
+def draw(T: int, H: int, Dqk: int, Dv: int, dtype: torch.dtype) -> Inputs:
     generator = torch.Generator().manual_seed(T)
-    return tuple(
-        torch.randn(T, H, D, generator=generator).to(DEVICE, dtype) for D in (Dqk, Dqk, Dv, Dv)
-    )
+
+    def normal(D: int) -> Tensor:
+        return torch.randn(T, H, D, generator=generator).to(DEVICE, dtype)
+
+    return Inputs(normal(Dqk), normal(Dqk), normal(Dv), normal(Dv))
 
 
-def both(
-    q: Tensor, k: Tensor, v: Tensor, do: Tensor, integers: Visibility, config: Config
-) -> tuple[Tensor, ...]:
+def run(inputs: Inputs, integers: Visibility, config: Config) -> tuple[Tensor, ...]:
     """The output and the gradients of q, k and v."""
+    q, k, v, do = inputs
     o_THD = attention_forward(q, k, v, *integers, ALPHA, SCALE, config)
     return o_THD, *attention_backward(do, q, k, v, *integers, ALPHA, SCALE, config, config)
+
+
+def define(inputs: Inputs, integers: Visibility) -> tuple[Tensor, ...]:
+    """What `run` must give, in float64."""
+    q, k, v = (x.double().requires_grad_() for x in inputs[:3])
+    o_THD = attention_reference(q, k, v, *integers, alpha=ALPHA, scale=SCALE)
+    return o_THD, *torch.autograd.grad(o_THD, (q, k, v), inputs.do_THD.double())
 
 
 @pytest.mark.parametrize(
@@ -58,13 +73,9 @@ def both(
 @pytest.mark.parametrize("pattern", PATTERNS)
 def test_matches_the_definition(pattern: str, dtype: torch.dtype, config: Config) -> None:
     integers = see(pattern, LENGTHS)
-    q, k, v, do = draw(sum(LENGTHS), 1, 24, 16, dtype)
-    exact = [x.double().requires_grad_() for x in (q, k, v)]
-    expected = attention_reference(*exact, *integers, alpha=ALPHA, scale=SCALE)
-    gradients = torch.autograd.grad(expected, exact, do.double())
-    for got, wanted in zip(
-        both(q, k, v, do, integers, config), (expected, *gradients), strict=True
-    ):
+    inputs = draw(sum(LENGTHS), 1, 24, 16, dtype)
+    expected = define(inputs, integers)
+    for got, wanted in zip(run(inputs, integers, config), expected, strict=True):
         assert got.dtype == dtype
         assert_close(got, wanted, TOLERANCE[dtype], size=SCALE)
 
@@ -77,28 +88,24 @@ def test_query_blocks_that_see_a_key_block_need_not_be_neighbours(
     T = 16 * 10 + 3
     turn = torch.arange(T) // 16 % 3 == 1
     integers = Visibility(torch.tensor([0, T]), torch.where(turn, 40, 0), None).to(DEVICE)
-    q, k, v, do = draw(T, 1, 16, 16, torch.float32)
-    exact = [x.double().requires_grad_() for x in (q, k, v)]
-    expected = attention_reference(*exact, *integers, alpha=ALPHA, scale=SCALE)
-    gradients = torch.autograd.grad(expected, exact, do.double())
-    for got, wanted in zip(
-        both(q, k, v, do, integers, CONFIG), (expected, *gradients), strict=True
-    ):
+    inputs = draw(T, 1, 16, 16, torch.float32)
+    expected = define(inputs, integers)
+    for got, wanted in zip(run(inputs, integers, CONFIG), expected, strict=True):
         assert_close(got, wanted, TOLERANCE[torch.float32], size=SCALE)
 
 
 def test_the_same_bits_alone_among_others_and_again() -> None:
     integers = see("mtgr", LENGTHS)
-    q, k, v, do = draw(sum(LENGTHS), 2, 16, 16, torch.float32)
-    together = both(q, k, v, do, integers, CONFIG)
-    again = both(q, k, v, do, integers, CONFIG)
+    inputs = draw(sum(LENGTHS), 2, 16, 16, torch.float32)
+    together = run(inputs, integers, CONFIG)
+    again = run(inputs, integers, CONFIG)
     assert all(torch.equal(a, b) for a, b in zip(together, again, strict=True))
     first, last = integers.offsets[4].item(), integers.offsets[5].item()
     own = slice(first, last)
     own_integers = Visibility(
         torch.tensor([0, last - first], device=DEVICE), integers.visible_end[own], None
     )
-    alone = both(q[own], k[own], v[own], do[own], own_integers, CONFIG)
+    alone = run(Inputs(*(x[own] for x in inputs)), own_integers, CONFIG)
     assert all(torch.equal(a, b[own]) for a, b in zip(alone, together, strict=True))
 
 
@@ -107,9 +114,9 @@ def test_hidden_keys_are_never_read() -> None:
     T = 64 + 120
     end = torch.full((T,), 64)
     integers = Visibility(torch.tensor([0, T]), end, None).to(DEVICE)
-    q, k, v, do = draw(T, 1, 16, 16, torch.float32)
-    k[110], v[110] = float("nan"), float("nan")
-    o, dq, dk, dv = both(q, k, v, do, integers, CONFIG)
+    inputs = draw(T, 1, 16, 16, torch.float32)
+    inputs.k_THD[110], inputs.v_THD[110] = float("nan"), float("nan")
+    o, dq, dk, dv = run(inputs, integers, CONFIG)
     others = torch.arange(T, device=DEVICE) != 110
     assert o[110].isnan().all()
     for x in (o, dq, dk, dv):
@@ -123,12 +130,13 @@ def test_views_integers_of_32_bits_and_ranges_behind_the_end() -> None:
     wide = torch.randn(sum(lengths), 3 * 2 * 16, device=DEVICE)
     q, k, v = (x.unflatten(1, (2, 16)) for x in wide.split(2 * 16, dim=1))
     do = torch.ones(1, 1, 1, device=DEVICE).expand(sum(lengths), 2, 16)
-    whole = [x.contiguous() for x in (q, k, v, do)]
+    views = Inputs(q, k, v, do)
+    whole = Inputs(*(x.contiguous() for x in views))
     beyond = integers._replace(visible_end=integers.visible_end.int())
     beyond.visible_end[19] = 1000
     beyond.visible_end[-1] = 1000
-    expected = both(*whole, integers, CONFIG)
-    actual = both(q, k, v, do, beyond, CONFIG)
+    expected = run(whole, integers, CONFIG)
+    actual = run(views, beyond, CONFIG)
     assert all(torch.equal(a, b) for a, b in zip(actual, expected, strict=True))
 
 
@@ -136,8 +144,7 @@ def test_views_integers_of_32_bits_and_ranges_behind_the_end() -> None:
 def test_no_tokens(sequences: int) -> None:
     offsets = torch.zeros(sequences + 1, dtype=torch.int64, device=DEVICE)
     integers = Visibility(offsets, offsets[:0], None)
-    q, k, v, do = draw(0, 2, 16, 32, torch.float32)
-    shapes = [x.shape for x in both(q, k, v, do, integers, CONFIG)]
+    shapes = [x.shape for x in run(draw(0, 2, 16, 32, torch.float32), integers, CONFIG)]
     assert shapes == [(0, 2, 32), (0, 2, 16), (0, 2, 16), (0, 2, 32)]
 
 

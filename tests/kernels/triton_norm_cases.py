@@ -31,7 +31,7 @@ def normal(rows: int, D: int, dtype: torch.dtype, seed: int) -> Tensor:
 @pytest.mark.parametrize("dtype", list(TOLERANCE))
 @pytest.mark.parametrize(("T", "G", "D"), [(0, 2, 16), (1, 1, 16), (37, 4, 48), (19, 3, 1100)])
 def test_matches_the_definition(
-    T: int, G: int, D: int, dtype: torch.dtype, gated: bool, monkeypatch: pytest.MonkeyPatch
+    *, T: int, G: int, D: int, dtype: torch.dtype, gated: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(body, "BACKWARD_PROGRAMS", 8)  # several tokens to a program, and a rest
     # One wide product cut in two, as a layer does; weights stay float32 where inputs are half.

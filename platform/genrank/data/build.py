@@ -7,6 +7,7 @@ in one partition; items are small and go to every task.
 import json
 import shutil
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,22 +16,25 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import ray
 
+from genrank.config import DataConfig
 from genrank.config.data import SplitConfig
-from genrank.data.ids import to_ids
-from genrank.data.log import Log, check_columns, check_file, tables_needed
+from genrank.data.ids import IdTypes, id_type, to_ids
+from genrank.data.log import Log, attributed, check_columns, check_file, tables_needed
 from genrank.data.partition import Tables, build_rows
-from genrank.data.row_stats import RowStats, row_stats
+from genrank.data.row_stats import STATS, RowStats, row_stats
 from genrank.data.times import to_ms
 from genrank.errors import DataError, GenrankError
 from genrank.schema import Schema
+
+Watch = Callable[[int, int], None]
+"""Called with how much is done, and of how much."""
 
 SPLITS = ("train", "valid", "test")
 KEY = "__user"
 SHUFFLED = ("exposures", "events", "users")
 
 
-def build(log: Log, schema: Schema, out: Path, *, split: SplitConfig, partitions: int,
-          max_history: int) -> RowStats:
+def build(log: Log, schema: Schema, out: Path, config: DataConfig, watch: Watch) -> RowStats:
     """Check the log, then write `out/{train,valid,test}/*.parquet` and `out/stats.json`.
 
     Every exposure of the log becomes exactly one candidate. Raises DataError or LeakageError,
@@ -40,15 +44,15 @@ def build(log: Log, schema: Schema, out: Path, *, split: SplitConfig, partitions
     _check_values(log, schema)
     time_ms = to_ms(log.read("exposures", [schema.time])[schema.time].combine_chunks(),
                     schema.time_unit, schema.time).to_numpy()
-    cuts = split_times(time_ms, split)
+    cuts = split_times(time_ms, config.split)
 
     writing = out.with_name(f"{out.name}.writing-{uuid.uuid4().hex[:8]}")
     try:
-        stats = _group(log, schema, writing, cuts, partitions, max_history)
+        stats = _group(log, schema, writing, cuts, config, watch)
         if stats.exposures != len(time_ms):
             raise DataError(f"{log.root}: {len(time_ms)} exposures went in, {stats.exposures} came "
                             "out; this is a fault of the builder")
-        (writing / "stats.json").write_text(json.dumps(stats.to_json(), indent=1))
+        (writing / STATS).write_text(json.dumps(stats.to_json(), indent=1))
         if out.exists():
             shutil.rmtree(out)
         writing.rename(out)
@@ -86,8 +90,8 @@ def _fault(log: Log, schema: Schema, table: str, file: str) -> GenrankError | No
     return None
 
 
-def _group(log: Log, schema: Schema, out: Path, cuts: list[int], partitions: int,
-           max_history: int) -> RowStats:
+def _group(log: Log, schema: Schema, out: Path, cuts: list[int], config: DataConfig,
+           watch: Watch) -> RowStats:
     needed = tables_needed(schema)
     items = ray.put(log.read("items", needed["items"])) if "items" in needed else None
     shuffled = [table for table in SHUFFLED if table in needed]
@@ -96,6 +100,7 @@ def _group(log: Log, schema: Schema, out: Path, cuts: list[int], partitions: int
     columns += [pa.field(f"{t}.{c}", template[t].field(c).type) for t in shuffled for c in needed[t]]
     union = pa.schema(columns)
 
+    id_types = _id_types(log, schema)
     files = pa.table({"table": [t for t in shuffled for _ in log.files(t)],
                       "file": [f for t in shuffled for f in log.files(t)]})
 
@@ -126,7 +131,7 @@ def _group(log: Log, schema: Schema, out: Path, cuts: list[int], partitions: int
         tables = Tables(exposures, side("events"), side("users"),
                         None if items is None else ray.get(items))
         try:
-            built = build_rows(tables, schema, cuts, max_history)
+            built = build_rows(tables, schema, cuts, config.max_history)
         except GenrankError as error:
             return pa.table({"stats": [json.dumps({"error": [type(error).__name__, str(error)]})]})
         # Users are disjoint between partitions, so their smallest key names a partition.
@@ -137,21 +142,33 @@ def _group(log: Log, schema: Schema, out: Path, cuts: list[int], partitions: int
             folder.mkdir(parents=True, exist_ok=True)
             if len(rows):
                 pq.write_table(rows, folder / f"{part}.parquet", row_group_size=1024)
-        stats = row_stats(built.rows, built.split, schema)
+        stats = row_stats(built, schema, id_types)
         return pa.table({"stats": [json.dumps(stats.to_json())]})
 
     dataset = (
         ray.data.from_arrow(files)
         .repartition(len(files))
         .map_batches(read, batch_size=None, batch_format="pyarrow")
-        .repartition(partitions, keys=[KEY])
+        .repartition(config.partitions, keys=[KEY])
         .map_batches(grouped, batch_size=None, batch_format="pyarrow", zero_copy_batch=True)
     )
-    parts = [json.loads(row["stats"]) for row in dataset.take_all()]
-    for part in parts:
+    parts: list[RowStats] = []
+    for row in dataset.iter_rows():
+        part = json.loads(row["stats"])
         if "error" in part:
             _raise(part["error"])
-    return RowStats.merge([RowStats.from_json(part) for part in parts])
+        parts.append(RowStats.from_json(part))
+        watch(len(parts), config.partitions)
+    return RowStats.merge(parts)
+
+
+def _id_types(log: Log, schema: Schema) -> IdTypes:
+    types = {table: log.columns_of(log.files(table)[0]) for table in tables_needed(schema)}
+    return {
+        name: id_type(types[feature.source].field(schema.column(name)).type)
+        for name, feature in schema.features.items()
+        if feature.kind in ("id", "ids") and schema.column(name) not in attributed(schema)
+    }
 
 
 def _raise(error: list[Any]) -> None:

@@ -1,11 +1,23 @@
 """One 64-bit id for whatever a company calls its users and items."""
 
 import hashlib
+from typing import Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from genrank.errors import DataError
+
+IdType = Literal["integer", "string"]
+IdTypes = dict[str, IdType]
+"""Feature -> what its ids are outside: they are all int64 once encoded."""
+
+
+def id_type(kind: pa.DataType) -> IdType:
+    """Whether ids of an Arrow type (or lists of them) are strings."""
+    while hasattr(kind, "value_type"):
+        kind = kind.value_type
+    return "string" if pa.types.is_string(kind) or pa.types.is_large_string(kind) else "integer"
 
 
 def hash_string(value: str) -> int:

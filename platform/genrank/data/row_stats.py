@@ -1,13 +1,20 @@
 """What a build reports: rows, lengths, compression, and the scale of every number."""
 
+import json
 from dataclasses import dataclass, field
 from functools import reduce
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from genrank.data.ids import IdTypes
+from genrank.data.partition import UserRows
+from genrank.errors import DataError
 from genrank.schema import Schema
+
+STATS = "stats.json"
 
 # Number columns are scaled by what training rows hold, never by later ones.
 TRAIN = 0
@@ -28,6 +35,10 @@ class RowStats:
     """TOKEN.FEATURE -> count, sum, sum of squares over the training rows."""
     positives: dict[str, int] = field(default_factory=dict)
     """Task -> positive labels."""
+    attributed: int = 0
+    """Positive labels that were made from events."""
+    id_types: IdTypes = field(default_factory=dict)
+    """Feature -> what its ids were in the log, the same in every partition."""
 
     @staticmethod
     def merge(parts: list["RowStats"]) -> "RowStats":
@@ -65,8 +76,17 @@ class RowStats:
         return RowStats(**(content | {"length_counts": lengths, "numbers": numbers}))
 
 
-def row_stats(rows: pa.Table, split: np.ndarray, schema: Schema) -> RowStats:
-    """The facts of one partition. split int64 [rows]."""
+def read_stats(rows: Path) -> RowStats:
+    """The facts that a build left in the folder `rows`; DataError where there was none."""
+    path = rows / STATS
+    if not path.exists():
+        raise DataError(f"{rows}: no user rows; run jobs/build_rows.py first")
+    return RowStats.from_json(json.loads(path.read_text()))
+
+
+def row_stats(built: UserRows, schema: Schema, id_types: IdTypes) -> RowStats:
+    """The facts of one partition."""
+    rows, split = built.rows, built.split
 
     shown = np.diff(rows["candidates"].combine_chunks().field("time").offsets.to_numpy())
     tokens = rows["tokens"].to_numpy()
@@ -92,6 +112,8 @@ def row_stats(rows: pa.Table, split: np.ndarray, schema: Schema) -> RowStats:
         length_counts=dict(zip(length.tolist(), count.tolist(), strict=True)),
         numbers=numbers,
         positives={t: int(labels.field(t).flatten().to_numpy().sum()) for t in schema.tasks},
+        attributed=built.attributed,
+        id_types=id_types,
     )
 
 
@@ -113,4 +135,6 @@ def _add(a: RowStats, b: RowStats) -> RowStats:
         length_counts=add_values(a.length_counts, b.length_counts),
         numbers=numbers,
         positives=add_values(a.positives, b.positives),
+        attributed=a.attributed + b.attributed,
+        id_types=a.id_types | b.id_types,
     )

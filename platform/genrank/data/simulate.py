@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from pydantic import Field
 
+from genrank.data.running import running_counts
 from genrank.data.simulate_schema import SCHEMA
 from genrank.data.simulate_traffic import (
     DAY_MS,
@@ -42,7 +43,7 @@ LATE_ORDERS = 0.06
 class SimulateConfig(Strict):
     """The size of the simulated log; its difficulty is fixed."""
 
-    users: Annotated[int, Field(ge=1)] = 2200
+    users: Annotated[int, Field(ge=1)] = 2000
     items: Annotated[int, Field(ge=len(CUISINES) * (MAX_REQUESTS + 5))] = 400
     days: Annotated[int, Field(ge=1)] = 10
     mean_length: Annotated[float, Field(gt=0)] = 60
@@ -52,7 +53,7 @@ class SimulateConfig(Strict):
 
 
 def simulate(config: SimulateConfig, out: Path) -> None:
-    """Write exposures, items, users and events as Parquet, and schema.yaml, to the new folder `out`.
+    """Write exposures, items, users, events (Parquet) and schema.yaml to the new folder `out`.
 
     The folder appears complete or not at all.
     """
@@ -113,31 +114,23 @@ def cross_statistics(shown: Exposures, cuisine: Ints, click: Ints) -> dict[str, 
     All items of a slate see the same moment, a millisecond before its first exposure.
     """
     _, first, slate = np.unique(shown.request, return_index=True, return_inverse=True)
-    as_of = shown.time_ms[first][slate] - 1
-    user_cuisine = shown.user * len(CUISINES) + cuisine[shown.item]
-    user_item = shown.user * len(cuisine) + shown.item
-    cuisine_count, cuisine_clicks = _known(user_cuisine, shown.time_ms, as_of, click)
-    _, item_clicks_of_user = _known(user_item, shown.time_ms, as_of, click)
-    item_count, item_clicks = _known(shown.item, shown.time_ms, as_of, click)
+    requested = shown.time_ms[first][slate]
+
+    def known(key: Ints) -> tuple[Ints, Ints]:
+        clicks, count = running_counts(key, requested, shown.time_ms, click)
+        return clicks.astype(np.int64), count.astype(np.int64)
+
+    cuisine_clicks, cuisine_count = known(shown.user * len(CUISINES) + cuisine[shown.item])
+    pair_clicks, _ = known(shown.user * len(cuisine) + shown.item)
+    item_clicks, item_count = known(shown.item)
     return {
         "user_cuisine_ctr": _smoothed(cuisine_clicks, cuisine_count),
         "user_cuisine_count": cuisine_count,
-        "user_item_clicks": item_clicks_of_user,
+        "user_item_clicks": pair_clicks,
         "item_ctr": _smoothed(item_clicks, item_count),
         "item_count": item_count,
-        "stats_as_of_ms": as_of,
+        "stats_as_of_ms": requested - 1,
     }
-
-
-def _known(key: Ints, time: Ints, as_of: Ints, click: Ints) -> tuple[Ints, Ints]:
-    """Exposures and clicks of the same key with time <= as_of, for every row."""
-    start, span = time.min() - 1, time.max() - time.min() + 2
-    moment = key * span + time - start
-    order = np.argsort(moment, kind="stable")
-    moment, clicks = moment[order], np.append(0, click[order].cumsum())
-    begin = np.searchsorted(moment, key * span)
-    end = np.searchsorted(moment, key * span + as_of - start, side="right")
-    return end - begin, clicks[end] - clicks[begin]
 
 
 def _smoothed(clicks: Ints, count: Ints) -> Floats:

@@ -41,7 +41,7 @@ class Exposures:
 def requests_per_day(
     rng: np.random.Generator, users: int, days: int, mean_length: float, max_length: int
 ) -> Ints:
-    """Requests (users, days), zero on days off, so that user rows are `mean_length` long on average.
+    """Requests (users, days), zero on days off, that make user rows `mean_length` long on average.
 
     The row of a user-day holds every exposure until that day's end, so its length depends on all
     days before it: the overall level of activity is found by bisection.
@@ -89,7 +89,8 @@ def expose(rng: np.random.Generator, world: World, requests: Ints, max_length: i
     item = _choose_items(rng, world, day, session, cuisine)
 
     first = _starts(session)
-    start = rng.uniform(*SESSION_START.T, (first.sum(), 3))[session, slot] * MINUTE_MS
+    earliest, latest = SESSION_START[slot[first]].T
+    start = (rng.uniform(earliest, latest) * MINUTE_MS)[session]
     elapsed = rng.integers(4_000, 20_000, len(user)).cumsum()
     elapsed -= elapsed[first][session]
     time_ms = FIRST_DAY_MS + day * DAY_MS + start.astype(np.int64) + elapsed
@@ -124,7 +125,9 @@ def _choose_items(
     """
     by_cuisine = np.argsort(world.cuisine, kind="stable")
     weight = world.popularity[:, by_cuisine]
-    sums = np.stack([weight[:, world.cuisine[by_cuisine] == c].sum(1) for c in range(len(CUISINES))])
+    sums = np.stack(
+        [weight[:, world.cuisine[by_cuisine] == c].sum(1) for c in range(len(CUISINES))]
+    )
     share = weight / sums[world.cuisine[by_cuisine]].T
     # One ascending ladder over (day, cuisine, item): each (day, cuisine) is one unit long.
     ladder = share.ravel().cumsum()

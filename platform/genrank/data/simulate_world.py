@@ -8,9 +8,12 @@ from numpy.typing import NDArray
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
-CUISINES = (
-    "sichuan hunan hotpot noodles dumplings congee cantonese japanese korean burgers pizza desserts"
-).split()
+CUISINES = [
+    *("sichuan", "hunan", "hotpot"),
+    *("noodles", "dumplings", "congee"),
+    *("cantonese", "japanese", "korean"),
+    *("burgers", "pizza", "desserts"),
+]
 FAMILY = np.arange(len(CUISINES)) // 3
 """Moods are for a family of cuisines: something hot, something light, ..."""
 CITIES = ["shanghai", "hangzhou", "nanjing", "suzhou"]
@@ -53,15 +56,14 @@ class World:
 
     def distance_km(self, user: Ints, item: Ints) -> Floats:
         """As the crow flies, never quite zero."""
-        return 0.3 + np.linalg.norm(self.user_xy[user] - self.item_xy[item], axis=1)
+        east, north = (self.user_xy[user] - self.item_xy[item]).T
+        return np.hypot(east, north) + 0.3
 
-    def p_click(
-        self, user: Ints, item: Ints, day: Ints, slot: Ints, position: Ints
-    ) -> Floats:
+    def p_click(self, user: Ints, item: Ints, day: Ints, slot: Ints, position: Ints) -> Floats:
         """The true click probability of each exposure."""
         cuisine = self.cuisine[item]
         logit = (
-            -0.65
+            -0.8
             + self.eagerness[user]
             + self.taste[user, day, cuisine]
             + self.mood[user, day, cuisine]
@@ -69,7 +71,7 @@ class World:
             + self.appeal[day, item]
             + SLOT[slot, cuisine]
             - 0.06 * position
-            - 0.3 * self.distance_km(user, item)
+            - 0.25 * self.distance_km(user, item)
         )
         return _sigmoid(logit)
 
@@ -87,8 +89,8 @@ class World:
         return _sigmoid(logit)
 
     def _dearness(self, item: Ints) -> Floats:
-        log = np.log(self.price)
-        return ((log - log.mean()) / log.std())[item]
+        log: Floats = np.log(self.price)
+        return (log[item] - log.mean()) / log.std()
 
 
 def draw_world(rng: np.random.Generator, users: int, items: int, days: int) -> World:
@@ -99,19 +101,25 @@ def draw_world(rng: np.random.Generator, users: int, items: int, days: int) -> W
     is_member = (rng.random(users) < 0.3).astype(np.int64)
 
     # Users share a few kinds of taste, so that a handful of clicks tells which; city and age
-    # lean towards some of them, which is all one knows of a new user.
-    lean = (np.arange(TASTES) == city[:, None]) + 1.0 * (np.arange(TASTES) == (age // 17)[:, None])
-    kind = np.argmax(2.0 * lean + rng.gumbel(size=(users, TASTES)), axis=1)
+    # lean towards one each, which is all one knows of a new user.
+    kinds = np.arange(TASTES)
+    lean = 2.0 * (kinds == city[:, None]) + 2.0 * (kinds == age[:, None] // 17)
+    kind = np.argmax(lean + rng.gumbel(size=lean.shape), axis=1)
     likes = np.zeros((TASTES, cuisines))
-    for k in range(TASTES):
+    for k in kinds:
         likes[k, (3 * k + np.array([0, 1, 5])) % cuisines] = [2.0, 1.8, 1.6]
         likes[k, (3 * k + np.array([6, 7, 9])) % cuisines] = -1.0
-    own = rng.normal(0, .12, (users, 1, cuisines))
-    drift = rng.normal(0, .05, (users, days, cuisines)).cumsum(axis=1)
-    family = np.where(rng.random((users, days)) < .5, rng.integers(0, 4, (users, days)), -1)
+    own = rng.normal(0, 0.12, (users, 1, cuisines))
+    drift = rng.normal(0, 0.05, (users, days, cuisines)).cumsum(axis=1)
+    family = np.where(rng.random((users, days)) < 0.5, rng.integers(0, 4, (users, days)), -1)
 
-    spending = np.argmax(3.0 * (np.arange(3) == is_member[:, None] + (age[:, None] >= 40)) + rng.gumbel(size=(users, 3)), axis=1)
-    quality = rng.normal(0, .4, items)
+    # Members and the older mind dear restaurants less, some even prefer them.
+    means = is_member + (age >= 40)
+    spending = np.argmax(
+        3.0 * (np.arange(3) == means[:, None]) + rng.gumbel(size=(users, 3)), axis=1
+    )
+
+    quality = rng.normal(0, 0.4, items)
     fashion = rng.normal(0, 0.08, (days, items)).cumsum(axis=0)
     fame = rng.permutation(1.0 / (3 + np.arange(items)) ** 0.6)
     return World(
@@ -122,10 +130,10 @@ def draw_world(rng: np.random.Generator, users: int, items: int, days: int) -> W
         eagerness=rng.normal(0, 0.3, users),
         thrift=np.array([-0.45, 0.0, 0.45])[spending],
         taste=likes[kind][:, None] + own + drift,
-        mood=.6 * (FAMILY == family[..., None]),
+        mood=0.6 * (family[..., None] == FAMILY),
         cuisine=rng.permutation(np.arange(items) % cuisines),
-        price=np.round(np.exp(rng.normal(3.5, 0.45, items)), 1),
-        rating=np.round(np.clip(4.2 + 0.4 * quality + rng.normal(0, 0.2, items), 1, 5), 1),
+        price=np.exp(rng.normal(3.5, 0.45, items)).round(1),
+        rating=(4.2 + 0.4 * quality + rng.normal(0, 0.2, items)).clip(1, 5).round(1),
         item_xy=rng.uniform(0, 8, (items, 2)),
         appeal=quality + fashion,
         popularity=fame * np.exp(3 * fashion),

@@ -1,6 +1,5 @@
 """What every training worker runs."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ import torch.distributed as dist
 from genrank.config import RankerConfig
 from genrank.data.jagged import to_jagged
 from genrank.data.packing import PackedBatches
-from genrank.data.row_stats import RowStats
+from genrank.data.row_stats import RowStats, read_stats
 from genrank.embedding.sharded import ShardedTables, shard
 from genrank.model.build import build_model
 from genrank.schema import Schema
@@ -37,7 +36,10 @@ class Worker:
         torch.manual_seed(seed)  # dense weights alike on every rank
         self.tables = ShardedTables(schema.tables, init_std=config.model.embedding_std, seed=seed,
                                     world_size=self.world_size)
-        self.ranker = build_model(schema, config.model, self.tables, stats.scales()).to(device)
+        self.ranker = build_model(schema, config.model, self.tables, stats.scales())
+        for name, child in self.ranker.named_children():
+            if name != "tables":  # which TorchRec places, shard by shard
+                child.to(device)
         self.sharded = shard(self.ranker, self.tables, device=device,
                              learning_rate=config.train.table_learning_rate)
         torch.manual_seed((seed << 16) + 1 + self.rank)  # dropout of its own on each
@@ -115,6 +117,5 @@ def run_worker(told: dict[str, Any]) -> None:
     schema = Schema.model_validate(told["schema"])
     config = RankerConfig.model_validate(told["ranker"])
     folder, rows = Path(told["folder"]), Path(told["rows"])
-    stats = RowStats.from_json(json.loads((rows / "stats.json").read_text()))
     device = ray.train.torch.get_device()
-    Worker(schema, config, stats, folder, rows, device).train()
+    Worker(schema, config, read_stats(rows), folder, rows, device).train()

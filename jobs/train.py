@@ -1,0 +1,18 @@
+"""User rows -> a trained ranker, on Ray Train. Writes RUN_DIR/rankers/NAME; resumes what is there."""
+
+from argparse import Namespace
+
+from genrank.cli import console, run_job
+from genrank.config import RunConfig
+from genrank.train.watch import train_watched
+
+
+def main(config: RunConfig, arguments: Namespace) -> None:
+    names = [config.ranker(arguments.ranker)[0]] if arguments.ranker else list(config.rankers)
+    for name in names:
+        checkpoint = train_watched(config, name)
+        console.print(f"{name}: {checkpoint}", highlight=False)
+
+
+if __name__ == "__main__":
+    run_job(__doc__, main)

@@ -1,0 +1,91 @@
+"""What all jobs share: arguments, a connection to Ray, quiet logs, errors a person can read."""
+
+import argparse
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import ray
+import ray.data  # gives its loggers handlers, which `connect` takes away
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from genrank.config import RunConfig, load_config
+from genrank.errors import GenrankError
+
+console = Console(stderr=True)
+Watch = Callable[[int, int], None]
+
+
+def run_job(description: str, main: Callable[[RunConfig, argparse.Namespace], None]) -> None:
+    """Parse `--config FILE [--ranker NAME] [key=value …]`, connect to Ray, run `main`.
+
+    A fault in what the user gave ends the process with status 2 and its message alone.
+    """
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--config", type=Path, required=True, help="the run's YAML file")
+    parser.add_argument("--ranker", help="which of the config's rankers; the first unless said")
+    parser.add_argument("overrides", nargs="*", metavar="key=value",
+                        help="changes to the config, such as data.partitions=16")
+    arguments = parser.parse_args()
+    with readable_errors():
+        config = load_config(arguments.config, arguments.overrides)
+        config.run_dir.mkdir(parents=True, exist_ok=True)
+        connect(config.run_dir / "ray.log")
+        main(config, arguments)
+
+
+@contextmanager
+def readable_errors() -> Iterator[None]:
+    """GenrankError ends the process with its message and status 2; faults of ours keep their
+    traceback."""
+    try:
+        yield
+    except GenrankError as error:
+        console.print(f"[bold red]error[/] {type(error).__name__}:", highlight=False)
+        console.print(str(error), markup=False, highlight=False, soft_wrap=True)
+        sys.exit(2)
+
+
+def connect(log: Path) -> str:
+    """Join the cluster that RAY_ADDRESS names, or start one here. Returns the dashboard's URL
+    ("" without one).
+
+    What Ray and its libraries say goes to `log`; what workers say stays in Ray's own logs.
+    """
+    log.parent.mkdir(parents=True, exist_ok=True)
+    os.environ.setdefault("RAY_TRAIN_V2_ENABLED", "1")
+    _send_to_file(log)
+    ray.data.DataContext.get_current().enable_progress_bars = False
+    context = ray.init(log_to_driver=False, ignore_reinit_error=True)
+    return f"http://{context.dashboard_url}" if context.dashboard_url else ""
+
+
+def _send_to_file(log: Path) -> None:
+    warnings.filterwarnings("ignore")
+    handler = logging.FileHandler(log)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
+    logging.getLogger().addHandler(handler)
+    # Ray gives each of these a handler of its own that writes to the terminal, whenever it likes.
+    for name in ("ray", "ray.data", "ray.train", "ray.serve"):
+        library = logging.getLogger(name)
+        library.handlers = [handler]
+        library.propagate = False
+
+
+@contextmanager
+def watching(what: str) -> Iterator[Watch]:
+    """A progress bar on standard error: call what this yields with (done, of)."""
+    columns = (TextColumn("{task.description:<28}"), BarColumn(bar_width=36),
+               MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console) as progress:
+        task = progress.add_task(what, total=None)
+
+        def watch(done: int, of: int) -> None:
+            progress.update(task, completed=done, total=of)
+
+        yield watch

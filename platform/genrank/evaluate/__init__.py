@@ -1,0 +1,1 @@
+"""How rankers do on the test rows, beside the baselines one would otherwise run."""

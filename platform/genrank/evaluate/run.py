@@ -1,0 +1,78 @@
+"""Evaluate every trained ranker and every baseline on the test rows."""
+
+import json
+import uuid
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from genrank.config import RunConfig
+from genrank.data.ids import to_ids
+from genrank.data.log import Log
+from genrank.evaluate.baselines import gradient_boosting, item_rate, oracle, read_candidates
+from genrank.evaluate.predict import Watch, predict
+from genrank.metrics import auc, bootstrap_over_users, calibration, gauc
+from genrank.schema import Schema
+from genrank.train.export import finished_checkpoint
+
+Quality = dict[str, dict[str, float]]
+
+
+def evaluate(config: RunConfig, log: Log, schema: Schema, watch: Watch) -> dict[str, Any]:
+    """Write `eval/metrics.json` and `eval/NAME.parquet` (scores of every ranker's test candidates).
+
+    {"rankers": {name: {task: {auc, gauc, auc_se, gauc_se}}}, "baselines": the same,
+     "calibration": {task: [[predicted, observed, count], …]} of the first ranker,
+     "users": …, "candidates": …}. GAUC weights users by exposures and leaves one-class users out.
+    """
+    rows, out = config.run_dir / "rows", config.run_dir / "eval"
+    out.mkdir(parents=True, exist_ok=True)
+    results: dict[str, Any] = {"rankers": {}, "baselines": {}}
+    for name in config.rankers:
+        checkpoint = finished_checkpoint(config.run_dir / "rankers" / name)
+        scored = predict(config, name, schema, checkpoint, rows / "test", watch)
+        _replace(out / f"{name}.parquet", scored)
+        scores = {task: scored[f"p.{task}"].to_numpy() for task in schema.tasks}
+        results["rankers"][name] = _quality(config, scored, schema, scores)
+        if name == config.ranker(None)[0]:
+            results["calibration"] = {
+                task: calibration(scored[f"label.{task}"].to_numpy(), scores[task])
+                for task in schema.tasks}
+            results["users"] = len(scored["user"].unique())
+            results["candidates"] = len(scored)
+
+    test = read_candidates(rows, "test", schema)
+    baselines = {"item_rate": item_rate(rows, schema, test),
+                 "lightgbm": gradient_boosting(rows, schema, config.evaluate.lightgbm_trees)}
+    if config.data.source == "simulate":
+        baselines["oracle"] = oracle(log, schema, test)
+    for name, scores in baselines.items():
+        if scores is not None:
+            results["baselines"][name] = _quality(config, test, schema, scores)
+    writing = out / f".metrics-{uuid.uuid4().hex[:8]}"
+    writing.write_text(json.dumps(results, indent=1))
+    writing.rename(out / "metrics.json")
+    return results
+
+
+def _quality(config: RunConfig, table: pa.Table, schema: Schema,
+             scores: dict[str, np.ndarray]) -> Quality:
+    user = to_ids(table["user"].combine_chunks(), "user").to_numpy()
+    quality = {}
+    for task in schema.tasks:
+        label, score = table[f"label.{task}"].to_numpy(), scores[task]
+        spread = bootstrap_over_users(
+            user, label, score, samples=config.evaluate.bootstrap_samples)
+        quality[task] = {"auc": auc(label, score), "gauc": gauc(user, label, score),
+                         "auc_se": spread["auc"].standard_error,
+                         "gauc_se": spread["gauc"].standard_error}
+    return quality
+
+
+def _replace(path: Path, table: pa.Table) -> None:
+    writing = path.with_name(f".{path.name}-{uuid.uuid4().hex[:8]}")
+    pq.write_table(table, writing)
+    writing.rename(path)

@@ -1,0 +1,1 @@
+"""User rows -> scores: bundle and engine. Imports neither Ray nor TorchRec."""
