@@ -14,8 +14,9 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from .attention_triton import contiguous_or, dims, precision, rows_whole
+from .attention_triton import contiguous_or, dims, rows_whole
 from .triton_blocks import (
+    PRECISION,
     keys_of_block,
     load_rows,
     locate,
@@ -37,7 +38,7 @@ def _dq_kernel(
     stride_dqt, stride_dqh,
     HAS_START: tl.constexpr, DQK: tl.constexpr, DV: tl.constexpr,
     BLOCK_DQK: tl.constexpr, BLOCK_DV: tl.constexpr,
-    BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, PRECISION: tl.constexpr,
+    BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr,
 ):  # fmt: skip
     head = tl.program_id(1)
     first, length, block, _ = locate(tl.program_id(0), offsets_ptr, B, BLOCK_M)
@@ -98,7 +99,7 @@ def _dkdv_kernel(
     stride_dkt, stride_dkh, stride_dvt, stride_dvh,
     HAS_START: tl.constexpr, DQK: tl.constexpr, DV: tl.constexpr,
     BLOCK_DQK: tl.constexpr, BLOCK_DV: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr,
-    CHUNK: tl.constexpr, PRECISION: tl.constexpr,
+    CHUNK: tl.constexpr,
 ):  # fmt: skip
     head = tl.program_id(1)
     first, length, key_block, slot_0 = locate(tl.program_id(0), offsets_ptr, B, BLOCK_N)
@@ -184,7 +185,7 @@ def attention_backward(
     integers = (offsets, visible_end.contiguous(), contiguous_or(visible_start, visible_end))
     has_start = visible_start is not None
     strides = [stride for x in inputs for stride in x.stride()[:2]]
-    common = {"HAS_START": has_start, "PRECISION": precision(q_THD), **dims(Dqk, Dv)}
+    common = {"HAS_START": has_start, **dims(Dqk, Dv)}
 
     _dq_kernel[(T // dq_config.block_m + B, H)](
         *inputs, dq, *integers, B, alpha, scale, *strides, *dq.stride()[:2],

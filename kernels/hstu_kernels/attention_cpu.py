@@ -28,7 +28,7 @@ def attention_forward(
     scale: float,
 ) -> Tensor:
     plan = make_plan(offsets, visible_end, visible_start)
-    # The CPU's half-precision products are no faster than float32 once scores are rounded right.
+    # Half precision would round the scores before silu; GPUs' products do not either.
     compute = torch.promote_types(q_THD.dtype, torch.float32)
     q, k, v = (x.to(compute) for x in (q_THD, k_THD, v_THD))
     o_THD = torch.zeros(v.shape, dtype=compute)

@@ -11,7 +11,7 @@ SHORT = 128
 STEP = 16
 # Rows of one group or block: enough to fill the cores, few enough for scores to stay in cache.
 GROUP_ROWS = 2048
-BLOCK_ROWS = 128
+BLOCK_ROWS = 256
 
 
 @dataclass(frozen=True)

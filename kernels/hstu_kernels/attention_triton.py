@@ -14,7 +14,15 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from .triton_blocks import keys_of_block, load_rows, locate, silu, store_rows, visible_range
+from .triton_blocks import (
+    PRECISION,
+    keys_of_block,
+    load_rows,
+    locate,
+    silu,
+    store_rows,
+    visible_range,
+)
 from .tuning import Config
 
 
@@ -22,7 +30,7 @@ from .tuning import Config
 def _attend(
     acc, q, k_ptr, v_ptr, stride_k, stride_v, low, high, start, end, length, alpha,
     DQK: tl.constexpr, DV: tl.constexpr, BLOCK_DQK: tl.constexpr, BLOCK_DV: tl.constexpr,
-    BLOCK_N: tl.constexpr, MASKED: tl.constexpr, PRECISION: tl.constexpr,
+    BLOCK_N: tl.constexpr, MASKED: tl.constexpr,
 ):  # fmt: skip
     for n in range(low, high, BLOCK_N):
         col = n + tl.arange(0, BLOCK_N)
@@ -42,7 +50,7 @@ def _forward_kernel(
     stride_qt, stride_qh, stride_kt, stride_kh, stride_vt, stride_vh, stride_ot, stride_oh,
     HAS_START: tl.constexpr, DQK: tl.constexpr, DV: tl.constexpr,
     BLOCK_DQK: tl.constexpr, BLOCK_DV: tl.constexpr,
-    BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, PRECISION: tl.constexpr,
+    BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr,
 ):  # fmt: skip
     head = tl.program_id(1)
     first, length, block, _ = locate(tl.program_id(0), offsets_ptr, B, BLOCK_M)
@@ -67,11 +75,11 @@ def _forward_kernel(
     if not HAS_START:
         acc = _attend(
             acc, q, k_ptr, v_ptr, stride_kt, stride_vt, low, whole, start, end, length, alpha,
-            DQK, DV, BLOCK_DQK, BLOCK_DV, BLOCK_N, False, PRECISION,
+            DQK, DV, BLOCK_DQK, BLOCK_DV, BLOCK_N, False,
         )  # fmt: skip
     acc = _attend(
         acc, q, k_ptr, v_ptr, stride_kt, stride_vt, whole, high, start, end, length, alpha,
-        DQK, DV, BLOCK_DQK, BLOCK_DV, BLOCK_N, True, PRECISION,
+        DQK, DV, BLOCK_DQK, BLOCK_DV, BLOCK_N, True,
     )  # fmt: skip
 
     outside = (row < length) & ((row < start) | (row >= end))
@@ -108,7 +116,7 @@ def attention_forward(
         *q_THD.stride()[:2], *k_THD.stride()[:2], *v_THD.stride()[:2], *o_THD.stride()[:2],
         HAS_START=visible_start is not None,
         **dims(Dqk, Dv),
-        BLOCK_M=config.block_m, BLOCK_N=config.block_n, PRECISION=precision(q_THD),
+        BLOCK_M=config.block_m, BLOCK_N=config.block_n,
         num_warps=config.num_warps, num_stages=config.num_stages,
     )  # fmt: skip
     return o_THD
@@ -131,8 +139,3 @@ def dims(Dqk: int, Dv: int) -> dict[str, int]:
         "BLOCK_DQK": triton.next_power_of_2(Dqk),
         "BLOCK_DV": triton.next_power_of_2(Dv),
     }
-
-
-def precision(x: Tensor) -> str:
-    """float32 means float32: who wants TF32's ten bits passes bfloat16 or float16."""
-    return "ieee" if x.dtype == torch.float32 else "tf32"

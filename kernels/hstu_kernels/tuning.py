@@ -2,7 +2,7 @@
 
 Nothing is tuned while a program runs: a replica must start fast, and two replicas must choose
 alike, or one user's scores would differ in their last bits between them. So a choice depends on
-the device, the kernel, the dtype and the dims, and on nothing in the batch.
+the device, the kernel, the dtype's size and the dims, and on nothing in the batch.
 `kernels/benchmarks/tune.py` measures and rewrites the file.
 """
 
@@ -32,14 +32,15 @@ def best_config(kernel: str, device: torch.device, dtype: torch.dtype, Dqk: int,
 
 
 def key(kernel: str, dtype: torch.dtype, Dqk: int, Dv: int) -> str:
-    return f"{kernel} {str(dtype).removeprefix('torch.')} {Dqk} {Dv}"
+    """bfloat16 and float16 cost the same, so they share what was measured."""
+    return f"{kernel} {8 * dtype.itemsize} bits {Dqk} {Dv}"
 
 
 def default_config(kernel: str, dtype: torch.dtype, Dqk: int, Dv: int) -> Config:
     """Fits the 99 KiB of shared memory a block has on sm_86 and sm_89, the least of today's."""
     widest = max(Dqk, Dv)
     if dtype == torch.float32:
-        return Config(32, 32, 4, 1)
+        return Config(32, 32, 8, 1) if widest <= 128 else Config(16, 16, 8, 1)
     if widest > 128:
         return Config(64, 32, 8, 2) if kernel == "forward" else Config(32, 32, 4, 1)
     if kernel == "forward":

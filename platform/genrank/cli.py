@@ -3,6 +3,7 @@
 import argparse
 import logging
 import os
+import secrets
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -34,8 +35,7 @@ def run_job(description: str, main: Callable[[RunConfig, argparse.Namespace], No
     arguments = parser.parse_args()
     with readable_errors():
         config = load_config(arguments.config, arguments.overrides)
-        config.run_dir.mkdir(parents=True, exist_ok=True)
-        connect(config.run_dir / "ray.log")
+        connect(config.run_dir)
         main(config, arguments)
 
 
@@ -51,18 +51,38 @@ def readable_errors() -> Iterator[None]:
         sys.exit(2)
 
 
-def connect(log: Path) -> str:
-    """Join the cluster that RAY_ADDRESS names, or start one here. Returns the dashboard's URL
-    ("" without one).
+def connect(run_dir: Path) -> None:
+    """Join the cluster that RAY_ADDRESS names, or start one here, and say where its dashboard is.
 
-    What Ray and its libraries say goes to `log`; what workers say stays in Ray's own logs.
+    What Ray and its libraries say goes to `run_dir/ray.log`; what workers say stays in Ray's logs.
     """
-    log.parent.mkdir(parents=True, exist_ok=True)
-    os.environ.setdefault("RAY_TRAIN_V2_ENABLED", "1")
-    _send_to_file(log)
+    run_dir.mkdir(parents=True, exist_ok=True)
+    _send_to_file(run_dir / "ray.log")
     ray.data.DataContext.get_current().enable_progress_bars = False
-    context = ray.init(log_to_driver=False, ignore_reinit_error=True)
-    return f"http://{context.dashboard_url}" if context.dashboard_url else ""
+    # Two workers train even where there is one core.
+    cores = None if "RAY_ADDRESS" in os.environ else max(2, os.cpu_count() or 1)
+    context = ray.init(log_to_driver=False, num_cpus=cores)
+    console.print(f"Ray dashboard  http://{context.dashboard_url}   token  {_ray_token() or 'none'}",
+                  highlight=False, soft_wrap=True)
+
+
+def _ray_token() -> str | None:
+    """The token this process shows to clusters, found where Ray itself looks for it."""
+    if "RAY_AUTH_TOKEN" in os.environ:
+        return os.environ["RAY_AUTH_TOKEN"]
+    default = Path.home() / ".ray" / "auth_token"
+    path = Path(os.environ.get("RAY_AUTH_TOKEN_PATH", default))
+    if os.environ.get("RAY_AUTH_MODE") == "disabled" or not path.exists():
+        return None
+    return path.read_text().strip()
+
+
+def write_secret(path: Path) -> str:
+    """A new secret in a file that its owner alone can read."""
+    secret = secrets.token_hex(32)
+    path.touch(mode=0o600)
+    path.write_text(secret)
+    return secret
 
 
 def _send_to_file(log: Path) -> None:

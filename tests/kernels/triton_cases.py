@@ -92,6 +92,14 @@ def test_query_blocks_that_see_a_key_block_need_not_be_neighbours(
     expected = define(inputs, integers)
     for got, wanted in zip(run(inputs, integers, CONFIG), expected, strict=True):
         assert_close(got, wanted, TOLERANCE[torch.float32], size=SCALE)
+    # A block between two that see was skipped, not masked: zero times NaN would be NaN.
+    unseeing = slice(32, 48)
+    inputs.q_THD[unseeing] = float("nan")
+    _, _, dk, dv = run(inputs, integers, CONFIG)
+    for x in (dk, dv):
+        assert x[unseeing].isnan().all()
+        assert not x[:32].isnan().any()
+        assert not x[48:].isnan().any()
 
 
 def test_the_same_bits_alone_among_others_and_again() -> None:

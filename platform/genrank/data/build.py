@@ -142,7 +142,7 @@ def _group(log: Log, schema: Schema, out: Path, cuts: list[int], config: DataCon
             folder.mkdir(parents=True, exist_ok=True)
             if len(rows):
                 pq.write_table(rows, folder / f"{part}.parquet", row_group_size=1024)
-        stats = row_stats(built, schema, id_types)
+        stats = row_stats(built, schema, cuts, id_types)
         return pa.table({"stats": [json.dumps(stats.to_json())]})
 
     dataset = (

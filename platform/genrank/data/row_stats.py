@@ -37,6 +37,8 @@ class RowStats:
     """Task -> positive labels."""
     attributed: int = 0
     """Positive labels that were made from events."""
+    split_times_ms: list[int] = field(default_factory=list)
+    """When valid and test start; the same in every partition."""
     id_types: IdTypes = field(default_factory=dict)
     """Feature -> what its ids were in the log, the same in every partition."""
 
@@ -84,7 +86,8 @@ def read_stats(rows: Path) -> RowStats:
     return RowStats.from_json(json.loads(path.read_text()))
 
 
-def row_stats(built: UserRows, schema: Schema, id_types: IdTypes) -> RowStats:
+def row_stats(built: UserRows, schema: Schema, split_times_ms: list[int],
+              id_types: IdTypes) -> RowStats:
     """The facts of one partition."""
     rows, split = built.rows, built.split
 
@@ -113,6 +116,7 @@ def row_stats(built: UserRows, schema: Schema, id_types: IdTypes) -> RowStats:
         numbers=numbers,
         positives={t: int(labels.field(t).flatten().to_numpy().sum()) for t in schema.tasks},
         attributed=built.attributed,
+        split_times_ms=split_times_ms,
         id_types=id_types,
     )
 
@@ -136,5 +140,6 @@ def _add(a: RowStats, b: RowStats) -> RowStats:
         numbers=numbers,
         positives=add_values(a.positives, b.positives),
         attributed=a.attributed + b.attributed,
+        split_times_ms=b.split_times_ms,
         id_types=a.id_types | b.id_types,
     )

@@ -63,10 +63,11 @@ def requests_per_day(
         return float(np.minimum(length[shown], max_length).mean()) if shown.any() else 0.0
 
     low, high = 1e-2, 1e2
-    if not mean_row(low) <= mean_length <= mean_row(high):
+    least, most = mean_row(low), mean_row(high)
+    if not least <= mean_length <= most:
         raise ConfigError(
-            f"mean_length: {days} days allow rows of {mean_row(low):.0f} to {mean_row(high):.0f} "
-            f"exposures on average, found {mean_length:g}"
+            f"mean_length: a log of {days} days allows rows of {least:.0f} to {most:.0f} exposures "
+            f"on average, found {mean_length:g}"
         )
     for _ in range(30):
         middle = float(np.sqrt(low * high))

@@ -47,6 +47,7 @@ def predict(config: RunConfig, name: str, schema: Schema, checkpoint: Path, rows
     workers = config.evaluate.workers
     scored = dataset.repartition(4 * workers).map_batches(
         Scorer, batch_size=None, batch_format="pyarrow",
+        num_cpus=0.5,  # leaves room for the readers on a machine with two cores
         compute=ray.data.ActorPoolStrategy(size=workers))
     parts, done = [], 0
     for part in scored.iter_batches(batch_size=None, batch_format="pyarrow"):

@@ -58,6 +58,11 @@ def evaluate(config: RunConfig, log: Log, schema: Schema, watch: Watch) -> dict[
     return results
 
 
+def read_scores(run_dir: Path, name: str) -> pa.Table:
+    """The trainer's scores of a ranker's test candidates, as `evaluate` left them."""
+    return pq.read_table(run_dir / "eval" / f"{name}.parquet")
+
+
 def _quality(config: RunConfig, table: pa.Table, schema: Schema,
              scores: dict[str, np.ndarray]) -> Quality:
     user = to_ids(table["user"].combine_chunks(), "user").to_numpy()

@@ -1,0 +1,1 @@
+"""Requests in, scores out: the request model, token-aware batching, the HTTP application."""

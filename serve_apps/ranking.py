@@ -1,0 +1,13 @@
+"""`serve run serve_apps.ranking:build bundle=runs/demo/bundle`, or `serve deploy` with ranking.yaml."""
+
+from typing import Any
+
+from ray import serve
+
+from genrank.serve.app import RankingArgs, build_app
+from genrank.strict import parse
+
+
+def build(args: dict[str, Any]) -> serve.Application:
+    """The ranking application. `args` are `RankingArgs`; unknown ones are errors."""
+    return build_app(parse(RankingArgs, args, "args"))

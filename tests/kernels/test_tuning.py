@@ -1,0 +1,44 @@
+"""Block sizes come from the shipped file where it has them, and never from the batch."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from hstu_kernels import tuning
+from hstu_kernels.tuning import Config, best_config, default_config, key
+
+GPU = torch.device("cuda", 0)
+
+
+@pytest.fixture(autouse=True)
+def a_gpu_by_name(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda _device: "Test GPU")
+    _forget()
+    yield
+    _forget()
+
+
+def _forget() -> None:
+    best_config.cache_clear()
+    tuning._tuned.cache_clear()
+
+
+def test_a_measured_choice_wins_over_the_default(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured = {"block_m": 16, "block_n": 128, "num_warps": 2, "num_stages": 5}
+    tuned = {"Test GPU": {key("dq", torch.bfloat16, 64, 64): measured}}
+    monkeypatch.setattr(tuning, "TUNED_FILE", tmp_path / "tuned.json")
+    tuning.TUNED_FILE.write_text(json.dumps(tuned))
+    assert best_config("dq", GPU, torch.bfloat16, 64, 64) == Config(16, 128, 2, 5)
+    assert best_config("dq", GPU, torch.float16, 64, 64) == Config(16, 128, 2, 5)
+    default = default_config("dkdv", torch.bfloat16, 64, 64)
+    assert best_config("dkdv", GPU, torch.bfloat16, 64, 64) == default
+
+
+def test_the_shipped_file_holds_whole_choices() -> None:
+    for entries in json.loads(tuning.TUNED_FILE.read_text()).values():
+        for choice in entries.values():
+            Config(**choice)
