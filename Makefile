@@ -1,0 +1,58 @@
+# make demo                      the main job on a simulated food-delivery log
+# make demo DATA=path            the same on KuaiRand's files, or on a folder with schema.yaml
+# make serve                     keep the endpoint up on the last bundle
+# make test                      all tests
+# make lint                      ruff and mypy
+# make kuairand                  the KuaiRand table of the README: three seeds, standard deviations
+# make bench-kernels             the CPU attention against padding and against a loop
+#
+# Each sets itself up: a virtual environment in .venv with pinned packages (CPU).
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+# Where pip should look for the CPU build of torch, if its default has CUDA builds only:
+#   make demo TORCH_INDEX=<url of PyTorch's CPU wheels>
+TORCH_INDEX ?=
+BIN := .venv/bin
+SETUP := .venv/installed
+
+.DEFAULT_GOAL := help
+.PHONY: help demo serve test lint kuairand bench-kernels constraints clean
+
+help:
+	@sed -n 's/^# \(make .*\)/\1/p' Makefile
+
+$(SETUP): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11) and "genrank needs Python 3.11: make PYTHON=/path/to/python3.11")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch==2.13.0
+	$(BIN)/pip install --quiet -c constraints.txt -e '.[cpu,dev]'
+	# Its metadata asks for the CUDA build of fbgemm-gpu; pyproject.toml lists what it does need.
+	$(BIN)/pip install --quiet -c constraints.txt --no-deps torchrec
+	touch $@
+
+demo: $(SETUP)
+	$(BIN)/python jobs/demo.py $(if $(DATA),--data '$(DATA)') $(SET)
+
+serve: $(SETUP)
+	$(BIN)/python jobs/serve.py
+
+test: $(SETUP)
+	$(BIN)/python -m pytest $(TESTS)
+
+lint: $(SETUP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+kuairand: $(SETUP)
+	$(BIN)/python jobs/kuairand_table.py $(if $(DATA),--data '$(DATA)')
+
+bench-kernels: $(SETUP)
+	$(BIN)/python kernels/benchmarks/bench_attention.py
+
+constraints: $(SETUP)
+	( echo "# Every version genrank is tested with: pip install -c constraints.txt. Made by 'make constraints'."; \
+	  $(BIN)/pip freeze --exclude-editable ) > constraints.txt
+
+clean:
+	rm -rf .venv runs
