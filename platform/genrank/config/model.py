@@ -38,8 +38,8 @@ class MTGRConfig(Strict):
     @classmethod
     def _fill_in_the_size(cls, values: Any) -> Any:
         if isinstance(values, dict):
-            size = SIZES.get(values.get("size", "tiny"), {})
-            return {**size, **values}
+            size = values.get("size", "tiny")
+            return {**SIZES.get(size if isinstance(size, str) else "", {}), **values}
         return values
 
     @model_validator(mode="after")

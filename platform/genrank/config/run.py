@@ -81,7 +81,11 @@ def load_config(path: Path, overrides: list[str]) -> RunConfig:
         key, equals, value = override.partition("=")
         if not equals:
             raise ConfigError(f"{override}: expected key=value, such as data.partitions=8")
-        _set(content, key.split("."), yaml.safe_load(value), override)
+        try:
+            parsed = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise ConfigError(f"{override}: the value is not YAML: {error}") from None
+        _set(content, key.split("."), parsed, override)
     return parse(RunConfig, content, str(path))
 
 

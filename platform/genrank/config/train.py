@@ -36,4 +36,4 @@ class TrainConfig(Strict):
     keep_checkpoints: Positive = 2
     max_failures: Annotated[int, Field(ge=0)] = 3
     """How often a run may lose workers and go on from its checkpoint."""
-    seed: int = 0
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0

@@ -19,7 +19,14 @@ import ray
 from genrank.config import DataConfig
 from genrank.config.data import SplitConfig
 from genrank.data.ids import IdTypes, id_type, to_ids
-from genrank.data.log import Log, attributed, check_columns, check_file, tables_needed
+from genrank.data.log import (
+    Log,
+    attributed,
+    check_columns,
+    check_file,
+    tables_needed,
+    types_of,
+)
 from genrank.data.partition import Tables, build_rows
 from genrank.data.row_stats import STATS, RowStats, row_stats
 from genrank.data.times import to_ms
@@ -95,7 +102,7 @@ def _group(log: Log, schema: Schema, out: Path, cuts: list[int], config: DataCon
     needed = tables_needed(schema)
     items = ray.put(log.read("items", needed["items"])) if "items" in needed else None
     shuffled = [table for table in SHUFFLED if table in needed]
-    template = {t: log.columns_of(log.files(t)[0]) for t in shuffled}
+    template = {t: types_of(log, t, needed[t]) for t in shuffled}
     columns: list[pa.Field] = [pa.field(KEY, pa.int64())]
     columns += [pa.field(f"{t}.{c}", template[t].field(c).type) for t in shuffled for c in needed[t]]
     union = pa.schema(columns)
@@ -163,7 +170,7 @@ def _group(log: Log, schema: Schema, out: Path, cuts: list[int], config: DataCon
 
 
 def _id_types(log: Log, schema: Schema) -> IdTypes:
-    types = {table: log.columns_of(log.files(table)[0]) for table in tables_needed(schema)}
+    types = {t: types_of(log, t, columns) for t, columns in tables_needed(schema).items()}
     return {
         name: id_type(types[feature.source].field(schema.column(name)).type)
         for name, feature in schema.features.items()

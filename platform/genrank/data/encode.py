@@ -48,7 +48,11 @@ def encode(values: pa.Array | pa.ChunkedArray, feature: Feature, where: str) -> 
             row = int(np.argmax(array < 0))
             raise DataError(f"{where}: row {row} holds {array[row]}; log1p needs numbers from 0")
         array = np.log1p(array)
-    return pa.array(array.astype(np.float32))
+    stored = array.astype(np.float32)
+    if not np.isfinite(stored).all():
+        row = int(np.argmin(np.isfinite(stored)))
+        raise DataError(f"{where}: row {row} holds {array[row]}, too large for a float32")
+    return pa.array(stored)
 
 
 def _encode_lists(values: pa.Array, where: str) -> pa.Array:

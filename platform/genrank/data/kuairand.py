@@ -97,6 +97,8 @@ def _exposures(source: Path) -> pd.DataFrame:
 
 def _read(file: Path) -> pd.DataFrame:
     header = file.open().readline()
+    if not header.strip():
+        raise DataError(f"{file}: empty; expected a line of column names")
     return pd.read_csv(file, sep="\t" if "\t" in header else ",")
 
 
@@ -107,7 +109,8 @@ def _features(source: Path, prefix: str, key: str, columns: tuple[str, ...]) -> 
     table = pd.concat([_read(file) for file in files]).drop_duplicates(key)
     if key not in table:
         raise DataError(f"{files[0]}: no column {key!r}; it has {', '.join(table.columns)}")
-    return table[[key, *(column for column in columns if column in table)]]
+    # Ids beside missing values are read as floats: make them integers again.
+    return table[[key, *(column for column in columns if column in table)]].convert_dtypes()
 
 
 def schema_of(exposures: pd.DataFrame, users: pd.DataFrame | None,

@@ -17,7 +17,7 @@ import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
 from genrank.data.encode import encode
-from genrank.data.ids import to_ids
+from genrank.data.ids import id_type, to_ids
 from genrank.data.times import to_ms
 from genrank.errors import DataError
 from genrank.schema import Schema
@@ -113,6 +113,40 @@ def check_columns(log: Log, schema: Schema) -> None:
                     )
         if sum(log.rows_of(file) for file in files) == 0:
             raise DataError(f"{files[0]}: {table} is empty; expected at least one row")
+    _check_keys(log, schema)
+
+
+def _check_keys(log: Log, schema: Schema) -> None:
+    needed = tables_needed(schema)
+    types = {table: types_of(log, table, columns) for table, columns in needed.items()}
+    for table, keys in keys_of(schema).items():
+        for key in keys if table in types else []:
+            shown, joined = (id_type(types[t].field(key).type) for t in ("exposures", table))
+            if shown != joined:
+                raise DataError(f"{log.files(table)[0]}: column {key!r}: its keys are of type "
+                                f"{joined}, those of exposures {shown}: they would never meet")
+
+
+def types_of(log: Log, table: str, columns: list[str]) -> pa.Schema:
+    """The types of some columns, each wide enough for every file. Raises DataError for a file
+    whose type fits none of the files before it."""
+    types = None
+    for file in log.files(table):
+        part = log.columns_of(file)
+        part = pa.schema([pa.field(column, part.field(column).type) for column in columns])
+        try:
+            types = part if types is None else pa.unify_schemas(
+                [types, part], promote_options="permissive")
+        except (pa.ArrowTypeError, pa.ArrowInvalid) as error:
+            raise DataError(f"{file}: unlike the files before it: {error}") from None
+    assert types is not None
+    return types
+
+
+def keys_of(schema: Schema) -> dict[str, list[str]]:
+    """The columns of each table that say whose rows they are."""
+    return {"exposures": [schema.user, schema.item], "events": [schema.user, schema.item],
+            "items": [schema.item], "users": [schema.user]}
 
 
 def check_file(log: Log, schema: Schema, table: str, file: str) -> None:
@@ -122,8 +156,7 @@ def check_file(log: Log, schema: Schema, table: str, file: str) -> None:
     def where(column: str) -> str:
         return f"{file}: column {column!r}"
 
-    keys = {"exposures": [schema.user, schema.item], "events": [schema.user, schema.item],
-            "items": [schema.item], "users": [schema.user]}[table]
+    keys = keys_of(schema)[table]
     for key in keys:
         if rows[key].null_count:
             raise DataError(f"{where(key)}: {rows[key].null_count} keys are missing")
@@ -132,6 +165,8 @@ def check_file(log: Log, schema: Schema, table: str, file: str) -> None:
         raise DataError(f"{where(keys[0])}: a key occurs twice; expected one row for each")
     if table in ("exposures", "events"):
         to_ms(rows[schema.time].combine_chunks(), schema.time_unit, where(schema.time))
+    if table == "events" and id_type(rows[EVENT_TYPE].type) != "string":
+        raise DataError(f"{where(EVENT_TYPE)}: expected strings, found {rows[EVENT_TYPE].type}")
     if table == "exposures":
         if schema.known_at:
             to_ms(rows[schema.known_at].combine_chunks(), schema.time_unit, where(schema.known_at))
@@ -150,7 +185,7 @@ def check_label(values: pa.Array, where: str) -> None:
     if not (pa.types.is_boolean(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind)):
         raise DataError(f"{where}: expected a label of 0 and 1, found {kind}")
     numbers = values.cast(pa.int8()) if pa.types.is_boolean(kind) else values
-    good = pc.fill_null(pc.is_in(numbers.cast(pa.float64()), pa.array([0.0, 1.0])), False)
+    good = pc.fill_null(pc.is_in(numbers.cast(pa.float64(), safe=False), pa.array([0.0, 1.0])), False)
     if not pc.all(good, min_count=0).as_py():
         row = pc.index(good, False).as_py()
         raise DataError(f"{where}: row {row} holds {values[row].as_py()!r}, expected a label of 0 or 1")

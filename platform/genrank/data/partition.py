@@ -14,7 +14,7 @@ from genrank.data.ids import to_ids
 from genrank.data.log import EVENT_TYPE, attributed
 from genrank.data.times import to_ms, window_start
 from genrank.data.user_rows import Behaviours, Candidates, group
-from genrank.errors import LeakageError
+from genrank.errors import DataError, LeakageError
 from genrank.schema import Feature, Schema, Token
 
 ColumnFn = Callable[[pa.Array, Feature, str], pa.Array]
@@ -106,7 +106,7 @@ class _Source:
         self.schema, self.exposures, self.outcomes, self.column = schema, exposures, outcomes, column
         self.items, self.item_row = items, None
         if items is not None:
-            self.item_row = _rows_of(exposures[schema.item], items[schema.item], schema.item)
+            self.item_row = _rows_of(exposures[schema.item], items[schema.item], "items", schema.item)
 
     def features(self, token: Token) -> pa.Table:
         columns = {}
@@ -131,17 +131,22 @@ class _Source:
         return where
 
 
-def _rows_of(keys: pa.ChunkedArray, table_keys: pa.ChunkedArray, where: str) -> pa.Array:
+def _rows_of(keys: pa.ChunkedArray, table_keys: pa.ChunkedArray, table: str,
+             column: str) -> pa.Array:
     """The row of each key in a table; null where it has none."""
-    ids = to_ids(keys.combine_chunks(), where)
-    return pc.index_in(ids, value_set=to_ids(table_keys.combine_chunks(), where))
+    where = f"{table}: column {column!r}"
+    present = to_ids(table_keys.combine_chunks(), where)
+    if len(present.unique()) != len(present):
+        raise DataError(f"{where}: a key occurs twice; expected one row for each")
+    return pc.index_in(to_ids(keys.combine_chunks(), where), value_set=present)
 
 
 def _profiles(schema: Schema, users: pa.Table | None, user_keys: pa.Array,
               column: ColumnFn) -> pa.Table:
     rows = None
     if users is not None:
-        rows = _rows_of(pa.chunked_array([user_keys]), users[schema.user], schema.user)
+        rows = _rows_of(
+            pa.chunked_array([user_keys]), users[schema.user], "users", schema.user)
     columns = {}
     for name, feature in schema.features_of("profile").items():
         source_column = schema.column(name)

@@ -12,9 +12,12 @@ def running_counts(key: np.ndarray, time: np.ndarray, known_at: np.ndarray,
 
     key, time, known_at int64 [n]; value float [n]. Returns two float64 [n].
     """
+    if len(key) == 0:
+        return np.empty(0), np.empty(0)
     codes = np.unique(key, return_inverse=True)[1].astype(np.int64)
-    low = min(time.min(initial=0), known_at.min(initial=0))
-    span = int(max(time.max(initial=0), known_at.max(initial=0)) - low + 1)
+    # The span of the log, not since 1970: with millions of keys only that fits 64 bits.
+    low = min(time.min(), known_at.min())
+    span = int(max(time.max(), known_at.max()) - low + 1)
     order = np.lexsort((known_at, codes))
     known = codes[order] * span + (known_at[order] - low)
     sums = np.concatenate([[0.0], np.cumsum(value[order].astype(np.float64))])

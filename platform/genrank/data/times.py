@@ -22,7 +22,8 @@ def to_ms(values: pa.Array, unit: str, where: str) -> pa.Array:
         ms = values.cast(pa.timestamp("ms"), safe=False).cast(pa.int64())
     elif pa.types.is_integer(values.type):
         times, by = MS_PER[unit]
-        ms = pc.divide(pc.multiply(values.cast(pa.int64()), times), by)
+        # Unsafe and unchecked: what does not fit is caught below, as outside the years.
+        ms = pc.divide(pc.multiply(values.cast(pa.int64(), safe=False), times), by)
     else:
         raise DataError(
             f"{where}: expected a time (a timestamp, or an integer in {unit}), found {values.type}"
@@ -41,8 +42,12 @@ def to_ms(values: pa.Array, unit: str, where: str) -> pa.Array:
 
 def window_start(time_ms: pa.Array, schema: Schema) -> pa.Array:
     """The local midnight at or before each time, int64 milliseconds: where its window starts."""
-    local = time_ms.cast(pa.timestamp("ms")).cast(pa.timestamp("ms", tz=schema.timezone))
-    return pc.floor_temporal(local, unit="day").cast(pa.int64())
+    utc = time_ms.cast(pa.timestamp("ms", tz="UTC")).cast(pa.timestamp("ms", tz=schema.timezone))
+    midnight = pc.floor_temporal(pc.local_timestamp(utc), unit="day")
+    # Where clocks change at midnight: the first of two, or the first moment after a missing one.
+    midnight = pc.assume_timezone(
+        midnight, schema.timezone, ambiguous="earliest", nonexistent="latest")
+    return midnight.cast(pa.int64())
 
 
 def _first(mask: pa.Array) -> int:

@@ -24,7 +24,7 @@ class MTGR(Ranker):
         self.tokenizer = Tokenizer(schema, config, scales)
         self.layers = nn.ModuleList(HSTULayer(config) for _ in range(config.layers))
         self.norm = GroupLayerNorm(config.d_model)
-        self.heads = nn.ModuleList(mlp(config.d_model, config.d_model, 1) for _ in schema.tasks)
+        self.heads = nn.ModuleList(mlp(config.d_model, 2 * config.d_model, 1) for _ in schema.tasks)
 
     def forward(self, batch: JaggedBatch) -> torch.Tensor:
         layout = sequence(batch, self.tokenizer.profile_features)
@@ -52,7 +52,8 @@ class Tokenizer(nn.Module):
         self.behaviour = Features(schema, "behaviour", scales, config.embedding_dropout)
         self.behaviour_token = mlp(self.behaviour.width + AGES, width, width)
         self.candidate = Features(schema, "candidate", scales, config.embedding_dropout)
-        self.candidate_token = mlp(self.candidate.width, width, width)
+        # Crosses of many features are made here, so this one is wide.
+        self.candidate_token = mlp(self.candidate.width, 4 * width, width)
 
     def forward(self, batch: JaggedBatch, vectors: dict[str, torch.Tensor]) -> torch.Tensor:
         """[T, d_model]: all profile tokens, then history, realtime, candidates."""

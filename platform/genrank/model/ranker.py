@@ -43,12 +43,14 @@ class Ranker(nn.Module):
         """
         log_p_CK = self.log_probabilities(logits_CK)
         total = logits_CK.new_zeros(())
+        log_not: dict[str, torch.Tensor] = {}
         for k, (name, task) in enumerate(self.schema.tasks.items()):
+            log_not[name] = functional.logsigmoid(-logits_CK[:, k])
+            if task.given is not None:
+                # 1 - pq = (1 - p) + p (1 - q), in logarithms: exact where pq rounds to 1.
+                parent = list(self.schema.tasks).index(task.given)
+                log_not[name] = torch.logaddexp(
+                    log_not[task.given], log_p_CK[:, parent] + log_not[name])
             y_C = batch.labels(name)
-            if task.given is None:
-                log_not_p_C = functional.logsigmoid(-logits_CK[:, k])
-            else:
-                # log(1 - p) of a product; p stays below 1 by the clamp, or this is -inf.
-                log_not_p_C = torch.log1p(-log_p_CK[:, k].exp().clamp(max=1 - 1e-6))
-            total = total - (y_C * log_p_CK[:, k] + (1 - y_C) * log_not_p_C).sum()
+            total = total - (y_C * log_p_CK[:, k] + (1 - y_C) * log_not[name]).sum()
         return total

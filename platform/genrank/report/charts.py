@@ -6,11 +6,11 @@ from xml.etree.ElementTree import Element
 
 import numpy as np
 
-from genrank.report.data import CalibrationBin, EpochPoint, LossPoint, TaskQuality
+from genrank.metrics.calibration import CalibrationBin
+from genrank.report.data import EpochPoint, LossPoint, TaskQuality
 from genrank.report.markup import h
 from genrank.report.svg import (
     BOTTOM,
-    HEIGHT,
     LEFT,
     RIGHT,
     TOP,
@@ -18,7 +18,6 @@ from genrank.report.svg import (
     axes,
     chart,
     line,
-    short,
     span,
     text,
 )
@@ -44,7 +43,7 @@ def loss_curve(steps: Sequence[LossPoint]) -> Element:
         "Training loss",
         f"Falls from {smooth[0]:.4f} to {smooth[-1]:.4f} over {len(steps):,} steps and "
         f"{tokens[-1]:,.0f} tokens.",
-        *axes(x, y, "tokens trained on", "loss, nats per candidate", short, lambda v: f"{v:.3g}"),
+        *axes(x, y, "tokens trained on", "loss, nats per candidate"),
         _path(raw, "faint"),
         _path([(x(t), y(value)) for t, _, value in shown], "series first"),
     )
@@ -70,7 +69,7 @@ def validation_curve(epochs: Sequence[EpochPoint]) -> Element:
     return chart(
         "GAUC on later data",
         f"After the last epoch: {latest}.",
-        *axes(x, y, "steps", "GAUC", short, lambda v: f"{v:.3g}"),
+        *axes(x, y, "steps", "GAUC"),
         *parts,
     )
 
@@ -123,13 +122,12 @@ def calibration_plot(task: str, bins: Sequence[CalibrationBin]) -> Element:
     return chart(
         f"{task}: calibration",
         f"{len(bins)} bins; observed and predicted differ by at most {gap:.4f}.",
-        *axes(x, y, "mean prediction", "observed rate", lambda v: f"{v:.3g}",
-              lambda v: f"{v:.3g}"),
+        *axes(x, y, "mean prediction", "observed rate"),
         *parts,
     )
 
 
-def histogram(title: str, unit: str, what: str, edges: Sequence[float], counts: Sequence[int],
+def histogram(title: str, edges: Sequence[float], counts: Sequence[int], *, unit: str, what: str,
               marks: dict[str, float]) -> Element:
     """How many `what` of how many `unit`, on an axis of factors; `marks` name values on it."""
     x = Axis(edges[0], edges[-1], LEFT, RIGHT, log=True)
@@ -153,7 +151,7 @@ def histogram(title: str, unit: str, what: str, edges: Sequence[float], counts: 
                   text(at + (4 if anchor == "start" else -4), TOP + 8 - up, label, anchor, "on")]
     words = ", ".join(f"{name} {value:,.4g}" for name, value in marks.items())
     return chart(title, f"{sum(counts):,} {what}; in {unit}: {words}.",
-                 *axes(x, y, unit, "", short, short), *bars, *lines, height=HEIGHT)
+                 *axes(x, y, unit, what), *bars, *lines)
 
 
 def _running_mean(values: np.ndarray) -> np.ndarray:

@@ -3,12 +3,29 @@
 from datetime import datetime
 from typing import Annotated, NamedTuple
 
+import numpy as np
 from pydantic import Field, FiniteFloat, NonNegativeFloat, NonNegativeInt, model_validator
 
+from genrank.metrics.calibration import CalibrationBin
 from genrank.strict import Strict
 
 ORACLE = "oracle"
 """The ranker that knows the truth; only simulated logs have one."""
+
+
+def bins_by_factors(values: np.ndarray, weights: np.ndarray | None = None,
+                    bins: int = 32) -> tuple[list[float], list[int]]:
+    """Edges spaced by a factor around positive values, and how many (or what weight) between them.
+
+    Between whole numbers the edges are halves, so that no bin is too narrow to hold one.
+    """
+    low, high = float(values.min()), float(values.max())
+    if np.issubdtype(values.dtype, np.integer):
+        edges = np.unique(np.floor(np.geomspace(low, high + 1, bins + 1))) - 0.5
+    else:
+        edges = np.geomspace(low * 0.99, high * 1.01, bins + 1)
+    counts = np.histogram(values, edges, weights=weights)[0]
+    return edges.tolist(), counts.astype(int).tolist()
 
 
 class Lengths(Strict):
@@ -19,7 +36,7 @@ class Lengths(Strict):
     p99: FiniteFloat
     max: FiniteFloat
     edges: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=2)]
-    """Ascending; drawn on a log axis, so best spaced by a factor."""
+    """Ascending; drawn on a log axis. `bins_by_factors` makes them."""
     counts: list[NonNegativeInt]
     """Rows between edges k and k + 1."""
 
@@ -64,14 +81,6 @@ class TaskQuality(Strict):
     gauc: float
     auc_se: float | None = None
     gauc_se: float | None = None
-
-
-class CalibrationBin(NamedTuple):
-    """Exposures of similar predicted probability."""
-
-    predicted: FiniteFloat
-    observed: FiniteFloat
-    count: int
 
 
 class Serving(Strict):

@@ -8,7 +8,7 @@ Child = Element | str | None
 
 
 def h(tag: str, *children: Child, **attributes: object) -> Element:
-    """An element. `class_` becomes class, `stroke_width` stroke-width; None children are left out."""
+    """An element: `class_` becomes class, `stroke_width` stroke-width; None is no child."""
     names = {k.rstrip("_").replace("_", "-"): _value(v) for k, v in attributes.items()}
     element = Element(tag, names)
     last: Element | None = None
@@ -29,13 +29,13 @@ def to_html(page: Element) -> str:
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], caption: str) -> Element:
-    """Numbers to read: the first column names the row, the others align right."""
+    """Numbers to read: the first column names the row, the others align right; `head` may be []."""
     return h(
         "div",
         h(
             "table",
             h("caption", caption),
-            h("thead", h("tr", *(h("th", name, scope="col") for name in head))),
+            h("thead", h("tr", *(h("th", name, scope="col") for name in head))) if head else None,
             h("tbody", *(
                 h("tr", h("th", row[0], scope="row"), *(h("td", cell) for cell in row[1:]))
                 for row in rows)),

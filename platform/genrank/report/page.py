@@ -15,14 +15,13 @@ from genrank.report.charts import (
     loss_curve,
     validation_curve,
 )
-from genrank.report.data import ORACLE, ReportData
+from genrank.report.data import ORACLE, ReportData, bins_by_factors
 from genrank.report.markup import Child, fold, h, table, to_html
 from genrank.report.style import CSS
 
 # The page asks nothing of any server, and the browser holds it to that.
 POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 LOSS_ROWS = 12
-LATENCY_BINS = 32
 
 
 def write_report(data: ReportData, path: Path) -> None:
@@ -178,17 +177,17 @@ def _lengths(data: ReportData) -> Element:
         "by factors. Batches are packed by cost, because the few rows in the tail hold so much "
         "of the work; padding all rows to the longest would waste nearly all of it.",
         _figures(
-            histogram("Tokens per user row", "tokens", "rows", lengths.edges, lengths.counts,
-                      {"median": lengths.p50, "mean": lengths.mean, "p99": lengths.p99}),
-            table(["user rows", ""], summary, "What the builder made of the log")),
+            histogram("Tokens per user row", lengths.edges, lengths.counts, unit="tokens",
+                      what="rows", marks={"median": lengths.p50, "mean": lengths.mean,
+                                          "p99": lengths.p99}),
+            table([], summary, "What the builder made of the log")),
         fold("The numbers", table(["tokens", "rows"], bins, "Rows by length")))
 
 
 def _serving(data: ReportData) -> Element:
     serving = data.serving
     latencies = np.array(serving.latencies_ms)
-    edges = np.geomspace(latencies.min() * 0.97, latencies.max() * 1.03, LATENCY_BINS + 1)
-    counts = np.histogram(latencies, edges)[0]
+    edges, counts = bins_by_factors(latencies)
     facts = [
         ("requests", f"{serving.requests:,}"),
         ("median", f"{serving.p50_ms:.2f} ms"), ("99th percentile", f"{serving.p99_ms:.2f} ms"),
@@ -201,9 +200,9 @@ def _serving(data: ReportData) -> Element:
         "The difference is rounding: it should be below 1e-5 in 32 bits and below 0.006 in 16. "
         "A second hump or a far p99 means requests that queue.",
         _figures(
-            histogram("Latency over HTTP", "milliseconds", "requests", edges.tolist(),
-                      counts.tolist(), {"median": serving.p50_ms, "p99": serving.p99_ms}),
-            table(["requests", ""], facts, "From the client's side")))
+            histogram("Latency over HTTP", edges, counts, unit="milliseconds", what="requests",
+                      marks={"median": serving.p50_ms, "p99": serving.p99_ms}),
+            table([], facts, "From the client's side")))
 
 
 def _stages(data: ReportData) -> Element:

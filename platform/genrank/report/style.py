@@ -27,7 +27,7 @@ h2 { font-size: 1.25rem; margin: 3rem 0 .35rem; padding-top: 1.1rem;
 p { margin: 0 0 1rem; max-width: 44rem; }
 header p, .how, footer { color: var(--muted); }
 .tiles { display: grid; gap: .75rem; margin: 1.75rem 0 0; padding: 0; list-style: none;
-         grid-template-columns: repeat(auto-fit, minmax(min(100%, 13.5rem), 1fr)); }
+         grid-template-columns: repeat(auto-fit, minmax(min(100%, 17rem), 1fr)); }
 .tiles li { background: var(--tint); border-radius: .5rem; padding: .85rem 1rem; }
 .tiles b { display: block; font-size: 1.75rem; line-height: 1.25; font-weight: 650;
            letter-spacing: -.01em; }

@@ -2,7 +2,6 @@
 
 import itertools
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from xml.etree.ElementTree import Element
 
@@ -83,16 +82,15 @@ def line(x1: float, y1: float, x2: float, y2: float, class_: str) -> Element:
     return h("line", x1=x1, y1=y1, x2=x2, y2=y2, class_=class_)
 
 
-def axes(x: Axis, y: Axis, x_label: str, y_label: str, x_format: Callable[[float], str],
-         y_format: Callable[[float], str]) -> list[Element]:
+def axes(x: Axis, y: Axis, x_label: str, y_label: str) -> list[Element]:
     """Horizontal grid, ticks, and what the axes mean (y's above it, so that it reads level)."""
     parts = []
     for tick in y.ticks():
         parts += [line(x.start, y(tick), x.end, y(tick), "grid"),
-                  text(x.start - 8, y(tick) + 4, y_format(tick), "end", "tick")]
+                  text(x.start - 8, y(tick) + 4, short(tick), "end", "tick")]
     for tick in x.ticks():
         parts += [line(x(tick), y.start, x(tick), y.start + 4, "axis"),
-                  text(x(tick), y.start + 18, x_format(tick), "middle", "tick")]
+                  text(x(tick), y.start + 18, short(tick), "middle", "tick")]
     parts += [line(x.start, y.start, x.end, y.start, "axis"),
               text(x.start - 44, y.end - 16, y_label, "start", "label"),
               text(x.end, y.start + 36, x_label, "end", "label")]

@@ -11,7 +11,14 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BeforeValidator, Field, PlainSerializer, field_validator, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    FiniteFloat,
+    PlainSerializer,
+    field_validator,
+    model_validator,
+)
 
 from genrank.strict import Strict, parse, read_yaml
 
@@ -26,7 +33,7 @@ UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 def _duration(value: Any) -> Any:
     """'90s', '10m', '1h', '7d' -> timedelta; anything else is left to pydantic."""
-    match = re.fullmatch(r"(\d+)([smhd])", value) if isinstance(value, str) else None
+    match = re.fullmatch(r"(\d{1,9})([smhd])", value) if isinstance(value, str) else None
     if match is None:
         raise ValueError("expected a duration such as 90s, 10m, 1h or 7d")
     return timedelta(seconds=int(match[1]) * UNITS[match[2]])
@@ -38,6 +45,9 @@ Duration = Annotated[
     PlainSerializer(lambda value: f"{int(value.total_seconds())}s"),
 ]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=64)]
+
+
+Int64 = Annotated[int, Field(ge=-(2**63), lt=2**63)]
 
 
 class Table(Strict):
@@ -57,10 +67,10 @@ class Feature(Strict):
     column: str | None = None
     """The column's name in its source; the feature's own name unless said."""
     table: str | None = None
-    boundaries: list[float] | None = None
+    boundaries: list[FiniteFloat] | None = None
     """For `bucket`: ascending edges; value x becomes the number of edges <= x."""
     transform: Literal["none", "log1p"] = "none"
-    default: int | float | str | None = None
+    default: Int64 | FiniteFloat | str | None = None
     """What a missing value means. Without one, a missing value is an error."""
     as_of: str | None = None
     """For statistics: the column that says when they were computed. Checked not to lie after
@@ -83,6 +93,8 @@ class Feature(Strict):
             raise ValueError("a list takes no default: a missing list is an empty one")
         if self.kind in ("number", "bucket") and isinstance(self.default, str):
             raise ValueError(f"the default of a {self.kind} must be a number")
+        if self.kind == "id" and isinstance(self.default, float):
+            raise ValueError("the default of an id must be a 64-bit integer or a string")
         if len(set(self.tokens)) != len(self.tokens):
             raise ValueError("a token is named twice")
         return self
@@ -138,7 +150,7 @@ class Schema(Strict):
     def _is_a_timezone(cls, value: str) -> str:
         try:
             ZoneInfo(value)
-        except (ZoneInfoNotFoundError, ValueError):
+        except (ZoneInfoNotFoundError, ValueError, OSError):
             raise ValueError("expected an IANA time zone such as Asia/Shanghai") from None
         return value
 
@@ -185,9 +197,11 @@ class Schema(Strict):
 
     @cached_property
     def outcome_columns(self) -> frozenset[str]:
-        """Columns of an exposure that are known only after it; attributed tasks included."""
+        """Columns of an exposure that are known only after it: labels (attributed ones too),
+        `outcomes`, and when they were known."""
         labels = {task.label or name for name, task in self.tasks.items()}
-        return frozenset(labels | set(self.outcomes))
+        known_at = {self.known_at} if self.known_at not in (None, self.time) else set()
+        return frozenset(labels | known_at | set(self.outcomes))
 
     def features_of(self, token: Token) -> dict[str, Feature]:
         """The features of a token, in the order of the file."""

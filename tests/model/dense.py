@@ -1,0 +1,120 @@
+"""MTGR once more, padded and dense in float64: DESIGN sections 3 and 4 written down plainly.
+
+It shares no code with the model but its parameters and its tables.
+"""
+
+import math
+
+import torch
+from genrank.model.mtgr import MTGR
+from torch import Tensor, nn
+from torch.nn.functional import silu
+
+from .rows import SCALES, SCHEMA, WINDOW, Element, User
+
+PROFILE, HISTORY, REALTIME, CANDIDATE = range(4)
+
+
+def dense_logits(model: MTGR, users: list[User], length: float, heads: int) -> Tensor:
+    """[candidates, tasks] of all users, in their order."""
+    tokens = [_tokens(model, user) for user in users]
+    longest = max(len(x) for x in tokens)
+    x = torch.stack([nn.functional.pad(t, (0, 0, 0, longest - len(t))) for t in tokens])
+    group = torch.zeros(len(users), longest, dtype=torch.int64)
+    mask = torch.zeros(len(users), longest, longest, dtype=torch.float64)
+    for b, user in enumerate(users):
+        kinds = _kinds(user)
+        group[b, :len(kinds)] = torch.tensor([kind for kind, _ in kinds])
+        for i, query in enumerate(kinds):
+            for j, key in enumerate(kinds):
+                mask[b, i, j] = float(i == j or _sees(query, key))
+    for layer in model.layers:
+        x = _layer(layer, x, group, mask, length, heads)
+    x = _norm(model.norm, x, group)
+    rows = torch.cat([
+        x[b, len(_kinds(user)) - len(user.candidates):len(_kinds(user))]
+        for b, user in enumerate(users)])
+    return torch.cat([_mlp(head, rows) for head in model.heads], dim=1)
+
+
+def _sees(query: tuple[int, int], key: tuple[int, int]) -> bool:
+    """The table of DESIGN section 3, but for a token's view of itself."""
+    (kind, time), (other, known_at) = query, key
+    if other in (PROFILE, HISTORY):
+        return True
+    return kind in (REALTIME, CANDIDATE) and other == REALTIME and known_at < time
+
+
+def _kinds(user: User) -> list[tuple[int, int]]:
+    """(group, time) of each token."""
+    return [*((PROFILE, 0) for _ in SCHEMA.features_of("profile")),
+            *((HISTORY, e["known_at"]) for e in user.history),
+            *((REALTIME, e["known_at"]) for e in user.realtime),
+            *((CANDIDATE, e["time"]) for e in user.candidates)]
+
+
+def _layer(layer: nn.Module, x: Tensor, group: Tensor, mask: Tensor, length: float,
+           heads: int) -> Tensor:
+    users, longest, width = x.shape
+    n = _norm(layer.norm, x, group)
+    weight, bias = layer.project.weight.view(4, width, width), layer.project.bias.view(4, width)
+    u, q, k, v = (silu(n @ w.T + b) for w, b in zip(weight, bias, strict=True))
+    q, k, v = (part.view(users, longest, heads, width // heads) for part in (q, k, v))
+    scores = torch.einsum("bihd,bjhd->bhij", q, k) / math.sqrt(width // heads)
+    seen = silu(scores) * mask.unsqueeze(1) / length
+    o = torch.einsum("bhij,bjhd->bihd", seen, v).reshape(users, longest, width)
+    gated = _norm(layer.gate_norm, o * u, group)
+    return x + gated @ layer.output.weight.T + layer.output.bias
+
+
+def _norm(norm: nn.Module, x: Tensor, group: Tensor) -> Tensor:
+    centred = x - x.mean(-1, keepdim=True)
+    scaled = centred / torch.sqrt((centred**2).mean(-1, keepdim=True) + 1e-6)
+    return scaled * norm.weight_GD[group] + norm.bias_GD[group]
+
+
+def _tokens(model: MTGR, user: User) -> Tensor:
+    tokenizer = model.tokenizer
+    tokens = []
+    # One token per profile feature: those with vectors first, then the numbers.
+    profile = SCHEMA.features_of("profile")
+    names = sorted(profile, key=lambda name: profile[name].kind == "number")
+    for name in names:
+        linear = tokenizer.profile_tokens[name]
+        tokens.append(linear.weight @ _value(model, "profile", name, user.profile) + linear.bias)
+    for events in (user.history, user.realtime):
+        for event in events:
+            at = event["time"] if events is user.history else event["known_at"]
+            hours = (at - WINDOW) / 3_600_000
+            ages = torch.tensor([math.log1p(max(-hours, 0.0)), math.log1p(max(hours, 0.0))])
+            tokens.append(_mlp(tokenizer.behaviour_token, torch.cat(
+                [_values(model, "behaviour", event), ages.double()])))
+    tokens += [_mlp(tokenizer.candidate_token, _values(model, "candidate", shown))
+               for shown in user.candidates]
+    return torch.stack(tokens)
+
+
+def _values(model: MTGR, token: str, element: Element) -> Tensor:
+    features = SCHEMA.features_of(token)  # type: ignore[arg-type]
+    names = sorted(features, key=lambda name: features[name].kind == "number")
+    return torch.cat([_value(model, token, name, element) for name in names])
+
+
+def _value(model: MTGR, token: str, name: str, element: Element) -> Tensor:
+    feature, value = SCHEMA.features[name], element[name]
+    if feature.kind == "number":
+        mean, std = SCALES.get(f"{token}.{name}", (0.0, 1.0))
+        # The scales are kept in float32.
+        mean, std = float(torch.tensor(mean)), float(torch.tensor(std))
+        return torch.tensor([(value - mean) / std], dtype=torch.float64)
+    assert feature.table is not None
+    ids = torch.tensor(value if feature.kind == "ids" else [value], dtype=torch.int64)
+    if len(ids) == 0:
+        return torch.zeros(SCHEMA.tables[feature.table].dim, dtype=torch.float64)
+    vectors: Tensor = model.tables({feature.table: ids})[feature.table]
+    return vectors.mean(0)
+
+
+def _mlp(layers: nn.Module, x: Tensor) -> Tensor:
+    first, last = (layer for layer in layers.children() if isinstance(layer, nn.Linear))
+    return silu(x @ first.weight.T + first.bias) @ last.weight.T + last.bias

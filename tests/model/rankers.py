@@ -1,0 +1,96 @@
+"""Rankers in float64 with something in their tables, and what flows through them."""
+
+from dataclasses import dataclass
+
+import torch
+from genrank.config.model import DLRMConfig, ModelConfig, MTGRConfig
+from genrank.data.jagged import JaggedBatch
+from genrank.embedding.tables import LocalTables
+from genrank.model.build import build_model
+from genrank.model.dlrm import DLRM
+from genrank.model.mtgr import MTGR
+from genrank.model.ranker import Ranker
+from genrank.schema import Schema
+from torch import Tensor
+
+from .rows import POOL, SCALES, SCHEMA
+
+# Few tokens share so large a divisor that attention would hardly be seen.
+MTGR_CONFIG = MTGRConfig(size=None, layers=2, d_model=32, heads=2, attention_length=4)
+DLRM_CONFIG = DLRMConfig(hidden=[16])
+
+
+def tables_with_rows(schema: Schema = SCHEMA, seed: int = 5) -> LocalTables:
+    """Tables that were trained on ids 0 to POOL - 1, with initial vectors of a size that shows."""
+    tables = LocalTables(schema.tables, init_std=1.0, seed=seed)
+    tables({name: torch.arange(POOL) for name in schema.tables})
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for learned in tables.learned.values():
+            learned[1:].normal_(generator=generator)
+    return tables
+
+
+def ranker(config: ModelConfig, schema: Schema = SCHEMA) -> Ranker:
+    """A ranker in float64 and evaluation mode whose norms are not identities."""
+    torch.manual_seed(3)
+    model = build_model(schema, config, tables_with_rows(schema), SCALES)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if name.endswith(("_GD", "bias")):
+                parameter.add_(0.3 * torch.randn_like(parameter))
+    return model.double().eval()
+
+
+@dataclass(frozen=True)
+class Flow:
+    """One forward pass, all in float64 and with gradients."""
+
+    vectors: dict[str, Tensor]
+    """Per table [ids, dim]: what the batch's ids looked up, one row for each time they occur."""
+    inputs_TD: Tensor | None
+    """MTGR: the tokens before the first layer, group after group."""
+    outputs_TD: Tensor | None
+    """MTGR: the tokens after the last layer, user after user."""
+    logits_CK: Tensor
+
+
+def flow(model: Ranker, batch: JaggedBatch) -> Flow:
+    """Run a model and keep what passes through it."""
+    vectors: dict[str, Tensor] = {}
+    kept: dict[str, Tensor] = {}
+
+    def looked_up(_module: object, _args: object, output: dict[str, Tensor]) -> dict[str, Tensor]:
+        # Leaves of their own, so that an id that occurs twice has two gradients.
+        vectors.update({n: v.detach().requires_grad_() for n, v in output.items()})
+        return vectors
+
+    def tokenized(_module: object, _args: object, output: Tensor) -> Tensor:
+        kept["inputs"] = output.detach().requires_grad_()
+        return kept["inputs"] + (output - output.detach())
+
+    def keep(name: str, dim: int) -> torch.utils.hooks.RemovableHandle:
+        def hook(_module: object, _args: object, output: Tensor) -> None:
+            kept[name] = torch.cat([kept[name], output], dim) if name in kept else output
+        return hooked[name].register_forward_hook(hook)
+
+    assert isinstance(model.tables, LocalTables)
+    handles = [model.tables.register_forward_hook(looked_up)]
+    hooked: dict[str, torch.nn.Module] = {}
+    if isinstance(model, MTGR):
+        handles.append(model.tokenizer.register_forward_hook(tokenized))
+        hooked["outputs"] = model.layers[-1]
+        handles.append(keep("outputs", 0))
+        for head in model.heads:
+            hooked["logits"] = head
+            handles.append(keep("logits", 1))
+    else:
+        assert isinstance(model, DLRM)
+        hooked["logits"] = model.mlp
+        handles.append(keep("logits", 1))
+    try:
+        model(batch)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return Flow(vectors, kept.get("inputs"), kept.get("outputs"), kept["logits"])

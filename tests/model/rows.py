@@ -1,0 +1,132 @@
+"""Small users as plain Python, and as the Arrow rows a model reads.
+
+No relative imports: subprocesses import this file by itself too.
+"""
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from genrank.data.jagged import JaggedBatch, to_jagged
+from genrank.data.user_rows import row_schema
+from genrank.schema import Schema, Token
+
+WINDOW = 1_600_000_000_000
+MINUTE = 60_000
+POOL = 30
+"""Ids below this were trained, in tests that train any."""
+
+Element = dict[str, Any]
+
+SCHEMA = Schema.model_validate({
+    "name": "every_kind",
+    "user": "user_id",
+    "item": "item_id",
+    "time": "time_ms",
+    "tables": {
+        "item": {"dim": 8, "capacity": 256},
+        "tag": {"dim": 4, "capacity": 256},
+        "small": {"dim": 4, "capacity": 256},
+    },
+    "features": {
+        "city": {"tokens": ["profile"], "kind": "id", "source": "users", "table": "small"},
+        "langs": {"tokens": ["profile"], "kind": "ids", "source": "users", "table": "tag"},
+        "age": {"tokens": ["profile"], "kind": "bucket", "source": "users", "table": "small",
+                "boundaries": [20, 40]},
+        "income": {"tokens": ["profile"], "kind": "number", "source": "users"},
+        "item_id": {"tokens": ["behaviour", "candidate"], "kind": "id", "table": "item"},
+        "tags": {"tokens": ["behaviour", "candidate"], "kind": "ids", "table": "tag"},
+        "price": {"tokens": ["behaviour", "candidate"], "kind": "bucket", "table": "small",
+                  "boundaries": [1, 2, 3]},
+        "watched": {"tokens": ["behaviour"], "kind": "number"},
+        "click": {"tokens": ["behaviour"], "kind": "id", "table": "small"},
+        "distance": {"tokens": ["candidate"], "kind": "number"},
+        "ctr": {"tokens": ["candidate"], "kind": "number"},
+    },
+    "outcomes": ["watched"],
+    "tasks": {"click": {"label": "click"}, "order": {"label": "order", "given": "click"}},
+})
+SCALES = {"profile.income": (1.5, 2.0), "behaviour.watched": (-0.5, 0.7),
+          "candidate.distance": (0.25, 1.5)}
+
+NO_PROFILE = SCHEMA.model_copy(update={
+    "features": {n: f for n, f in SCHEMA.features.items() if "profile" not in f.tokens}})
+
+
+@dataclass(frozen=True)
+class User:
+    """One user row: a dict per behaviour and candidate, with `time` (and `known_at`)."""
+
+    profile: Element
+    history: list[Element] = field(default_factory=list)
+    realtime: list[Element] = field(default_factory=list)
+    candidates: list[Element] = field(default_factory=list)
+
+    def ascending(self) -> "User":
+        """The same, in the order the builder promises. Ties keep theirs."""
+        return replace(
+            self,
+            history=sorted(self.history, key=lambda e: int(e["known_at"])),
+            realtime=sorted(self.realtime, key=lambda e: int(e["known_at"])),
+            candidates=sorted(self.candidates, key=lambda e: int(e["time"])))
+
+
+def features(schema: Schema, token: Token, seed: int) -> Element:
+    """A random value of every feature of a token, as a row stores them; a function of `seed`."""
+    draw = np.random.default_rng(seed)
+    values: Element = {}
+    for name, feature in schema.features_of(token).items():
+        if feature.kind == "number":
+            values[name] = float(np.float32(draw.normal()))
+        elif feature.kind == "ids":
+            values[name] = draw.integers(0, 2 * POOL, draw.integers(0, 4)).tolist()
+        elif feature.kind == "bucket":
+            assert feature.boundaries is not None
+            values[name] = int(draw.integers(0, len(feature.boundaries) + 1))
+        else:
+            values[name] = int(draw.integers(0, 2 * POOL))
+    return values
+
+
+def behaviour(minute: int, seed: int, schema: Schema = SCHEMA) -> Element:
+    """A behaviour known so many minutes after the window's start (before it, if negative)."""
+    known = WINDOW + minute * MINUTE
+    return {"time": known - (seed % 7) * 1000, "known_at": known,
+            **features(schema, "behaviour", seed)}
+
+
+def candidate(minute: int, seed: int, schema: Schema = SCHEMA) -> Element:
+    """A candidate shown so many minutes into the window."""
+    values = features(schema, "candidate", seed)
+    draw = np.random.default_rng(seed)
+    labels = {f"label.{task}": float(draw.integers(0, 2)) for task in schema.tasks}
+    return {"time": WINDOW + minute * MINUTE, "item": str(values["item_id"]), **values, **labels}
+
+
+def table(users: list[User], schema: Schema = SCHEMA) -> pa.Table:
+    """User rows as the builder writes them."""
+    rows = []
+    for number, user in enumerate(users):
+        row: dict[str, Any] = {
+            "user": f"u{number}", "window_start": WINDOW, "tokens": 0, "visible_pairs": 0,
+            "history": _columns(user.history, ["time", "known_at"], schema, "behaviour"),
+            "realtime": _columns(user.realtime, ["time", "known_at"], schema, "behaviour"),
+            "candidates": _columns(user.candidates, ["time", "item"], schema, "candidate"),
+            "labels": {task: [c[f"label.{task}"] for c in user.candidates]
+                       for task in schema.tasks},
+            "profile": user.profile,
+        }
+        rows.append(row)
+    return pa.Table.from_pylist(rows, row_schema(schema, pa.string(), pa.string()))
+
+
+def jagged(users: list[User], schema: Schema = SCHEMA) -> JaggedBatch:
+    """Users as a batch."""
+    return to_jagged(table(users, schema), schema)
+
+
+def _columns(elements: list[Element], fixed: list[str], schema: Schema,
+             token: Token) -> dict[str, list[Any]]:
+    names = [*fixed, *schema.features_of(token)]
+    return {name: [element[name] for element in elements] for name in names}

@@ -1,0 +1,310 @@
+"""DESIGN section 3's four invariants, on the whole model in float64, forward and backward."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from genrank.model.mtgr import MTGR
+from genrank.model.ranker import Ranker
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from .dense import dense_logits
+from .rankers import DLRM_CONFIG, MTGR_CONFIG, Flow, flow, ranker
+from .rows import MINUTE, SCHEMA, WINDOW, Element, User, jagged
+from .strategies import BEHAVIOURS, CANDIDATES, USERS
+
+torch.set_num_threads(1)
+P = len(SCHEMA.features_of("profile"))
+MODELS = {"mtgr": ranker(MTGR_CONFIG), "dlrm": ranker(DLRM_CONFIG)}
+BOTH = pytest.mark.parametrize("model", MODELS.values(), ids=MODELS.keys())
+MTGR_MODEL = MODELS["mtgr"]
+few = settings(max_examples=40, deadline=None)
+Place = tuple[int, str, int]
+"""(user, group, place in its group): a token."""
+
+
+def scores(model: Ranker, *users: User) -> Tensor:
+    return flow(model, jagged(list(users))).logits_CK.detach()
+
+
+def equal(actual: Tensor, expected: Tensor) -> None:
+    torch.testing.assert_close(actual, expected, rtol=1e-9, atol=1e-10)
+
+
+# 1. Candidates do not see each other.
+
+
+@BOTH
+@few
+@given(user=USERS, others=st.lists(CANDIDATES, max_size=4), data=st.data())
+def test_a_score_ignores_the_other_candidates(
+    model: Ranker, user: User, others: list[Element], data: st.DataObject
+) -> None:
+    together = scores(model, user)
+    for c, shown in enumerate(user.candidates):
+        equal(scores(model, replace(user, candidates=[shown]))[0], together[c])
+
+    order = data.draw(st.permutations([*user.candidates, *others]))
+    shuffled = scores(model, replace(user, candidates=order))
+    for c, shown in enumerate(user.candidates):
+        place = next(i for i, other in enumerate(order) if other is shown)
+        equal(shuffled[place], together[c])
+
+
+@BOTH
+@few
+@given(user=USERS)
+def test_a_score_has_no_gradient_in_other_candidates(model: Ranker, user: User) -> None:
+    batch = jagged([user])
+    passed = flow(model, batch)
+    for c in range(len(user.candidates)):
+        gradient = grad(passed.logits_CK[c], passed.vectors["item"])
+        of_item = batch.of_table(gradient, "item", "candidates", "item_id")
+        assert (of_item[c] != 0).any()
+        of_item[c] = 0
+        assert (of_item == 0).all()
+
+
+# 2. No token sees its own moment's other events, or anything later.
+
+
+def minute_of(element: Element) -> int:
+    at = element.get("known_at", element["time"])
+    return int(at - WINDOW) // MINUTE
+
+
+@BOTH
+@few
+@given(user=USERS, events=st.lists(BEHAVIOURS, max_size=5), shown=st.lists(CANDIDATES, max_size=3))
+def test_nothing_at_or_after_a_candidate_moves_its_score(
+    model: Ranker, user: User, events: list[Element], shown: list[Element]
+) -> None:
+    """Leakage: its whole future is exchanged for another one, and the score stays."""
+    before = scores(model, user)
+    for c, candidate in enumerate(user.candidates):
+        past, _ = split(user.realtime, candidate)
+        other = replace(
+            user,
+            realtime=[*past, *(e for e in events if minute_of(e) >= minute_of(candidate))],
+            candidates=[candidate, *(s for s in shown if minute_of(s) >= minute_of(candidate))],
+        ).ascending()
+        place = next(i for i, one in enumerate(other.candidates) if one is candidate)
+        equal(scores(model, other)[place], before[c])
+
+
+@few
+@given(user=USERS, events=st.lists(BEHAVIOURS, max_size=5), shown=st.lists(CANDIDATES, max_size=3))
+def test_nothing_at_or_after_a_realtime_event_moves_its_output(
+    user: User, events: list[Element], shown: list[Element]
+) -> None:
+    before = outputs(user)
+    static = P + len(user.history)
+    for r, event in enumerate(user.realtime):
+        past, _ = split(user.realtime, event)
+        other = replace(
+            user,
+            realtime=[*past, event, *(e for e in events if minute_of(e) >= minute_of(event))],
+            candidates=shown,
+        ).ascending()
+        after = outputs(other)
+        place = next(i for i, one in enumerate(other.realtime) if one is event)
+        equal(after[static + place], before[static + r])
+        equal(after[:static + len(past)], before[:static + len(past)])
+
+
+@few
+@given(user=USERS, events=st.lists(BEHAVIOURS, max_size=5), shown=st.lists(CANDIDATES, max_size=3))
+def test_static_tokens_see_nothing_of_the_window(
+    user: User, events: list[Element], shown: list[Element]
+) -> None:
+    static = P + len(user.history)
+    other = replace(user, realtime=events, candidates=shown).ascending()
+    equal(outputs(other)[:static], outputs(user)[:static])
+
+
+@BOTH
+@few
+@given(user=USERS, later=st.integers(0, 10**6))
+def test_shifting_the_future_moves_no_score(model: Ranker, user: User, later: int) -> None:
+    before = scores(model, user)
+    for c, shown in enumerate(user.candidates):
+        past, future = split(user.realtime, shown)
+        shifted = [e | {"known_at": e["known_at"] + i * later, "watched": e["watched"] + 1}
+                   for i, e in enumerate(future)]
+        equal(scores(model, replace(user, realtime=[*past, *shifted]))[c], before[c])
+
+
+def test_the_past_does_move_scores() -> None:
+    """The tests above would pass for a model that sees nothing."""
+    user = User(profile=one_profile(), realtime=[one_behaviour(0, 1)],
+                         candidates=[one_candidate(1, 2), one_candidate(0, 2)])
+    without = replace(user, realtime=[])
+    for model in MODELS.values():
+        moved = (scores(model, user) - scores(model, without)).abs()
+        assert moved[0].min() > 1e-4  # known a minute before it was shown
+        assert moved[1].max() == 0  # known at the moment it was shown
+
+
+@settings(max_examples=20, deadline=None)
+@given(users=st.lists(USERS, min_size=1, max_size=2))
+def test_gradients_reach_what_the_mask_allows_and_nothing_else(users: list[User]) -> None:
+    passed = flow(MTGR_MODEL, jagged(users))
+    assert passed.inputs_TD is not None
+    assert passed.outputs_TD is not None
+    by_group = [(u, g, i) for g in GROUPS for u, user in enumerate(users)
+                for i in range(count(user, g))]
+    by_user = [(u, g, i) for u, user in enumerate(users) for g in GROUPS
+               for i in range(count(user, g))]
+    direction = torch.randn(passed.outputs_TD.shape[1], dtype=torch.float64,
+                            generator=torch.Generator().manual_seed(0))
+    for t, query in enumerate(by_user):
+        gradient = grad(passed.outputs_TD[t] @ direction, passed.inputs_TD)
+        for row, key in enumerate(by_group):
+            reached = bool((gradient[row] != 0).any())
+            assert reached == may_see(users, query, key), (query, key)
+
+
+GROUPS = ("profile", "history", "realtime", "candidates")
+
+
+def count(user: User, group: str) -> int:
+    return P if group == "profile" else len(getattr(user, group))
+
+
+def may_see(users: list[User], query: Place, key: Place) -> bool:
+    """DESIGN section 3's table."""
+    if query[0] != key[0]:
+        return False
+    if query == key or key[1] in ("profile", "history"):
+        return True
+    if query[1] in ("profile", "history") or key[1] == "candidates":
+        return False
+    user = users[query[0]]
+    asking = getattr(user, query[1])[query[2]]
+    return bool(minute_of(user.realtime[key[2]]) < minute_of(asking))
+
+
+# 3. Users do not see each other.
+
+
+@BOTH
+@few
+@given(users=st.lists(USERS, min_size=1, max_size=4), data=st.data())
+def test_scores_ignore_the_rest_of_the_batch_and_its_order(
+    model: Ranker, users: list[User], data: st.DataObject
+) -> None:
+    alone = [scores(model, user) for user in users]
+    equal(scores(model, *users), torch.cat(alone))
+    order = data.draw(st.permutations(range(len(users))))
+    equal(scores(model, *(users[i] for i in order)), torch.cat([alone[i] for i in order]))
+
+
+@BOTH
+@few
+@given(first=USERS, second=USERS)
+def test_gradients_of_a_batch_are_the_sum_of_its_users(
+    model: Ranker, first: User, second: User
+) -> None:
+    together = parameter_gradients(model, flow(model, jagged([first, second])))
+    apart = [parameter_gradients(model, flow(model, jagged([user]))) for user in (first, second)]
+    for name, gradient in together.items():
+        torch.testing.assert_close(gradient, apart[0][name] + apart[1][name],
+                                   rtol=1e-8, atol=1e-9, msg=lambda m, n=name: f"{n}: {m}")
+
+
+# 4. Jagged is padded dense.
+
+
+@few
+@given(users=st.lists(USERS, min_size=1, max_size=3))
+def test_jagged_equals_padded_dense(users: list[User]) -> None:
+    assert isinstance(MTGR_MODEL, MTGR)
+    logits = dense_logits(MTGR_MODEL, users, MTGR_CONFIG.attention_length, MTGR_CONFIG.heads)
+    equal(scores(MTGR_MODEL, *users), logits.detach())
+    # What a caller gets is the same in float32.
+    batch = jagged(users)
+    torch.testing.assert_close(MTGR_MODEL(batch), logits.float(), rtol=1e-5, atol=1e-6)
+
+
+@settings(max_examples=20, deadline=None)
+@given(users=st.lists(USERS, min_size=1, max_size=3))
+def test_gradients_equal_those_of_padded_dense(users: list[User]) -> None:
+    assert isinstance(MTGR_MODEL, MTGR)
+
+    def gradients(logits: Tensor) -> dict[str, Tensor]:
+        weights = torch.linspace(-1, 1, logits.numel(), dtype=torch.float64).view_as(logits)
+        MTGR_MODEL.zero_grad()
+        (logits * weights).sum().backward()
+        return {n: torch.zeros_like(p) if p.grad is None else p.grad.clone()
+                for n, p in MTGR_MODEL.named_parameters()}
+
+    dense = gradients(dense_logits(
+        MTGR_MODEL, users, MTGR_CONFIG.attention_length, MTGR_CONFIG.heads))
+    ours = gradients(whole_logits(users))
+    assert any((g != 0).any() for n, g in ours.items() if n.startswith("tables."))
+    for name, gradient in ours.items():
+        torch.testing.assert_close(gradient, dense[name], rtol=1e-8, atol=1e-9,
+                                   msg=lambda m, n=name: f"{n}: {m}")
+
+
+def whole_logits(users: list[User]) -> Tensor:
+    """In float64 and connected to the tables, unlike `flow`'s."""
+    kept: list[Tensor] = []
+
+    def keep(_module: object, _args: object, output: Tensor) -> None:
+        kept.append(output)
+
+    assert isinstance(MTGR_MODEL, MTGR)
+    handles = [head.register_forward_hook(keep) for head in MTGR_MODEL.heads]
+    MTGR_MODEL(jagged(users))
+    for handle in handles:
+        handle.remove()
+    return torch.cat(kept, dim=1)
+
+
+# Helpers.
+
+
+def outputs(user: User) -> Tensor:
+    kept = flow(MTGR_MODEL, jagged([user])).outputs_TD
+    assert kept is not None
+    return kept.detach()
+
+
+def split(events: list[Element], at: Element) -> tuple[list[Element], list[Element]]:
+    """Events known strictly before `at`, and the others but itself."""
+    moment = minute_of(at)
+    return ([e for e in events if minute_of(e) < moment],
+            [e for e in events if minute_of(e) >= moment and e is not at])
+
+
+def grad(output: Tensor, wanted: Tensor) -> Tensor:
+    (gradient,) = torch.autograd.grad(output.sum(), wanted, retain_graph=True)
+    return gradient
+
+
+def parameter_gradients(model: Ranker, passed: Flow) -> dict[str, Tensor]:
+    named: dict[str, Any] = {
+        n: p for n, p in model.named_parameters() if not n.startswith("tables.")}
+    found = torch.autograd.grad(passed.logits_CK.square().sum(), list(named.values()),
+                                allow_unused=True)
+    return {n: torch.zeros_like(p) if g is None else g
+            for (n, p), g in zip(named.items(), found, strict=True)}
+
+
+def one_profile() -> Element:
+    return {"city": 1, "langs": [2], "age": 1, "income": 0.5}
+
+
+def one_behaviour(minute: int, seed: int) -> Element:
+    at = WINDOW + minute * MINUTE
+    return {"time": at, "known_at": at, "item_id": seed, "tags": [seed], "price": 1,
+            "watched": 1.0, "click": 1}
+
+
+def one_candidate(minute: int, seed: int) -> Element:
+    return {"time": WINDOW + minute * MINUTE, "item": str(seed), "item_id": seed, "tags": [seed],
+            "price": 2, "distance": 0.5, "ctr": 0.1, "label.click": 1.0, "label.order": 0.0}

@@ -1,0 +1,95 @@
+"""Probabilities and loss of a chain of tasks."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from genrank.data.jagged import JaggedBatch
+from genrank.model.ranker import Ranker
+from genrank.schema import Schema, Task
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from .rows import SCHEMA, User, candidate, features, jagged
+
+CHAIN: Schema = SCHEMA.model_copy(update={"tasks": {
+    **SCHEMA.tasks, "review": Task(label="review", given="order"), "share": Task(label="share")}})
+RANKER = Ranker(CHAIN)
+PARENT = {"click": None, "order": "click", "review": "order", "share": None}
+PROFILE = features(SCHEMA, "profile", 0)
+LOGITS = st.lists(st.lists(st.floats(-12, 12), min_size=4, max_size=4), min_size=1, max_size=6)
+
+
+def labelled(labels: list[tuple[int, ...]]) -> JaggedBatch:
+    shown = [candidate(0, i) | {f"label.{t}": float(y) for t, y in zip(PARENT, row, strict=True)}
+             for i, row in enumerate(labels)]
+    return jagged([User(PROFILE, candidates=shown)], CHAIN)
+
+
+def naive(logits: np.ndarray) -> np.ndarray:
+    own = 1 / (1 + np.exp(-logits.astype(np.float64)))
+    p = own.copy()
+    p[:, 1] *= own[:, 0]
+    p[:, 2] *= own[:, 1] * own[:, 0]
+    return p
+
+
+@settings(max_examples=100, deadline=None)
+@given(rows=LOGITS)
+def test_probabilities_chain(rows: list[list[float]]) -> None:
+    logits = torch.tensor(rows)
+    p = RANKER.probabilities(logits)
+    assert p.dtype == torch.float32
+    np.testing.assert_allclose(p.numpy(), naive(logits.numpy()), rtol=1e-5)
+    assert (p[:, 2] <= p[:, 1]).all()
+    assert (p[:, 1] <= p[:, 0]).all()
+
+
+@settings(max_examples=100, deadline=None)
+@given(rows=LOGITS, data=st.data())
+def test_loss_is_binary_cross_entropy(rows: list[list[float]], data: st.DataObject) -> None:
+    bits = st.tuples(*[st.integers(0, 1)] * 4)
+    labels = data.draw(st.lists(bits, min_size=len(rows), max_size=len(rows)))
+    logits = torch.tensor(rows, dtype=torch.float64)
+    y, p = np.array(labels), naive(logits.numpy())
+    expected = -(y * np.log(p) + (1 - y) * np.log1p(-p)).sum()
+    batch = labelled(labels)
+    assert RANKER.loss_sum(logits, batch).item() == pytest.approx(expected, rel=1e-6)
+    assert RANKER.loss_sum(logits.float(), batch).item() == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("label", [0, 1])
+@pytest.mark.parametrize("size", [20.0, 80.0, 1e4, 1e30])
+@pytest.mark.parametrize("signs", [(1, 1, 1), (-1, -1, -1), (1, -1, 1), (-1, 1, -1), (1, 1, -1)])
+def test_extreme_logits(size: float, signs: tuple[int, ...], label: int) -> None:
+    logits = torch.tensor([[size * s for s in (*signs, 1)]], requires_grad=True)
+    loss = RANKER.loss_sum(logits, labelled([(label,) * 4]))
+    loss.backward()
+    assert math.isfinite(loss.item())
+    assert logits.grad is not None
+    assert torch.isfinite(logits.grad).all()
+    p = RANKER.probabilities(logits)
+    assert ((p >= 0) & (p <= 1)).all()
+
+
+@pytest.mark.parametrize("confidence", [5.0, 20.0, 60.0])
+def test_a_confident_mistake_is_still_corrected(confidence: float) -> None:
+    """The gradient of a false positive does not vanish where its probability rounds to 1."""
+    logits = torch.full((1, 4), confidence, requires_grad=True)
+    loss = RANKER.loss_sum(logits, labelled([(1, 0, 0, 0)]))
+    loss.backward()
+    assert logits.grad is not None
+    # Both factors of P(order) share the blame, all three of P(review).
+    click, order, review, share = logits.grad[0].tolist()
+    assert click == pytest.approx(1 / 2 + 1 / 3, rel=0.05)
+    assert order == pytest.approx(1 / 2 + 1 / 3, rel=0.05)
+    assert review == pytest.approx(1 / 3, rel=0.05)
+    assert share == pytest.approx(1, rel=0.05)
+    assert loss.item() == pytest.approx(3 * confidence - math.log(2) - math.log(3), rel=0.01)
+
+
+def test_labels_are_needed_for_a_loss_only() -> None:
+    batch = jagged([User(PROFILE, candidates=[candidate(0, 1)])])
+    with pytest.raises(KeyError):
+        RANKER.loss_sum(torch.zeros(1, 4), batch)

@@ -1,0 +1,103 @@
+"""The layout of tokens against a brute force over (user, group, element)."""
+
+import pytest
+import torch
+from genrank.data.jagged import JaggedBatch
+from genrank.model.ranker import Ranker
+from genrank.model.sequence import Sequence, sequence
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from .rankers import DLRM_CONFIG, MTGR_CONFIG, ranker
+from .rows import NO_PROFILE, SCHEMA, User, behaviour, candidate, features, jagged
+from .strategies import USERS
+
+GROUPS = ("profile", "history", "realtime", "candidates")
+P = len(SCHEMA.features_of("profile"))
+PROFILE = features(SCHEMA, "profile", 0)
+ALICE = User(PROFILE, [behaviour(-2, 1), behaviour(-1, 2)],
+             [behaviour(1, 3), behaviour(2, 4), behaviour(2, 5), behaviour(4, 6)],
+             [candidate(2, 7), candidate(3, 8), candidate(5, 9)])
+ONLY_CANDIDATES = User(PROFILE, candidates=[candidate(0, 1), candidate(3, 2)])
+NO_HISTORY = User(PROFILE, realtime=[behaviour(1, 3)], candidates=[candidate(2, 1)])
+NO_REALTIME = User(PROFILE, history=[behaviour(-1, 3)], candidates=[candidate(2, 1)])
+
+
+def layout(users: list[User]) -> tuple[JaggedBatch, Sequence]:
+    batch = jagged(users)
+    return batch, sequence(batch, P)
+
+
+def brute_force_ends(user: User, profile_features: int) -> list[int]:
+    static = profile_features + len(user.history)
+    known = [e["known_at"] for e in user.realtime]
+    moments = [*known, *(c["time"] for c in user.candidates)]
+    return [static] * static + [static + sum(k < moment for k in known) for moment in moments]
+
+
+def test_an_example_by_hand() -> None:
+    _, found = layout([ALICE])
+    # 4 profile, 2 history; realtime at minutes 1, 2, 2, 4; candidates at 2, 3, 5.
+    assert found.offsets.tolist() == [0, 13]
+    assert found.group_T.tolist() == [0] * 4 + [1] * 2 + [2] * 4 + [3] * 3
+    assert found.visible_end.tolist() == [6] * 6 + [6, 7, 7, 9] + [7, 9, 10]
+    assert found.candidate_rows.tolist() == [10, 11, 12]
+    assert found.from_groups.tolist() == list(range(13))
+
+
+@settings(max_examples=100, deadline=None)
+@given(users=st.lists(USERS, max_size=5))
+def test_layout_equals_brute_force(users: list[User]) -> None:
+    batch, found = layout(users)
+    order, ends, groups, starts = [], [], [], [0]
+    first = {g: sum(batch.counts[h] for h in GROUPS[:i])  # type: ignore[index]
+             for i, g in enumerate(GROUPS)}
+    for user in users:
+        for g, group in enumerate(GROUPS):
+            elements = P if group == "profile" else len(getattr(user, group))
+            order += range(first[group], first[group] + elements)
+            first[group] += elements
+            groups += [g] * elements
+        ends += brute_force_ends(user, P)
+        starts.append(len(order))
+    assert found.from_groups.tolist() == order
+    assert found.group_T.tolist() == groups
+    assert found.visible_end.tolist() == ends
+    assert found.offsets.tolist() == starts
+    assert found.candidate_rows.tolist() == [t for t, g in enumerate(groups) if g == 3]
+    assert batch.tokens == len(order)
+
+
+@pytest.mark.parametrize("users", [
+    [ONLY_CANDIDATES], [NO_HISTORY], [NO_REALTIME], [ONLY_CANDIDATES, ALICE, NO_HISTORY],
+    [User(PROFILE), ALICE]], ids=str)
+def test_users_who_lack_a_group(users: list[User]) -> None:
+    batch, found = layout(users)
+    assert found.visible_end.tolist() == [e for u in users for e in brute_force_ends(u, P)]
+    assert len(found.candidate_rows) == batch.candidates
+
+
+@pytest.mark.parametrize("config", [MTGR_CONFIG, DLRM_CONFIG], ids=["mtgr", "dlrm"])
+def test_an_empty_batch_has_no_scores_and_a_zero_gradient(config: object) -> None:
+    model: Ranker = ranker(config)  # type: ignore[arg-type]
+    batch = jagged([])
+    logits = model(batch)
+    assert logits.shape == (0, len(SCHEMA.tasks))
+    loss = model.loss_sum(logits, batch)
+    loss.backward()
+    assert loss.item() == 0
+    assert all(p.grad is None or not p.grad.any() for p in model.parameters())
+
+
+@pytest.mark.parametrize("config", [MTGR_CONFIG, DLRM_CONFIG], ids=["mtgr", "dlrm"])
+def test_a_schema_without_profile_features(config: object) -> None:
+    users = [User({}, [behaviour(-1, 1)], [behaviour(1, 2)], [candidate(2, 3)]),
+             User({}, candidates=[candidate(0, 4)])]
+    batch = jagged(users, NO_PROFILE)
+    found = sequence(batch, 0)
+    assert found.offsets.tolist() == [0, 3, 4]
+    assert found.visible_end.tolist() == [1, 1, 2, 0]
+    model = ranker(config, NO_PROFILE)  # type: ignore[arg-type]
+    logits = model(batch)
+    torch.testing.assert_close(logits[1], model(jagged(users[1:], NO_PROFILE))[0])
+    assert torch.isfinite(logits).all()
