@@ -21,6 +21,8 @@ from genrank.data.row_stats import RowStats
 from genrank.data.source import SCHEMA, prepare_log
 from genrank.evaluate.run import evaluate, read_scores
 from genrank.evaluate.table import print_quality
+from genrank.report import write_report
+from genrank.report.of_run import report_of_run
 from genrank.schema import Schema
 from genrank.serve.app import RankingArgs
 from genrank.serve.check import Checked, check
@@ -79,7 +81,11 @@ def run(config: RunConfig) -> dict[str, Any]:
         export(config, first, schema, stats, results["rankers"][first], run_dir / "bundle")
     with stages.stage("serve", "the bundle on Ray Serve, scores checked over HTTP"):
         checked = serve_and_check(config, log, schema, stats)
-    return summarize(config, stats, results, checked, stages.total())
+    seconds = stages.total()
+    title = f"genrank on {schema.name.replace('_', ' ')}"
+    write_report(report_of_run(config, title, stats, results, checked, stages.seconds),
+                 run_dir / "report.html")
+    return summarize(config, stats, results, checked, seconds)
 
 
 def serve_and_check(config: RunConfig, log: Log, schema: Schema, stats: RowStats) -> Checked:

@@ -149,6 +149,6 @@ def write(folder: Path, tables: dict[str, pa.Table], files: int = 1) -> Log:
             continue
         (folder / name).mkdir()
         for part in range(files):
-            mine = table.take(list(range(part, len(table), files)))
+            mine = table.take(pa.array(range(part, len(table), files), pa.int64()))
             pq.write_table(mine, folder / name / f"{part}.parquet")
     return Log(str(folder))

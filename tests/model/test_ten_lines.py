@@ -8,14 +8,9 @@ from pathlib import Path
 import pytest
 
 LOOP = """
-import importlib.abc, random, sys
-
-class Absent(importlib.abc.MetaPathFinder):
-    def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in ("ray", "torchrec", "fbgemm_gpu"):
-            raise ImportError(f"{name} is not installed here")
-
-sys.meta_path.insert(0, Absent())
+import random, sys
+for name in ("ray", "torchrec", "fbgemm_gpu"):
+    sys.modules[name] = None  # as if it were not installed
 import torch
 from rows import *
 from genrank.config.model import DLRMConfig, MTGRConfig
@@ -32,9 +27,9 @@ def user():
             for m in range(4, 0, -1)]
     shown = [candidate(1, draw.randrange(10_000)) | {"item_id": draw.randrange(10)}
              for _ in range(8)]
-    for one in shown:  # the rule: users click items of the parity they looked at
-        one["label.click"] = float(one["item_id"] % 2 == liked)
-        one["label.order"] = one["label.click"] * (one["item_id"] < 5)
+    for one in shown:  # the rule: those who looked at odd items click odd ones, nobody else does
+        one["label.click"] = float(liked and one["item_id"] % 2)
+        one["label.order"] = one["label.click"] * (one["item_id"] < 4)
     return User(features(SCHEMA, "profile", draw.randrange(100)), history=past, candidates=shown)
 
 batches = [jagged([user() for _ in range(16)]) for _ in range(30)]
@@ -67,6 +62,4 @@ def test_a_planted_rule_is_learned(kind: str) -> None:
     done = subprocess.run([sys.executable, "-c", LOOP, kind], capture_output=True, text=True,
                           check=False, cwd=Path(__file__).parent, timeout=120)
     assert done.returncode == 0, done.stderr
-    base = entropy(1 / 2) + entropy(1 / 4)
-    # The DLRM adds means where the rule multiplies, and gets there more slowly.
-    assert float(done.stdout) < {"mtgr": 0.2, "dlrm": 0.5}[kind] * base
+    assert float(done.stdout) < 0.25 * (entropy(1 / 4) + entropy(1 / 10))

@@ -132,7 +132,7 @@ FAULTS: list[tuple[str, object, str]] = [
     ("tasks.split", {"label": "x"}, "(top level): tasks.split: the name is taken"),
     ("behaviours", "nothing", "(top level): behaviours: no task 'nothing'"),
     *[("tasks.order.within", wrong, "tasks.order.within: expected a duration such as 90s")
-      for wrong in ("10 minutes", "-1h", "1.5h", "1w", "", 600, None, "9" * 30 + "d")],
+      for wrong in ("10 minutes", "-1h", "1.5h", "1w", "", 600, "9" * 30 + "d")],
 ]
 
 

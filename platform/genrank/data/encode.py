@@ -48,7 +48,8 @@ def encode(values: pa.Array | pa.ChunkedArray, feature: Feature, where: str) -> 
             row = int(np.argmax(array < 0))
             raise DataError(f"{where}: row {row} holds {array[row]}; log1p needs numbers from 0")
         array = np.log1p(array)
-    stored = array.astype(np.float32)
+    with np.errstate(over="ignore"):
+        stored = array.astype(np.float32)
     if not np.isfinite(stored).all():
         row = int(np.argmin(np.isfinite(stored)))
         raise DataError(f"{where}: row {row} holds {array[row]}, too large for a float32")

@@ -63,7 +63,7 @@ class World:
         """The true click probability of each exposure."""
         cuisine = self.cuisine[item]
         logit = (
-            -0.8
+            -1.1
             + self.eagerness[user]
             + self.taste[user, day, cuisine]
             + self.mood[user, day, cuisine]
@@ -103,12 +103,12 @@ def draw_world(rng: np.random.Generator, users: int, items: int, days: int) -> W
     # Users share a few kinds of taste, so that a handful of clicks tells which; city and age
     # lean towards one each, which is all one knows of a new user.
     kinds = np.arange(TASTES)
-    lean = 2.0 * (kinds == city[:, None]) + 2.0 * (kinds == age[:, None] // 17)
+    lean = 0.7 * (kinds == city[:, None]) + 0.7 * (kinds == age[:, None] // 17)
     kind = np.argmax(lean + rng.gumbel(size=lean.shape), axis=1)
     likes = np.zeros((TASTES, cuisines))
     for k in kinds:
-        likes[k, (3 * k + np.array([0, 1, 5])) % cuisines] = [2.0, 1.8, 1.6]
-        likes[k, (3 * k + np.array([6, 7, 9])) % cuisines] = -1.0
+        likes[k, (3 * k + np.array([0, 1, 5])) % cuisines] = [2.5, 2.3, 2.1]
+        likes[k, (3 * k + np.array([6, 7, 9])) % cuisines] = -1.2
     own = rng.normal(0, 0.12, (users, 1, cuisines))
     drift = rng.normal(0, 0.05, (users, days, cuisines)).cumsum(axis=1)
     family = np.where(rng.random((users, days)) < 0.5, rng.integers(0, 4, (users, days)), -1)
@@ -119,8 +119,8 @@ def draw_world(rng: np.random.Generator, users: int, items: int, days: int) -> W
         3.0 * (np.arange(3) == means[:, None]) + rng.gumbel(size=(users, 3)), axis=1
     )
 
-    quality = rng.normal(0, 0.4, items)
-    fashion = rng.normal(0, 0.08, (days, items)).cumsum(axis=0)
+    quality = rng.normal(0, 0.35, items)
+    fashion = rng.normal(0, 0.05, (days, items)).cumsum(axis=0)
     fame = rng.permutation(1.0 / (3 + np.arange(items)) ** 0.6)
     return World(
         city=city,
@@ -128,9 +128,9 @@ def draw_world(rng: np.random.Generator, users: int, items: int, days: int) -> W
         is_member=is_member,
         user_xy=rng.uniform(0, 8, (users, 2)),
         eagerness=rng.normal(0, 0.3, users),
-        thrift=np.array([-0.45, 0.0, 0.45])[spending],
+        thrift=np.array([-0.25, 0.0, 0.25])[spending],
         taste=likes[kind][:, None] + own + drift,
-        mood=0.6 * (family[..., None] == FAMILY),
+        mood=0.5 * (family[..., None] == FAMILY),
         cuisine=rng.permutation(np.arange(items) % cuisines),
         price=np.exp(rng.normal(3.5, 0.45, items)).round(1),
         rating=(4.2 + 0.4 * quality + rng.normal(0, 0.2, items)).clip(1, 5).round(1),

@@ -17,14 +17,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from genrank.config.model import ModelConfig
 from genrank.data.ids import IdTypes
 from genrank.embedding.tables import LearnedRows, LocalTables
-from genrank.errors import BundleError
+from genrank.errors import BundleError, ConfigError
 from genrank.model.build import build_model
 from genrank.model.ranker import Ranker
 from genrank.schema import Schema
@@ -39,7 +39,7 @@ class Manifest(Strict):
 
     format: int
     version: str
-    """The first 12 hex digits of a hash over everything else."""
+    """The first 12 hex digits of a hash over everything else, weights included."""
     ranker: str
     schema_: dict[str, Any]
     model: dict[str, Any]
@@ -66,6 +66,7 @@ def write_bundle(out: Path, *, ranker: str, schema: Schema, model: ModelConfig, 
                  dense: Mapping[str, torch.Tensor], rows: Mapping[str, LearnedRows]) -> Manifest:
     """Write a bundle to the folder `out`, whole or not at all; one that is there is replaced."""
     writing = out.with_name(f".{out.name}.writing-{uuid.uuid4().hex[:8]}")
+    replaced = writing.with_name(writing.name.replace(".writing-", ".replaced-"))
     writing.mkdir(parents=True)
     try:
         save_file(dict(dense), writing / DENSE)
@@ -77,13 +78,18 @@ def write_bundle(out: Path, *, ranker: str, schema: Schema, model: ModelConfig, 
             "model": model.model_dump(mode="json"), "seed": seed, "max_history": max_history,
             "id_types": id_types, "metrics": metrics, "trained_steps": trained_steps,
             "sha256": {name: _sha256(writing / name) for name in (DENSE, TABLES)}}
-        digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-        manifest = Manifest(version=digest[:12], **content)
+        # As it will be read: JSON has no NaN, and a metric may be one.
+        written = json.loads(Manifest(version="", **content).model_dump_json())
+        manifest = Manifest(**written | {"version": _version(written)})
         (writing / MANIFEST).write_text(manifest.model_dump_json(indent=1))
-        shutil.rmtree(out, ignore_errors=True)
+        if out.exists():
+            out.rename(replaced)
         writing.rename(out)
     finally:
+        if replaced.exists() and not out.exists():
+            replaced.rename(out)
         shutil.rmtree(writing, ignore_errors=True)
+        shutil.rmtree(replaced, ignore_errors=True)
     return manifest
 
 
@@ -93,18 +99,21 @@ def load_bundle(folder: Path) -> Bundle:
     Raises BundleError naming the file that is missing, altered, or of another format.
     """
     manifest = read_manifest(folder)
-    for name, digest in manifest.sha256.items():
+    for name in (DENSE, TABLES):
         path = folder / name
         if not path.is_file():
-            raise BundleError(f"{path}: missing, though {MANIFEST} lists it")
-        if _sha256(path) != digest:
+            raise BundleError(f"{path}: missing, though a bundle needs it")
+        if _sha256(path) != manifest.sha256.get(name):
             raise BundleError(f"{path}: its content is not what {MANIFEST} says")
     try:
         dense, tensors = load_file(folder / DENSE), load_file(folder / TABLES)
     except SafetensorError as error:
         raise BundleError(f"{folder}: {error}") from None
-    schema = Schema.model_validate(manifest.schema_)
-    model: ModelConfig = TypeAdapter(ModelConfig).validate_python(manifest.model)
+    try:
+        schema = Schema.model_validate(manifest.schema_)
+        model: ModelConfig = TypeAdapter(ModelConfig).validate_python(manifest.model)
+    except ValidationError as error:
+        raise BundleError(f"{folder / MANIFEST}: {error}") from None
     rows = {name: LearnedRows(tensors[f"{name}/keys"], tensors[f"{name}/vectors"])
             for name in schema.tables}
     ranker = restore_ranker(schema, model, manifest.seed, dense, rows)
@@ -118,11 +127,16 @@ def read_manifest(folder: Path) -> Manifest:
         raise BundleError(f"{folder}: not a bundle: it has no {MANIFEST}; run jobs/export.py")
     try:
         content = json.loads(path.read_text())
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise BundleError(f"{path}: not JSON: {error}") from None
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise BundleError(f"{path}: expected format {FORMAT}")
-    return parse(Manifest, content, str(path))
+    if content.get("version") != _version(content):
+        raise BundleError(f"{path}: its content is not what its version says")
+    try:
+        return parse(Manifest, content, str(path))
+    except ConfigError as error:
+        raise BundleError(str(error)) from None
 
 
 def restore_ranker(schema: Schema, model: ModelConfig, seed: int,
@@ -136,6 +150,11 @@ def restore_ranker(schema: Schema, model: ModelConfig, seed: int,
         raise BundleError(f"the weights do not fit the config: missing {absent}, unexpected "
                           f"{unexpected.unexpected_keys}")
     return ranker.eval().requires_grad_(False)
+
+
+def _version(content: dict[str, Any]) -> str:
+    rest = {key: value for key, value in content.items() if key != "version"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def _sha256(path: Path) -> str:

@@ -25,6 +25,8 @@ from genrank.report.svg import (
 MOST_POINTS = 400
 """A curve of more is averaged: finer than a pixel shows nothing."""
 CHANCE = 0.5
+LETTER = 7.0
+"""A letter is at most so wide, in pixels."""
 
 
 def loss_curve(steps: Sequence[LossPoint]) -> Element:
@@ -79,7 +81,8 @@ def gauc_dots(task: str, rankers: dict[str, TaskQuality], oracle: float | None,
     """GAUC above chance, a line per ranker; the oracle's is where nothing can be beyond."""
     shown = {name: q for name, q in rankers.items() if math.isfinite(q.gauc)}
     reached = [q.gauc for q in shown.values()] + ([oracle] if oracle is not None else [])
-    low, high = span([CHANCE, *reached], 6)
+    low = min(CHANCE, span([CHANCE, *reached])[0])
+    high = math.ceil(20 * max([0.55, *reached]) + 0.1) / 20
     bottom = TOP + 30 * max(len(shown), 1)
     x = Axis(low, high, 104, 410)
     parts = [line(x(tick), TOP, x(tick), bottom, "grid") for tick in x.ticks()]
@@ -95,8 +98,10 @@ def gauc_dots(task: str, rankers: dict[str, TaskQuality], oracle: float | None,
                   line(x(CHANCE), y, x(quality.gauc), y, f"stem {style}")]
         if quality.gauc_se is not None:
             reach = 1.96 * quality.gauc_se
-            parts.append(line(x(quality.gauc - reach), y, x(quality.gauc + reach), y, "error"))
-        parts += [h("circle", cx=x(quality.gauc), cy=y, r=5.5, class_=f"dot {style}"),
+            ends = x(quality.gauc - reach), x(quality.gauc + reach)
+            parts += [line(ends[0], y, ends[1], y, "error"),
+                      *(line(end, y - 5, end, y + 5, "error") for end in ends)]
+        parts += [h("circle", cx=x(quality.gauc), cy=y, r=4, class_=f"dot {style}"),
                   text(470, y + 4, f"{quality.gauc:.4f}", "end", f"on {style}")]
     parts.append(text(x.end, bottom + 36, f"GAUC, from chance ({CHANCE}) up", "end", "label"))
     words = ", ".join(f"{name} {q.gauc:.4f}" for name, q in shown.items())
@@ -129,7 +134,8 @@ def calibration_plot(task: str, bins: Sequence[CalibrationBin]) -> Element:
 
 def histogram(title: str, edges: Sequence[float], counts: Sequence[int], *, unit: str, what: str,
               marks: dict[str, float]) -> Element:
-    """How many `what` of how many `unit`, on an axis of factors; `marks` name values on it."""
+    """How many `what` of how many `unit`, on an axis of factors; `marks`, ascending, name values on
+    it."""
     x = Axis(edges[0], edges[-1], LEFT, RIGHT, log=True)
     y = Axis(0, span([0.0, float(max([*counts, 1]))])[1], BOTTOM, TOP + 14)
     bars = []
@@ -138,17 +144,15 @@ def histogram(title: str, edges: Sequence[float], counts: Sequence[int], *, unit
         bars.append(h("rect", tip, x=x(low) + 0.5, y=y(count), width=max(x(high) - x(low) - 1, 1.0),
                       height=y(0) - y(count), class_="bar"))
     lines = []
-    free = -math.inf
-    for row, (name, value) in enumerate(sorted(marks.items(), key=lambda m: m[1])):
-        at = x(min(max(value, edges[0]), edges[-1]))
+    places = [x(min(max(value, edges[0]), edges[-1])) for value in marks.values()]
+    for (name, value), at, following in zip(marks.items(), places, [*places[1:], RIGHT],
+                                            strict=True):
         label = f"{name} {value:,.4g}"
-        # Labels stand above their lines, a step higher where they would meet the one before.
-        width = 6.4 * len(label)
-        anchor, begin = ("end", at - width) if at + width > RIGHT + 12 else ("start", at)
-        up = 13 if begin < free and row % 2 else 0
-        free = max(free, begin + width + 8)
-        lines += [line(at, TOP + 4 - up, at, y(0), "mark"),
-                  text(at + (4 if anchor == "start" else -4), TOP + 8 - up, label, anchor, "on")]
+        # A label stands right of its line, or left of it where the next line is too near.
+        right = following - at > LETTER * len(label) + 8
+        lines += [line(at, TOP + 4, at, y(0), "mark"),
+                  text(at + (5 if right else -5), TOP + 8, label, "start" if right else "end",
+                       "on")]
     words = ", ".join(f"{name} {value:,.4g}" for name, value in marks.items())
     return chart(title, f"{sum(counts):,} {what}; in {unit}: {words}.",
                  *axes(x, y, unit, what), *bars, *lines)

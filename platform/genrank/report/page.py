@@ -115,7 +115,7 @@ def _quality(data: ReportData) -> Element:
     words = (
         "AUC: how often a positive exposure scores above a negative one, over all users. GAUC: "
         "the same within each user, weighted by exposures, users with one class left out; it is "
-        "what a ranked list feels. Black bars are 95% intervals."
+        "what a ranked list feels. Whiskers are 95% intervals."
     )
     if ORACLE in data.quality:
         words += (
@@ -142,7 +142,7 @@ def _learning(data: ReportData) -> Element:
         "Learning",
         "The loss of each step is faint, its running mean strong. It should fall fast and then "
         "slowly; a jump is a fault in data or learning rate. GAUC on later data should rise with "
-        "it: where it turns down while the loss still falls, the model learns the past by heart.",
+        "it: where it turns down while the loss still falls, the model overfits.",
         _figures(*charts), fold("The numbers", *tables))
 
 
@@ -156,7 +156,7 @@ def _calibration(data: ReportData) -> Element:
         "Calibration",
         f"Test exposures sorted by what {data.served} predicts, in bins. On the dashed line a "
         "prediction of 0.2 comes true one time in five; points above it happen more often than "
-        "predicted. Bars are 95% intervals of the observed rate.",
+        "predicted. Whiskers are 95% intervals of the observed rate.",
         _figures(*charts), fold("The numbers", *tables))
 
 
@@ -178,8 +178,8 @@ def _lengths(data: ReportData) -> Element:
         "of the work; padding all rows to the longest would waste nearly all of it.",
         _figures(
             histogram("Tokens per user row", lengths.edges, lengths.counts, unit="tokens",
-                      what="rows", marks={"median": lengths.p50, "mean": lengths.mean,
-                                          "p99": lengths.p99}),
+                      what="rows", marks=_ascending(
+                          {"median": lengths.p50, "mean": lengths.mean, "p99": lengths.p99})),
             table([], summary, "What the builder made of the log")),
         fold("The numbers", table(["tokens", "rows"], bins, "Rows by length")))
 
@@ -225,6 +225,10 @@ def _section(title: str, how: str, *children: Child) -> Element:
 
 def _figures(*charts: Element) -> Element:
     return h("div", *charts, class_="figures")
+
+
+def _ascending(marks: dict[str, float]) -> dict[str, float]:
+    return dict(sorted(marks.items(), key=lambda mark: mark[1]))
 
 
 def _rate(value: float) -> str:

@@ -27,7 +27,7 @@ h2 { font-size: 1.25rem; margin: 3rem 0 .35rem; padding-top: 1.1rem;
 p { margin: 0 0 1rem; max-width: 44rem; }
 header p, .how, footer { color: var(--muted); }
 .tiles { display: grid; gap: .75rem; margin: 1.75rem 0 0; padding: 0; list-style: none;
-         grid-template-columns: repeat(auto-fit, minmax(min(100%, 17rem), 1fr)); }
+         grid-template-columns: repeat(3, 1fr); }
 .tiles li { background: var(--tint); border-radius: .5rem; padding: .85rem 1rem; }
 .tiles b { display: block; font-size: 1.75rem; line-height: 1.25; font-weight: 650;
            letter-spacing: -.01em; }
@@ -65,7 +65,7 @@ svg .on.third { fill: var(--third); }
 .table { overflow-x: auto; margin: 1rem 0; }
 table { border-collapse: collapse; font-size: .92rem; min-width: min(100%, 24rem); }
 caption { text-align: left; color: var(--muted); font-size: .85rem; padding-bottom: .35rem; }
-th, td { padding: .34rem .9rem .34rem 0; text-align: right; white-space: nowrap;
+th, td { padding: .34rem 1.15rem .34rem 0; text-align: right; white-space: nowrap;
          border-bottom: 1px solid var(--grid); }
 th { font-weight: 500; }
 th:first-child { text-align: left; padding-right: 1.5rem; }
@@ -81,5 +81,10 @@ footer { margin-top: 3rem; padding-top: 1rem; border-top: 1px solid var(--rule);
          font-size: .85rem; }
 footer dl { display: grid; grid-template-columns: max-content 1fr; gap: .1rem 1.25rem; margin: 0; }
 footer dd { margin: 0; overflow-wrap: anywhere; }
+@media (max-width: 46rem) {
+  .tiles { grid-template-columns: repeat(2, 1fr); }
+  .tiles b { font-size: 1.4rem; }
+  svg { font-size: 14px; }
+}
 @media print { body { max-width: none; padding: 0; } section { break-inside: avoid; } }
 """

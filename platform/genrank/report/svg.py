@@ -31,13 +31,15 @@ class Axis:
         return self.start + share * (self.end - self.start)
 
     def ticks(self, about: int = 5) -> list[float]:
-        """Round values within the axis, about so many (by factors: of 2 or 10, as fits)."""
+        """Round values within the axis, about so many; by factors, where the axis spans enough."""
         if self.log:
             decades = math.log10(self.high / self.low)
             factors = (1,) if decades > 3 else (1, 3) if decades > 1.5 else (1, 2, 5)
             first, last = math.floor(math.log10(self.low)), math.ceil(math.log10(self.high))
             every = [f * 10.0**e for e in range(first, last + 1) for f in factors]
-            return [value for value in every if self.low <= value <= self.high]
+            within = [value for value in every if self.low <= value <= self.high]
+            if len(within) > 1:
+                return within
         step = nice_step((self.high - self.low) / about)
         first, last = math.ceil(self.low / step - 1e-9), math.floor(self.high / step + 1e-9)
         return [k * step for k in range(first, last + 1)]

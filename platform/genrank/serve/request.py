@@ -77,7 +77,8 @@ class RequestParser:
         happened = self._times(behaviours, "time_ms", "behaviours", None,
                                [] if not behaviours else None)
         known = self._times(behaviours, "known_at_ms", "behaviours", len(happened), happened)
-        _within(known, EARLIEST_MS, now, "behaviours.known_at_ms", "the request's time")
+        sent = "known_at_ms" if "known_at_ms" in behaviours else "time_ms"
+        _within(known, EARLIEST_MS, now, f"behaviours.{sent}", "the request's time")
         if (known < happened).any():
             raise RequestError(422, "behaviours.known_at_ms", "lies before the behaviour's time_ms")
 
@@ -145,13 +146,13 @@ class RequestParser:
         for element in elements:
             missing = element is None and feature.kind != "ids"
             if not missing and (not isinstance(element, expected) or isinstance(element, bool)):
-                raise RequestError(422, where, f"expected {_names(expected)}, found {element!r:.80}")
+                raise RequestError(422, where, f"expected {_names(expected)}, found {_found(element)}")
         try:
             return encode(_array(values, feature, kind), feature, where)
         except DataError as error:
             raise RequestError(422, where, str(error).removeprefix(f"{where}: ")) from None
         except (pa.ArrowInvalid, OverflowError):
-            raise RequestError(422, where, "holds a number outside the range of int64") from None
+            raise RequestError(422, where, "holds a number that does not fit in 64 bits") from None
 
     def _column(self, columns: dict[str, Any], name: str, section: str, most: int) -> list[Any]:
         values = _required(columns, name, section)
@@ -179,9 +180,13 @@ class RequestParser:
 
 def _json(body: bytes) -> Any:
     try:
-        return json.loads(body)
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise RequestError(400, "(body)", f"is not JSON: {error}") from None
+        # Decoded here: json.loads would guess an encoding, and let halves of surrogates through.
+        content = json.loads(body.decode())
+        if b"\\u" in body:
+            json.dumps(content, ensure_ascii=False).encode()
+    except (ValueError, RecursionError) as error:
+        raise RequestError(400, "(body)", f"is not JSON in UTF-8: {error}"[:200]) from None
+    return content
 
 
 def _object(value: Any, where: str) -> dict[str, Any]:
@@ -205,7 +210,7 @@ def _only(columns: dict[str, Any], known: Any, section: str) -> None:
 
 def _key(value: Any, where: str) -> int | str:
     if isinstance(value, bool) or not isinstance(value, int | str):
-        raise RequestError(422, where, f"expected an integer or a string, found {value!r:.80}")
+        raise RequestError(422, where, f"expected an integer or a string, found {_found(value)}")
     return value
 
 
@@ -213,7 +218,7 @@ def _time(value: Any, where: str) -> int:
     if isinstance(value, bool) or not isinstance(value, int) \
             or not EARLIEST_MS <= value <= LATEST_MS:
         raise RequestError(422, where, "expected integer milliseconds since 1970, in the years "
-                           f"1990 to 2100, found {value!r:.80}")
+                           f"1990 to 2100, found {_found(value)}")
     return value
 
 
@@ -229,9 +234,22 @@ def _items(items: list[Any]) -> pa.Array:
 
 def _array(values: list[Any], feature: Feature, kind: str) -> pa.Array:
     if feature.kind in ("number", "bucket"):
-        return pa.array(values, pa.float64())
-    id_type = pa.string() if kind == "string" else pa.int64()
-    return pa.array(values, pa.list_(id_type) if feature.kind == "ids" else id_type)
+        return pa.array([None if v is None else float(v) for v in values], pa.float64())
+    if kind == "string":
+        return _ids(values, feature, pa.string())
+    try:
+        return _ids(values, feature, pa.int64())
+    except (pa.ArrowInvalid, OverflowError):
+        # A log may hold unsigned ids, whose bits the builder keeps.
+        return _ids(values, feature, pa.uint64())
+
+
+def _ids(values: list[Any], feature: Feature, kind: pa.DataType) -> pa.Array:
+    return pa.array(values, pa.list_(kind) if feature.kind == "ids" else kind)
+
+
+def _found(value: Any) -> str:
+    return type(value).__name__ if isinstance(value, list | dict) else f"{value!r:.80}"
 
 
 def _names(types: tuple[type, ...]) -> str:

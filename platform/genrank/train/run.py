@@ -3,6 +3,7 @@
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import ray.train
 from ray.train import FailureConfig, RunConfig, ScalingConfig
@@ -16,6 +17,8 @@ from genrank.train.checkpoint import latest
 from genrank.train.worker import run_worker
 
 TOLD = "trained-from.json"
+MAY_CHANGE = ("workers", "use_gpu", "max_failures", "checkpoint_every", "keep_checkpoints")
+"""Of the training config, what a resumed run may do otherwise: it changes no result but rounding."""
 
 
 def train(schema: Schema, ranker: RankerConfig, rows: Path, folder: Path) -> Path:
@@ -28,7 +31,7 @@ def train(schema: Schema, ranker: RankerConfig, rows: Path, folder: Path) -> Pat
     folder = folder.resolve()
     told = {"schema": schema.model_dump(mode="json"), "ranker": ranker.model_dump(mode="json"),
             "rows": str(rows.resolve()), "folder": str(folder)}
-    _claim(folder, json.dumps(told, indent=1))
+    _claim(folder, told)
     pack_epochs(rows / "train", ranker.train, folder / "packed")
     config = ranker.train
     cores = int(ray.cluster_resources().get("CPU", os.cpu_count() or 1))
@@ -50,14 +53,18 @@ def train(schema: Schema, ranker: RankerConfig, rows: Path, folder: Path) -> Pat
     return checkpoint
 
 
-def _claim(folder: Path, told: str) -> None:
+def _claim(folder: Path, told: dict[str, Any]) -> None:
+    """Say whose folder this is; refuse one that holds something else's checkpoints."""
+    kept = json.loads(json.dumps(told))
+    for free in MAY_CHANGE:
+        del kept["ranker"]["train"][free]
     folder.mkdir(parents=True, exist_ok=True)
     claim = folder / TOLD
-    if claim.exists() and claim.read_text() != told:
+    if claim.exists() and json.loads(claim.read_text()) != kept:
         raise GenrankError(
             f"{folder}: holds a run of another configuration or schema ({claim.name} tells which); "
             "give this one another run_dir or ranker name, or remove that folder")
-    claim.write_text(told)
+    claim.write_text(json.dumps(kept, indent=1))
 
 
 def _root_cause(error: BaseException) -> str:

@@ -1,5 +1,8 @@
 """What every training worker runs."""
 
+import json
+import os
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +22,10 @@ from genrank.train.attempt import begin_attempt, ensure_newest
 from genrank.train.optimize import Optimizer
 from genrank.train.progress import Progress
 from genrank.train.validate import validate
+
+
+WORKERS = "workers"
+"""Who trains: a small file per rank, for a person who has to look at a process."""
 
 
 class Worker:
@@ -52,6 +59,10 @@ class Worker:
         numbers = [begin_attempt(folder / "attempts") if self.rank == 0 else 0]
         dist.broadcast_object_list(numbers)
         self.attempt = numbers[0]
+        workers = folder / WORKERS
+        workers.mkdir(exist_ok=True)
+        facts = {"pid": os.getpid(), "host": socket.gethostname(), "attempt": self.attempt}
+        (workers / f"rank-{self.rank}.json").write_text(json.dumps(facts))
 
     def train(self) -> None:
         """From the newest checkpoint, or the beginning, to the end."""

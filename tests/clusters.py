@@ -1,0 +1,96 @@
+"""Real Ray clusters in processes of their own, for tests that kill workers or submit jobs."""
+
+import os
+import secrets
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Event
+
+import httpx
+
+ROOT = Path(__file__).parents[1]
+BIN = Path(sys.executable).parent
+
+
+def wait_until(what: str, happened: Callable[[], bool], seconds: float = 120) -> None:
+    """Poll until something outside this process has happened; AssertionError after `seconds`."""
+    pause = Event()
+    for _ in range(int(seconds * 10)):
+        if happened():
+            return
+        pause.wait(0.1)
+    raise AssertionError(f"waited {seconds:.0f} s: {what}")
+
+
+def free_port() -> int:
+    """A port nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@dataclass(frozen=True)
+class Head:
+    """A running head node with token authentication."""
+
+    dashboard: str
+    token: str
+    targets: Path
+    """The file in which Ray tells Prometheus where to look."""
+    environment: dict[str, str]
+    """What a client process needs to be let in."""
+
+    def get(self, path: str) -> httpx.Response:
+        """Ask the dashboard, showing the token."""
+        return httpx.get(f"{self.dashboard}{path}",
+                         headers={"Authorization": f"Bearer {self.token}"})
+
+    def run(self, *command: str, cwd: Path = ROOT) -> str:
+        """Run a client command (`ray job submit …`, `serve deploy …`); its output. Must succeed."""
+        ended = subprocess.run([BIN / command[0], *command[1:]], env=self.environment, cwd=cwd,
+                               text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                               check=False)
+        assert ended.returncode == 0, ended.stdout
+        return ended.stdout
+
+
+@contextmanager
+def ray_head(cpus: int = 2, **variables: str) -> Iterator[Head]:
+    """`ray start --head` with a token of its own and these environment variables, stopped on
+    leaving."""
+    with tempfile.TemporaryDirectory(prefix="genrank-") as folder:
+        token = Path(folder) / "token"
+        token.write_text(secrets.token_hex(32))
+        port = free_port()
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")}
+        environment = inherited | {
+            "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token),
+            "PATH": f"{BIN}:{os.environ['PATH']}", **variables}
+        head = subprocess.Popen(
+            [BIN / "ray", "start", "--head", "--block", "--port=0", f"--num-cpus={cpus}",
+             f"--dashboard-port={port}", f"--temp-dir={folder}/ray", "--disable-usage-stats"],
+            env=environment, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        url = f"http://127.0.0.1:{port}"
+        running = Head(url, token.read_text(),
+                       Path(folder) / "ray" / "prom_metrics_service_discovery.json",
+                       environment | {"RAY_ADDRESS": url, "RAY_DASHBOARD_ADDRESS": url})
+
+        def answers() -> bool:
+            assert head.poll() is None, f"ray start ended with {head.returncode}"
+            try:
+                return running.get("/api/version").status_code == 200
+            except httpx.HTTPError:
+                return False
+
+        try:
+            wait_until("the dashboard answers", answers)
+            yield running
+        finally:
+            head.terminate()
+            head.wait(60)

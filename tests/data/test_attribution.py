@@ -1,0 +1,116 @@
+"""Labels from events against a brute-force oracle."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from genrank.data.attribution import Outcomes, attribute
+from genrank.schema import Schema
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from . import reference
+from .logs import START, Record, shop_schema
+
+MINUTE = 60_000
+TASKS: dict[str, Record] = {
+    "of any exposure": {"buy": {"event": "buy", "within": "10m"}},
+    "after a label": {
+        "click": {"label": "click"},
+        "buy": {"event": "buy", "within": "10m", "after": "click"}},
+    "after an event": {
+        "cart": {"event": "cart", "within": "10m"},
+        "buy": {"event": "buy", "within": "5m", "after": "cart"}},
+    "after an event after a label": {
+        "click": {"label": "click"},
+        "cart": {"event": "cart", "within": "10m", "after": "click"},
+        "buy": {"event": "buy", "within": "5m", "after": "cart"}},
+}
+
+
+def schema_with(tasks: Record) -> Schema:
+    return shop_schema({"tasks": tasks, "features.order": None, "features.click": None,
+                        "tables.outcome": None})
+
+
+def exposure(user: int, item: int, minute: int, click: int = 1, known_after: int = 0) -> Record:
+    time = START + minute * MINUTE
+    return {"u": user, "i": item, "t": time, "click": click, "k": time + known_after * MINUTE}
+
+
+def event(user: int, item: int, minute: int, kind: str = "buy", ms: int = 0) -> Record:
+    return {"u": user, "i": item, "t": START + minute * MINUTE + ms, "type": kind}
+
+
+def attributed(schema: Schema, exposures: list[Record], events: list[Record]) -> Outcomes:
+    def column(rows: list[Record], name: str) -> np.ndarray:
+        return np.array([row[name] for row in rows], np.int64)
+
+    return attribute(
+        schema, column(exposures, "u"), column(exposures, "i"), column(exposures, "t"),
+        column(exposures, "k"), {"click": column(exposures, "click")},
+        pd.DataFrame({"user": column(events, "u"), "item": column(events, "i"),
+                      "time_ms": column(events, "t"), "type": [e["type"] for e in events]}))
+
+
+MINUTES = st.integers(0, 30)
+EXPOSURES = st.lists(
+    st.builds(exposure, st.integers(0, 1), st.integers(0, 1), MINUTES, st.integers(0, 1),
+              st.integers(0, 3)), max_size=12)
+EVENTS = st.lists(
+    st.builds(event, st.integers(0, 1), st.integers(0, 2), MINUTES,
+              st.sampled_from(["buy", "cart", "other"]), st.integers(-1, 1)), max_size=12)
+
+
+@pytest.mark.parametrize("tasks", TASKS.values(), ids=TASKS)
+@settings(deadline=None, max_examples=80)
+@given(exposures=EXPOSURES, events=EVENTS)
+def test_equal_the_oracle(tasks: Record, exposures: list[Record], events: list[Record]) -> None:
+    schema = schema_with(tasks)
+    exposures = sorted(exposures, key=lambda e: e["t"])
+    found = attributed(schema, exposures, events)
+    for task, expected in reference.outcomes(schema, exposures, events).items():
+        assert found.label[task].dtype == np.float32
+        assert found.label[task].tolist() == [o.label for o in expected]
+        assert found.known_at[task].tolist() == [o.known_at for o in expected]
+
+
+def one_task(tasks: str, exposures: list[Record], events: list[Record]) -> list[tuple[int, float]]:
+    found = attributed(schema_with(TASKS[tasks]), exposures, events)
+    known = (found.known_at["buy"] - START) / MINUTE
+    return list(zip(found.label["buy"].astype(int).tolist(), known.tolist(), strict=True))
+
+
+def test_the_last_touch_gets_it_and_a_negative_waits_for_its_window() -> None:
+    shown = [exposure(1, 1, 0), exposure(1, 1, 4), exposure(1, 1, 8)]
+    assert one_task("of any exposure", shown, [event(1, 1, 7)]) == [(0, 10), (1, 7), (0, 18)]
+
+
+def test_the_window_ends_where_it_says() -> None:
+    shown = [exposure(1, 1, 0)]
+    assert one_task("of any exposure", shown, [event(1, 1, 10)]) == [(1, 10)]
+    assert one_task("of any exposure", shown, [event(1, 1, 10, ms=1)]) == [(0, 10)]
+    assert one_task("of any exposure", shown, [event(1, 1, 0)]) == [(1, 0)]
+    assert one_task("of any exposure", shown, [event(1, 1, 0, ms=-1)]) == [(0, 10)]
+
+
+def test_another_user_item_or_type_is_no_match() -> None:
+    events = [event(2, 1, 1), event(1, 2, 1), event(1, 1, 1, "cart")]
+    assert one_task("of any exposure", [exposure(1, 1, 0)], events) == [(0, 10)]
+
+
+def test_a_positive_is_known_at_its_first_event() -> None:
+    events = [event(1, 1, 6), event(1, 1, 3)]
+    assert one_task("of any exposure", [exposure(1, 1, 0)], events) == [(1, 3)]
+
+
+def test_after_a_label_only_its_positives_are_touched() -> None:
+    shown = [exposure(1, 1, 0, click=1), exposure(1, 1, 4, click=0, known_after=2)]
+    # What was not clicked is known not to be bought once the missing click is known.
+    assert one_task("after a label", shown, [event(1, 1, 5)]) == [(1, 5), (0, 6)]
+
+
+def test_after_an_event_the_clock_starts_there() -> None:
+    events = [event(1, 1, 9, "cart"), event(1, 1, 13)]
+    assert one_task("after an event", [exposure(1, 1, 0)], events) == [(1, 13)]
+    assert one_task("after an event", [exposure(1, 1, 0)], events[:1]) == [(0, 14)]
+    assert one_task("after an event", [exposure(1, 1, 0)], events[1:]) == [(0, 10)]

@@ -1,0 +1,135 @@
+"""One rank of `test_sharded.py`: python sharded_worker.py RANK FOLDER.
+
+The ranks meet through files in FOLDER, train the same steps in worlds of 3, 2 and 1, move the rows
+of each world to the next, and write what they saw to FOLDER.
+"""
+
+import sys
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+from genrank.embedding.sharded import ShardedTables, shard
+from genrank.embedding.tables import ShardRows
+from genrank.errors import CapacityError
+from genrank.schema import Table
+from torch import Tensor, nn
+
+WORLDS = (3, 2, 1)
+RATE, STD, SEED = 0.5, 0.3, 7
+TABLES = {"item": Table(dim=8, capacity=400), "tag": Table(dim=8, capacity=400),
+          "city": Table(dim=4, capacity=400)}
+PROBE = torch.tensor([0, -1, 5, 9, 1 << 62, -(1 << 63), 123_456])
+Ids = dict[str, Tensor]
+Batch = tuple[Ids, Ids]
+"""ids [n] and upstream gradients [n, dim] of each table."""
+
+
+def parts_of(step: int) -> list[Batch]:
+    """A step's batch in six parts, of sizes that differ; some are empty, some in one table."""
+    draw = torch.Generator().manual_seed(step)
+    parts = []
+    for part in range(6):
+        ids, gradients = {}, {}
+        for name, table in TABLES.items():
+            empty = (part + step) % 6 == 0 or (name == "city" and part == 2)
+            count = 0 if empty else int(torch.randint(1, 30, (1,), generator=draw))
+            low = torch.randint(-8, 12, (count,), generator=draw)
+            ids[name] = torch.where(low > 8, low * (1 << 59), low)
+            gradients[name] = torch.randn(count, table.dim, generator=draw)
+        parts.append((ids, gradients))
+    return parts
+
+
+def joined(parts: list[Batch]) -> Batch:
+    """Parts as one batch."""
+    return ({n: torch.cat([ids[n] for ids, _ in parts]) for n in TABLES},
+            {n: torch.cat([g[n] for _, g in parts]) for n in TABLES})
+
+
+def rank_batch(step: int, rank: int, world: int) -> Batch:
+    """The parts that a rank gets: uneven in a world of two, and rank 0 of step 0 has none of 3."""
+    cuts = {1: [0, 6], 2: [0, 1, 6], 3: [0, 1, 3, 6]}[world]
+    return joined(parts_of(step)[cuts[rank]:cuts[rank + 1]])
+
+
+def candidates_of(step: int) -> int:
+    """What the loss is averaged over."""
+    return sum(len(ids["item"]) for ids, _ in parts_of(step))
+
+
+class Model(nn.Module):
+    """Tables, and something that is replicated."""
+
+    def __init__(self, tables: ShardedTables) -> None:
+        super().__init__()
+        self.tables = tables
+        self.gain = nn.Parameter(torch.ones(()))
+
+    def forward(self, ids: Ids) -> Ids:
+        return {n: v * self.gain for n, v in self.tables(ids).items()}
+
+
+def build(world: int, tables: dict[str, Table]) -> tuple[nn.Module, ShardedTables]:
+    sharded = ShardedTables(tables, init_std=STD, seed=SEED, world_size=world)
+    return shard(Model(sharded), sharded, learning_rate=RATE,
+                 device=torch.device("cpu")), sharded
+
+
+def steps(world: int, rank: int, folder: Path, first: int) -> None:
+    """Two steps from where the last world stopped."""
+    model, tables = build(world, TABLES)
+    if first:
+        held = [torch.load(path, weights_only=False)
+                for path in sorted(folder.glob(f"rows-{first}-*.pt"))]
+        tables.load_rows({n: [rows[n] for rows in held] for n in TABLES}, rank, world)
+    seen, gains = [], []
+    model.train()
+    for step in (first, first + 1):
+        ids, upstream = rank_batch(step, rank, world)
+        vectors = model(ids)
+        seen.append({n: v.detach().clone() for n, v in vectors.items()})
+        loss = sum(((vectors[n] * upstream[n]).sum() for n in TABLES), torch.zeros(()))
+        # As train/optimize.py scales it.
+        (loss * (world / candidates_of(step))).backward()
+        gain = next(p for n, p in model.named_parameters() if n.endswith("gain"))
+        assert gain.grad is not None
+        gains.append(float(gain.grad))
+        gain.grad = None
+    rows: dict[str, ShardRows] = tables.local_rows()
+    torch.save(rows, folder / f"rows-{first + 2}-{rank}.pt")
+    model.eval()
+    probed = model({n: PROBE for n in TABLES})
+    after = tables.local_rows()
+    torch.save({"seen": seen, "gains": gains, "probed": {n: v.detach() for n, v in probed.items()},
+                "kept": {n: len(after[n].keys) for n in TABLES}}, folder / f"saw-{first}-{rank}.pt")
+
+
+def fill(world: int) -> str:
+    """What a table says that is too small."""
+    model, _ = build(world, {"tiny": Table(dim=4, capacity=3)})
+    model.train()
+    try:
+        model({"tiny": torch.arange(4)})
+    except CapacityError as error:
+        return str(error)
+    return "nothing"
+
+
+def main() -> None:
+    rank, folder = int(sys.argv[1]), Path(sys.argv[2])
+    torch.set_num_threads(1)
+    for number, world in enumerate(WORLDS):
+        if rank >= world:
+            return
+        dist.init_process_group("gloo", init_method=f"file://{folder}/meet-{world}", rank=rank,
+                                world_size=world)
+        steps(world, rank, folder, 2 * number)
+        if world == 1:
+            (folder / "full.txt").write_text(fill(world))
+        dist.barrier()
+        dist.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,183 @@
+"""Sharded tables against local ones and against row-wise Adagrad on one process.
+
+Real processes over Gloo: a world of three trains two steps, its rows move to a world of two, which
+trains two more, and so on to one. Every world must continue the one reference.
+"""
+
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from genrank.embedding.hashing import initial_vectors, mix, table_seed
+from genrank.embedding.sharded import owner
+from genrank.embedding.tables import LocalTables
+from torch import Tensor
+
+from .sharded_worker import (
+    PROBE,
+    RATE,
+    SEED,
+    STD,
+    TABLES,
+    WORLDS,
+    candidates_of,
+    joined,
+    parts_of,
+    rank_batch,
+)
+
+WORLD_NUMBERS = pytest.mark.parametrize("number", range(len(WORLDS)),
+                                        ids=[f"{w}_ranks" for w in WORLDS])
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the ranks left."""
+    folder = tmp_path_factory.mktemp("ranks")
+    worker = str(Path(__file__).with_name("sharded_worker.py"))
+    ranks = [subprocess.Popen([sys.executable, worker, str(rank), str(folder)],
+                              stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+             for rank in range(max(WORLDS))]
+    try:
+        for rank in ranks:
+            _, errors = rank.communicate(timeout=300)
+            assert rank.returncode == 0, errors
+    finally:
+        for rank in ranks:
+            rank.kill()
+    return folder
+
+
+@dataclass
+class Adagrad:
+    """Row-wise Adagrad on dicts, in float64: FBGEMM's rule written down."""
+
+    learned: dict[tuple[str, int], Tensor] = field(default_factory=dict)
+    momentum: dict[tuple[str, int], float] = field(default_factory=dict)
+
+    def step(self, step: int) -> float:
+        """One step on the union of all ranks' batches; the gradient of the replicated gain."""
+        ids, upstream = joined(parts_of(step))
+        share = 1 / candidates_of(step)
+        gain = 0.0
+        gradients: dict[tuple[str, int], Tensor] = {}
+        for name, asked in ids.items():
+            vectors = self.vectors(name, asked)
+            gain += float((vectors * upstream[name]).sum()) * share
+            for key, gradient in zip(mix(asked).tolist(), upstream[name].double(), strict=True):
+                gradients[name, key] = gradients.get((name, key), 0) + gradient * share
+        for row, gradient in gradients.items():
+            self.momentum[row] = self.momentum.get(row, 0) + float(gradient.square().mean())
+            self.learned[row] = self.learned.get(row, torch.zeros(1, dtype=torch.float64)) \
+                - RATE * gradient / (self.momentum[row] ** 0.5 + 1e-8)
+        return gain
+
+    def vectors(self, name: str, ids: Tensor) -> Tensor:
+        """[n, dim]: start and what was learned."""
+        start = initial_vectors(mix(ids), TABLES[name].dim, table_seed(name, SEED), STD).double()
+        for i, key in enumerate(mix(ids).tolist()):
+            start[i] += self.learned.get((name, key), 0)
+        return start
+
+
+def after(steps: int) -> Adagrad:
+    reference = Adagrad()
+    for step in range(steps):
+        reference.step(step)
+    return reference
+
+
+def load(path: Path) -> Any:
+    return torch.load(path, weights_only=False)
+
+
+def close(actual: Tensor, expected: Tensor) -> None:
+    torch.testing.assert_close(actual.double(), expected.double(), rtol=2e-5, atol=2e-6)
+
+
+def test_the_batches_are_uneven_and_some_ranks_have_none() -> None:
+    sizes = [[len(rank_batch(step, rank, world)[0]["item"]) for rank in range(world)]
+             for number, world in enumerate(WORLDS) for step in (2 * number, 2 * number + 1)]
+    assert any(0 in of_ranks for of_ranks in sizes)
+    assert all(len(set(of_ranks)) == len(of_ranks) for of_ranks in sizes)
+
+
+@WORLD_NUMBERS
+def test_vectors_are_those_of_one_process(folder: Path, number: int) -> None:
+    world, first = WORLDS[number], 2 * number
+    for turn in (0, 1):
+        reference = after(first + turn)
+        for rank in range(world):
+            seen = load(folder / f"saw-{first}-{rank}.pt")["seen"][turn]
+            for name, ids in rank_batch(first + turn, rank, world)[0].items():
+                assert seen[name].shape == (len(ids), TABLES[name].dim)
+                close(seen[name], reference.vectors(name, ids))
+
+
+def test_the_first_vectors_are_bit_for_bit_those_of_local_tables(folder: Path) -> None:
+    local = LocalTables(TABLES, init_std=STD, seed=SEED)
+    for rank in range(WORLDS[0]):
+        seen = load(folder / f"saw-0-{rank}.pt")["seen"][0]
+        expected = local(rank_batch(0, rank, WORLDS[0])[0])
+        assert all(torch.equal(seen[name], expected[name]) for name in TABLES)
+
+
+@WORLD_NUMBERS
+def test_rows_are_row_wise_adagrads(folder: Path, number: int) -> None:
+    world, steps = WORLDS[number], 2 * number + 2
+    reference = after(steps)
+    found: dict[tuple[str, int], tuple[Tensor, float]] = {}
+    for rank in range(world):
+        for name, rows in load(folder / f"rows-{steps}-{rank}.pt").items():
+            assert (owner(rows.keys, world) == rank).all()
+            for key, vector, momentum in zip(rows.keys.tolist(), rows.vectors,
+                                             rows.momentum.tolist(), strict=True):
+                assert (name, key) not in found
+                found[name, key] = vector, momentum
+    # Every id that was met is somewhere, once, and no other is.
+    assert found.keys() == reference.learned.keys()
+    for row, (vector, momentum) in found.items():
+        close(vector, reference.learned[row])
+        assert momentum == pytest.approx(reference.momentum[row], rel=2e-5, abs=1e-9)
+
+
+@WORLD_NUMBERS
+def test_the_replicated_gradient_is_that_of_the_union(folder: Path, number: int) -> None:
+    world, first = WORLDS[number], 2 * number
+    for turn in (0, 1):
+        expected = after(first + turn).step(first + turn)
+        for rank in range(world):
+            gain = load(folder / f"saw-{first}-{rank}.pt")["gains"][turn]
+            assert gain == pytest.approx(expected, rel=1e-4, abs=1e-5)
+
+
+@WORLD_NUMBERS
+def test_evaluation_finds_what_was_learned_and_inserts_nothing(folder: Path, number: int) -> None:
+    world, first = WORLDS[number], 2 * number
+    reference = after(first + 2)
+    for rank in range(world):
+        saw = load(folder / f"saw-{first}-{rank}.pt")
+        held = load(folder / f"rows-{first + 2}-{rank}.pt")
+        assert saw["kept"] == {name: len(rows.keys) for name, rows in held.items()}
+        for name in TABLES:
+            close(saw["probed"][name], reference.vectors(name, PROBE))
+            # 123456 was never met.
+            assert torch.equal(
+                saw["probed"][name][-1:],
+                initial_vectors(mix(PROBE[-1:]), TABLES[name].dim, table_seed(name, SEED), STD))
+
+
+def test_local_tables_of_the_rows_serve_the_same_vectors(folder: Path) -> None:
+    (rows,) = [load(path) for path in folder.glob("rows-6-*.pt")]
+    local = LocalTables.of_rows(TABLES, rows, init_std=STD, seed=SEED)
+    probed = load(folder / "saw-4-0.pt")["probed"]
+    for name, vectors in local({n: PROBE for n in TABLES}).items():
+        assert torch.equal(vectors, probed[name])
+
+
+def test_a_full_table_says_its_name(folder: Path) -> None:
+    assert "table 'tiny' has met 4 ids" in (folder / "full.txt").read_text()

@@ -1,0 +1,50 @@
+"""A bundle of a small ranker with random weights, and rows for it to score."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from genrank.config.model import DLRMConfig, ModelConfig, MTGRConfig
+from genrank.embedding.tables import LearnedRows, LocalTables
+from genrank.infer.bundle import Manifest, write_bundle
+from genrank.model.build import build_model
+from genrank.model.ranker import Ranker
+
+from ..model.rankers import tables_with_rows
+from ..model.rows import SCALES, SCHEMA, User, behaviour, candidate, features
+
+SEED = 5
+CONFIGS: dict[str, ModelConfig] = {
+    "mtgr": MTGRConfig(size=None, layers=1, d_model=32, heads=2, embedding_std=1.0),
+    "dlrm": DLRMConfig(hidden=[16], embedding_std=1.0),
+}
+USERS = [
+    User(features(SCHEMA, "profile", 1), [behaviour(-3, 2)], [behaviour(1, 3)],
+         [candidate(2, 4), candidate(3, 5), candidate(3, 6)]),
+    User(features(SCHEMA, "profile", 7), candidates=[candidate(1, 8)]),
+    User(features(SCHEMA, "profile", 9), [behaviour(-2, 10), behaviour(-1, 11)],
+         candidates=[candidate(1, 12), candidate(2, 13)]),
+]
+
+
+def trained(kind: str, weights: int = 0) -> Ranker:
+    """As a trainer leaves it; `weights` seeds them."""
+    torch.manual_seed(weights)
+    return build_model(SCHEMA, CONFIGS[kind], tables_with_rows(seed=SEED), SCALES).eval()
+
+
+def learned(ranker: Ranker) -> dict[str, LearnedRows]:
+    assert isinstance(ranker.tables, LocalTables)
+    return {name: ranker.tables.rows(name) for name in SCHEMA.tables}
+
+
+def write(out: Path, ranker: Ranker, kind: str, **other: Any) -> Manifest:
+    """Write a bundle; keyword arguments replace what `write_bundle` is told."""
+    dense = {n: t for n, t in ranker.state_dict().items() if not n.startswith("tables.")}
+    told: dict[str, Any] = {
+        "ranker": kind, "schema": SCHEMA, "model": CONFIGS[kind], "seed": SEED,
+        "max_history": 100, "id_types": {"item_id": "integer"},
+        "metrics": {"click": {"auc": 0.75, "auc_se": 1e-17}}, "trained_steps": 12,
+        "dense": dense, "rows": learned(ranker)}
+    return write_bundle(out, **told | other)
+

@@ -1,0 +1,190 @@
+"""What leaves training comes back as it was, or not at all."""
+
+import json
+import math
+import os
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from genrank.errors import BundleError
+from genrank.infer import bundle as bundle_module
+from genrank.infer.bundle import DENSE, MANIFEST, TABLES, load_bundle, read_manifest
+from genrank.schema import Schema, Task
+
+from ..model.rows import SCHEMA, jagged
+from .bundles import CONFIGS, USERS, learned, trained, write
+
+KINDS = pytest.mark.parametrize("kind", list(CONFIGS))
+
+
+def poisoned(*_args: object, **_kwargs: object) -> None:
+    raise AssertionError("unpickled")
+
+
+@KINDS
+def test_a_loaded_ranker_scores_as_the_trained_one(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ranker, batch = trained(kind), jagged(USERS)
+    expected = ranker(batch)
+    manifest = write(tmp_path / "bundle", ranker, kind)
+    for module, name in ((pickle, "load"), (pickle, "loads"), (torch, "load"),
+                         (torch.serialization, "load")):
+        monkeypatch.setattr(module, name, poisoned)
+    loaded = load_bundle(tmp_path / "bundle")
+    assert torch.equal(loaded.ranker(batch), expected)
+    assert loaded.manifest == manifest == read_manifest(tmp_path / "bundle")
+    assert loaded.schema == SCHEMA
+    assert not loaded.ranker.training
+    assert not any(p.requires_grad for p in loaded.ranker.parameters())
+    before, after = learned(ranker), learned(loaded.ranker)
+    for name, rows in before.items():
+        assert torch.equal(after[name].keys, rows.keys)
+        assert torch.equal(after[name].vectors, rows.vectors)
+
+
+def test_a_version_names_everything_in_it(tmp_path: Path) -> None:
+    ranker = trained("mtgr")
+    first = write(tmp_path / "a", ranker, "mtgr")
+    assert write(tmp_path / "b", ranker, "mtgr").version == first.version
+    assert len(first.version) == 12
+    others = [write(tmp_path / "c", trained("mtgr", 1), "mtgr"),
+              write(tmp_path / "d", ranker, "mtgr", trained_steps=13),
+              write(tmp_path / "e", ranker, "mtgr", metrics={"click": {"auc": 0.5}})]
+    assert len({first.version, *(m.version for m in others)}) == 4
+
+
+def test_metrics_that_are_not_numbers_and_durations_survive(tmp_path: Path) -> None:
+    schema: Schema = SCHEMA.model_copy(update={"tasks": {
+        "click": Task(label="click"),
+        "order": Task.model_validate(
+            {"event": "order", "within": "10m", "after": "click", "given": "click"})}})
+    write(tmp_path / "b", trained("dlrm"), "dlrm", schema=schema,
+          metrics={"click": {"auc": math.nan}})
+    loaded = load_bundle(tmp_path / "b")
+    assert loaded.schema == schema
+    assert loaded.manifest.metrics == {"click": {"auc": None}}
+
+
+@pytest.mark.parametrize("name", [DENSE, TABLES, MANIFEST])
+def test_an_altered_byte_is_found(name: str, tmp_path: Path) -> None:
+    write(tmp_path / "b", trained("dlrm"), "dlrm")
+    path = tmp_path / "b" / name
+    content = bytearray(path.read_bytes())
+    # Of the last weight, or of the seed.
+    place = content.index(b'"seed": 5') + 8 if name == MANIFEST else len(content) - 1
+    content[place] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(BundleError, match=name):
+        load_bundle(tmp_path / "b")
+
+
+@pytest.mark.parametrize("name", [DENSE, TABLES, MANIFEST])
+@pytest.mark.parametrize("how", ["missing", "cut", "empty", "a folder"])
+def test_a_file_that_is_not_whole_is_named(name: str, how: str, tmp_path: Path) -> None:
+    write(tmp_path / "b", trained("dlrm"), "dlrm")
+    path = tmp_path / "b" / name
+    content = path.read_bytes()
+    path.unlink()
+    if how == "a folder":
+        path.mkdir()
+    elif how != "missing":
+        path.write_bytes(content[:len(content) // 2] if how == "cut" else b"")
+    with pytest.raises(BundleError, match=name):
+        load_bundle(tmp_path / "b")
+
+
+@pytest.mark.parametrize("content", [
+    b"not json", b"\xff\xfe\x00", b"[1]", b'"text"', b"null", b'{"format": 2}', b"{}",
+    b"[" * 100_000, b'{"format": 1}', b'{"format": 1, "version": "000000000000"}'])
+def test_a_manifest_that_is_none_is_named(content: bytes, tmp_path: Path) -> None:
+    write(tmp_path / "b", trained("dlrm"), "dlrm")
+    (tmp_path / "b" / MANIFEST).write_bytes(content)
+    for read in (load_bundle, read_manifest):
+        with pytest.raises(BundleError, match=MANIFEST):
+            read(tmp_path / "b")
+
+
+def rewrite(folder: Path, **changes: Any) -> None:
+    """A manifest of another genrank: consistent in itself."""
+    path = folder / MANIFEST
+    content = json.loads(path.read_text()) | changes
+    content = {k: v for k, v in content.items() if v is not None}
+    content["version"] = bundle_module._version(content)
+    path.write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize(("changes", "message"), [
+    ({"format": 2}, "expected format 1"),
+    ({"seed": None}, "seed: missing"),
+    ({"extra": 1}, "extra: unknown key"),
+    ({"model": {"kind": "gpt"}}, "kind"),
+    ({"schema_": {"name": "x"}}, "features"),
+    ({"sha256": {}}, DENSE),
+    ({"sha256": {"../../etc/passwd": "0"}}, DENSE),
+])
+def test_a_bundle_of_another_version_is_refused(
+    changes: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    write(tmp_path / "b", trained("dlrm"), "dlrm")
+    rewrite(tmp_path / "b", **changes)
+    with pytest.raises(BundleError, match=message):
+        load_bundle(tmp_path / "b")
+
+
+def test_weights_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+    ranker = trained("dlrm")
+    dense = {n: t for n, t in ranker.state_dict().items() if not n.startswith("tables.")}
+    gone = dense.pop("mlp.0.bias")
+    write(tmp_path / "b", ranker, "dlrm", dense=dense | {"mlp.9.bias": gone})
+    with pytest.raises(BundleError, match=r"missing .*mlp.0.bias.*unexpected .*mlp.9.bias"):
+        load_bundle(tmp_path / "b")
+
+
+def test_no_bundle_says_how_to_get_one(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match=r"nowhere: not a bundle.*jobs/export.py"):
+        load_bundle(tmp_path / "nowhere")
+
+
+def test_a_new_bundle_replaces_the_old_one(tmp_path: Path) -> None:
+    write(tmp_path / "b", trained("mtgr"), "mtgr")
+    second = write(tmp_path / "b", trained("dlrm"), "dlrm")
+    assert load_bundle(tmp_path / "b").manifest == second
+    assert os.listdir(tmp_path) == ["b"]
+
+
+def test_a_write_that_fails_leaves_the_old_bundle(tmp_path: Path) -> None:
+    first = write(tmp_path / "b", trained("mtgr"), "mtgr")
+    shared = torch.zeros(4)
+    for other in ({"metrics": {"click": object()}},
+                  {"dense": {"a": shared, "b": shared}}):
+        with pytest.raises(Exception, match=r"serializ|memory"):
+            write(tmp_path / "b", trained("dlrm"), "dlrm", **other)
+        assert load_bundle(tmp_path / "b").manifest == first
+        assert os.listdir(tmp_path) == ["b"]
+
+
+KILLED = """
+import os, sys
+sys.path.insert(0, sys.argv[1])
+from tests.infer import bundles
+from genrank.infer import bundle
+from pathlib import Path
+bundle._sha256 = lambda path: os._exit(9)
+bundles.write(Path(sys.argv[2]), bundles.trained("dlrm"), "dlrm")
+"""
+
+
+def test_a_killed_write_leaves_the_old_bundle(tmp_path: Path) -> None:
+    first = write(tmp_path / "b", trained("mtgr"), "mtgr")
+    root = Path(__file__).parents[2]
+    done = subprocess.run([sys.executable, "-c", KILLED, str(root), str(tmp_path / "b")],
+                          capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 9, done.stderr
+    assert len(os.listdir(tmp_path)) == 2  # what it was writing
+    assert load_bundle(tmp_path / "b").manifest == first

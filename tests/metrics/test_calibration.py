@@ -1,0 +1,44 @@
+"""Calibration bins."""
+
+import numpy as np
+import pytest
+from genrank.metrics import calibration
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+ROWS = st.lists(st.tuples(st.integers(0, 1), st.floats(0, 1)), min_size=1, max_size=60)
+
+
+@settings(max_examples=100, deadline=None)
+@given(rows=ROWS, bins=st.integers(1, 12))
+def test_bins_share_all_exposures_evenly_and_ascend(
+    rows: list[tuple[int, float]], bins: int
+) -> None:
+    label, p = np.array([y for y, _ in rows]), np.array([q for _, q in rows])
+    found = calibration(label, p, bins)
+    counts = [b.count for b in found]
+    assert sum(counts) == len(rows)
+    assert len(found) == min(bins, len(rows))
+    assert max(counts) - min(counts) <= 1
+    predicted = [b.predicted for b in found]
+    assert predicted == pytest.approx(sorted(predicted))
+    assert sum(b.predicted * b.count for b in found) == pytest.approx(p.sum())
+    assert sum(b.observed * b.count for b in found) == pytest.approx(label.sum())
+
+
+def test_by_hand() -> None:
+    found = calibration(np.array([1, 0, 1, 0]), np.array([0.9, 0.1, 0.7, 0.3]), bins=2)
+    assert found[0] == pytest.approx((0.2, 0.0, 2))
+    assert found[1] == pytest.approx((0.8, 1.0, 2))
+
+
+def test_an_honest_model_lies_on_the_diagonal() -> None:
+    draw = np.random.default_rng(0)
+    p = draw.uniform(size=50_000)
+    label = (draw.uniform(size=50_000) < p).astype(int)
+    for one in calibration(label, p):
+        assert one.observed == pytest.approx(one.predicted, abs=0.03)
+
+
+def test_nothing_has_no_bins() -> None:
+    assert calibration(np.array([]), np.array([])) == []

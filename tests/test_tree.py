@@ -1,0 +1,114 @@
+"""The house's rules: which module may import which, and what must not be there."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+GENRANK = ROOT / "platform" / "genrank"
+KERNELS = ROOT / "kernels" / "hstu_kernels"
+
+# Folder -> the parts of genrank that it may import. Arrows point one way.
+MAY_IMPORT = {
+    "schema": set(),
+    "config": {"schema"},
+    "metrics": {"schema", "config"},
+    "data": {"schema", "config"},
+    "embedding": {"schema", "config"},
+    "model": {"schema", "config", "data", "embedding"},
+}
+EVERYONE = {"errors", "strict"}
+
+
+def imports(file: Path) -> set[str]:
+    """Absolute dotted names of every import in a file, wherever it stands."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(file.read_text(), str(file))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def packages(file: Path) -> set[str]:
+    return {name.split(".")[0] for name in imports(file)}
+
+
+def parts_of_genrank(file: Path) -> set[str]:
+    """The folders (or modules) of genrank that a file imports, its own left out."""
+    own = file.relative_to(GENRANK).parts[0]
+    found = {name.split(".")[1] for name in imports(file) if name.startswith("genrank.")}
+    return found - {own} - EVERYONE
+
+
+def python_files(folder: Path) -> list[Path]:
+    files = sorted(folder.rglob("*.py"))
+    assert files, folder
+    return files
+
+
+def test_platform_is_no_package() -> None:
+    """With an __init__.py, `import platform` finds this folder and breaks Python's own, and Ray."""
+    assert not (ROOT / "platform" / "__init__.py").exists()
+    assert not (ROOT / "kernels" / "__init__.py").exists()
+
+
+@pytest.mark.parametrize("folder", MAY_IMPORT)
+def test_arrows_point_one_way(folder: str) -> None:
+    for file in python_files(GENRANK / folder):
+        beyond = parts_of_genrank(file) - MAY_IMPORT[folder]
+        assert not beyond, f"{file.relative_to(ROOT)} imports genrank.{sorted(beyond)}"
+
+
+def test_kernels_import_neither_genrank_nor_ray() -> None:
+    for file in python_files(KERNELS):
+        beyond = packages(file) - {*sys.stdlib_module_names, "torch", "triton", "hstu_kernels"}
+        assert not beyond, f"{file.relative_to(ROOT)} imports {sorted(beyond)}"
+
+
+def test_ray_and_torchrec_live_where_they_should() -> None:
+    homes = {"ray": {"data", "train", "serve", "evaluate"},
+             "torchrec": {"embedding", "train"},
+             "fbgemm_gpu": {"embedding", "train"}}
+    for package, folders in homes.items():
+        for folder in ("schema", "config", "data", "embedding", "model", "train", "metrics",
+                       "infer", "serve"):
+            for file in python_files(GENRANK / folder):
+                allowed = folder in folders
+                assert allowed or package not in packages(file), f"{file} imports {package}"
+
+
+BLOCKED = """
+import importlib, importlib.abc, pkgutil, sys
+
+class Blocked(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {"ray", "torchrec", "fbgemm_gpu"}:
+            raise ImportError(f"{name} is not for this part of genrank")
+        return None
+
+sys.meta_path.insert(0, Blocked())
+package = importlib.import_module(sys.argv[1])
+for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
+    importlib.import_module(module.name)
+print("imported")
+"""
+
+
+@pytest.mark.parametrize(
+    "package", ["genrank.schema", "genrank.model", "genrank.infer", "hstu_kernels"])
+def test_a_machine_without_ray_and_torchrec_can_import(package: str) -> None:
+    done = subprocess.run([sys.executable, "-c", BLOCKED, package], capture_output=True, text=True,
+                          check=False, cwd=ROOT)
+    assert done.returncode == 0, done.stderr[-1500:]
+    assert done.stdout == "imported\n"
+
+
+def test_the_block_blocks() -> None:
+    done = subprocess.run([sys.executable, "-c", BLOCKED, "ray"], capture_output=True, text=True,
+                          check=False, cwd=ROOT)
+    assert "ray is not for this part of genrank" in done.stderr

@@ -1,0 +1,27 @@
+"""A small log, its user rows, and a ranker that trains on them in seconds."""
+
+from pathlib import Path
+
+from genrank.config import DataConfig, RankerConfig, RunConfig
+from genrank.data.build import build
+from genrank.data.simulate import SimulateConfig
+from genrank.data.source import prepare_log
+
+
+def small_config(run_dir: Path, **train: object) -> RunConfig:
+    """Simulated users, a two-layer MTGR with dropout, two workers."""
+    return RunConfig(
+        run_dir=run_dir,
+        data=DataConfig(source="simulate", simulate=SimulateConfig(users=60, days=4, mean_length=20),
+                        partitions=2),
+        rankers={"mtgr": RankerConfig.model_validate({
+            "model": {"kind": "mtgr", "d_model": 32, "heads": 2, "dropout": 0.1},
+            "train": {"workers": 2, "epochs": 2, "max_cost": 400, "checkpoint_every": 3,
+                      "warmup_steps": 2, **train}})},
+    )
+
+
+def build_small(config: RunConfig) -> None:
+    """Make the log and the user rows. Needs Ray."""
+    log, schema = prepare_log(config.data, config.run_dir)
+    build(log, schema, config.run_dir / "rows", config.data, lambda done, of: None)
