@@ -103,7 +103,7 @@ def test_values_are_frozen_and_round_trip(path: Path) -> None:
     config = load_config(path, [])
     assert RunConfig.model_validate(config.model_dump(mode="json")) == config
     with pytest.raises(ValidationError):
-        config.data.partitions = 3  # type: ignore[misc]
+        config.data.partitions = 3
 
 
 def test_rankers_by_name_or_the_first(path: Path) -> None:

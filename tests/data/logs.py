@@ -107,8 +107,10 @@ def ordered(user: Any, item: Any, time: int) -> Record:
     return {"u": user, "i": item, "t": time, "type": "order"}
 
 
-TIMES = st.integers(0, 3 * 24).flatmap(
-    lambda hour: st.integers(0, 3).map(lambda moment: START + hour * HOUR + moment * 600_000))
+# Dense, and around midnights: few hours of three days, a moment every ten minutes of them.
+TIMES = st.builds(
+    lambda hour, moment: START + hour * HOUR + moment * 600_000,
+    st.sampled_from([0, 1, 9, 23, 24, 25, 47, 48]), st.integers(0, 5))
 SHARES = st.integers(0, 8).map(lambda eighths: eighths / 8)
 
 

@@ -28,7 +28,7 @@ def midnight(time_ms: int, zone: str) -> int:
 def outcomes(
     schema: Schema, exposures: list[Record], events: list[Record]
 ) -> dict[str, list[Outcome]]:
-    """Task -> outcome of each exposure; exposures ascend in time, `k` says when labels are known."""
+    """Task -> outcome of each exposure; exposures ascend in time; labels are known at `k`."""
     results: dict[str, list[Outcome]] = {}
     for name, task in schema.tasks.items():
         if task.label is not None:

@@ -4,6 +4,7 @@ any kind leaves what was there."""
 import json
 import random
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -148,15 +149,21 @@ def test_stats(built: tuple[Path, RowStats]) -> None:
     assert RowStats.from_json(json.loads(json.dumps(stats.to_json()))) == stats
 
 
-def test_partitions_and_files_do_not_matter(
-    built: tuple[Path, RowStats], tmp_path: Path
-) -> None:
+def same_stats(a: RowStats, b: RowStats) -> None:
+    """Equal, but for the rounding of sums that were added up in another order."""
+    assert replace(a, numbers={}) == replace(b, numbers={})
+    assert a.numbers.keys() == b.numbers.keys()
+    for name, sums in a.numbers.items():
+        assert sums == pytest.approx(b.numbers[name], rel=1e-12)
+
+
+def test_partitions_and_files_do_not_matter(built: tuple[Path, RowStats], tmp_path: Path) -> None:
     out, stats = built
     log = write(tmp_path / "log", {name: LOG.table(name) for name in TABLES}, files=4)
     old = tmp_path / "rows" / "train" / "old.parquet"
     old.parent.mkdir(parents=True)
     old.write_bytes(b"of an earlier build")
-    assert run(log, tmp_path / "rows", partitions=1) == stats
+    same_stats(run(log, tmp_path / "rows", partitions=1), stats)
     assert content(tmp_path / "rows") == content(out)
 
 
@@ -169,7 +176,7 @@ def test_files_whose_types_differ_but_fit(built: tuple[Path, RowStats], tmp_path
         (log.files("exposures")[0], 0, "u", pa.int16())):
         table = pq.read_table(file)
         pq.write_table(table.set_column(position, column, table[column].cast(kind)), file)
-    assert run(log, tmp_path / "rows", partitions=5) == stats
+    same_stats(run(log, tmp_path / "rows", partitions=5), stats)
     assert content(tmp_path / "rows") == content(out)
 
 

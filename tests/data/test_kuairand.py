@@ -9,7 +9,7 @@ from genrank.config.data import SplitConfig
 from genrank.data.build import split_times
 from genrank.data.kuairand import convert
 from genrank.data.log import Log, check_columns, check_file, tables_needed
-from genrank.data.partition import build_rows, Tables
+from genrank.data.partition import Tables, build_rows
 from genrank.errors import DataError
 from genrank.schema import load_schema
 

@@ -51,11 +51,13 @@ def seen_by_candidates(log: Records, schema: Schema, until: int) -> Seen:
 
 def another_future(log: Records, now: int, rng: random.Random) -> Records:
     """Later exposures and events deleted, altered, moved and added, and what was watched of
-    earlier exposures but not known yet is something else."""
-    exposures = []
+    earlier exposures but not known yet is something else; some of them are ordered now."""
+    exposures, orders = [], []
     for e in log.exposures:
         if e["t"] <= now:
             exposures.append(e | ({"watched": rng.random()} if e["k"] > now else {}))
+            if rng.random() < 0.5:
+                orders.append(ordered(e["u"], e["i"], now + 1 + rng.randrange(HOUR)))
         elif rng.random() < 0.6:
             later = e["t"] + rng.randrange(3) * HOUR
             exposures.append(shown(e["u"], rng.randrange(4), later, k=later + rng.randrange(DAY),
@@ -65,7 +67,7 @@ def another_future(log: Records, now: int, rng: random.Random) -> Records:
         later = now + 1 + rng.randrange(3 * HOUR)
         events.append(ordered(rng.randrange(-1, 3), rng.randrange(4), later))
         exposures.append(shown(rng.randrange(-1, 3), rng.randrange(4), later, click=1))
-    return Records(exposures, events, log.users, log.items)
+    return Records(exposures, events + orders, log.users, log.items)
 
 
 @settings(deadline=None, max_examples=150)

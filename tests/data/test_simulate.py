@@ -42,8 +42,9 @@ def day_of(exposures: pd.DataFrame) -> pd.Series:
 
 
 def row_lengths(exposures: pd.DataFrame) -> pd.Series:
-    """Exposures up to the end of each user-day: the length of its user row."""
-    return exposures.groupby(["user_id", day_of(exposures)]).size().groupby("user_id").cumsum()
+    """Clicks up to the end of each user-day, and its own exposures: the length of its user row."""
+    days = exposures.groupby(["user_id", day_of(exposures)]).click
+    return days.sum().groupby("user_id").cumsum() + days.size()
 
 
 def test_same_seed_same_log_other_seed_other_log(tmp_path: Path) -> None:

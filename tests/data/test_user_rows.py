@@ -127,7 +127,8 @@ def test_by_hand() -> None:
 
 def test_exposures_of_one_moment_keep_the_order_of_the_log() -> None:
     log = Records(exposures=[shown(1, item) for item in (5, 3, 9, 1)])
-    assert [c["item"] for c in as_records(build(log, shop_schema()))[0]["candidates"]] == [5, 3, 9, 1]
+    rows = as_records(build(log, shop_schema()))
+    assert [c["item"] for c in rows[0]["candidates"]] == [5, 3, 9, 1]
 
 
 @pytest.mark.parametrize(("feature", "table", "key"), [

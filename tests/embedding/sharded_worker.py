@@ -99,7 +99,7 @@ def steps(world: int, rank: int, folder: Path, first: int) -> None:
     rows: dict[str, ShardRows] = tables.local_rows()
     torch.save(rows, folder / f"rows-{first + 2}-{rank}.pt")
     model.eval()
-    probed = model({n: PROBE for n in TABLES})
+    probed = model(dict.fromkeys(TABLES, PROBE))
     after = tables.local_rows()
     torch.save({"seen": seen, "gains": gains, "probed": {n: v.detach() for n, v in probed.items()},
                 "kept": {n: len(after[n].keys) for n in TABLES}}, folder / f"saw-{first}-{rank}.pt")

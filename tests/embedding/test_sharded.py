@@ -175,7 +175,7 @@ def test_local_tables_of_the_rows_serve_the_same_vectors(folder: Path) -> None:
     (rows,) = [load(path) for path in folder.glob("rows-6-*.pt")]
     local = LocalTables.of_rows(TABLES, rows, init_std=STD, seed=SEED)
     probed = load(folder / "saw-4-0.pt")["probed"]
-    for name, vectors in local({n: PROBE for n in TABLES}).items():
+    for name, vectors in local(dict.fromkeys(TABLES, PROBE)).items():
         assert torch.equal(vectors, probed[name])
 
 

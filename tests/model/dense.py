@@ -29,7 +29,7 @@ def dense_logits(model: MTGR, users: list[User], length: float, heads: int) -> T
             for j, key in enumerate(kinds):
                 mask[b, i, j] = float(i == j or _sees(query, key))
     for layer in model.layers:
-        x = _layer(layer, x, group, mask, length, heads)
+        x = _layer(layer, x, group, mask / length, heads)
     x = _norm(model.norm, x, group)
     rows = torch.cat([
         x[b, len(_kinds(user)) - len(user.candidates):len(_kinds(user))]
@@ -53,15 +53,14 @@ def _kinds(user: User) -> list[tuple[int, int]]:
             *((CANDIDATE, e["time"]) for e in user.candidates)]
 
 
-def _layer(layer: nn.Module, x: Tensor, group: Tensor, mask: Tensor, length: float,
-           heads: int) -> Tensor:
+def _layer(layer: nn.Module, x: Tensor, group: Tensor, mask: Tensor, heads: int) -> Tensor:
     users, longest, width = x.shape
     n = _norm(layer.norm, x, group)
     weight, bias = layer.project.weight.view(4, width, width), layer.project.bias.view(4, width)
     u, q, k, v = (silu(n @ w.T + b) for w, b in zip(weight, bias, strict=True))
     q, k, v = (part.view(users, longest, heads, width // heads) for part in (q, k, v))
     scores = torch.einsum("bihd,bjhd->bhij", q, k) / math.sqrt(width // heads)
-    seen = silu(scores) * mask.unsqueeze(1) / length
+    seen = silu(scores) * mask.unsqueeze(1)
     o = torch.einsum("bhij,bjhd->bihd", seen, v).reshape(users, longest, width)
     gated = _norm(layer.gate_norm, o * u, group)
     return x + gated @ layer.output.weight.T + layer.output.bias

@@ -115,7 +115,7 @@ FAULTS: list[tuple[str, object, str]] = [
     ("features.time", NUMBER, "(top level): features.time: the name is taken"),
     ("features.two words", NUMBER, "features.two words.[key]: "),
     # Leakage: what is known only afterwards, in a candidate.
-    ("features.watched.tokens", ["behaviour", "candidate"], "(top level): features.watched: column"),
+    ("features.watched.tokens", ["candidate"], "(top level): features.watched: column 'watched'"),
     ("features.click", ID, "(top level): features.click: column 'click' is known only after"),
     ("features.order", ID, "(top level): features.order: column 'order' is known only after"),
     ("features.alias", ID | {"column": "click"}, "(top level): features.alias: column 'click'"),

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import ray
 
 from genrank.config.train import TrainConfig
@@ -32,7 +33,8 @@ def pack_epochs(rows: Path, config: TrainConfig, out: Path) -> None:
     if (out / made_from).exists():
         return
     dataset = ray.data.read_parquet(files)
-    buckets = max(1, dataset.count() // ROWS_PER_BUCKET)
+    count = sum(pq.read_metadata(file).num_rows for file in files)
+    buckets = max(1, count // ROWS_PER_BUCKET)
     writing = out.with_name(f"{out.name}.writing-{uuid.uuid4().hex[:8]}")
 
     def place(batch: pa.Table) -> pa.Table:

@@ -41,7 +41,7 @@ class PackedBatches:
     memory, one record batch of one row for each."""
 
     def __init__(self, folder: Path, seed: int) -> None:
-        self._files = []
+        self._files: list[pa.RecordBatchFileReader] = []
         locations = []
         for path in sorted(folder.glob("*.arrow")):
             reader = pa.ipc.open_file(pa.memory_map(str(path)))

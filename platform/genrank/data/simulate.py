@@ -47,7 +47,8 @@ class SimulateConfig(Strict):
     items: Annotated[int, Field(ge=len(CUISINES) * (MAX_REQUESTS + 5))] = 400
     days: Annotated[int, Field(ge=1)] = 10
     mean_length: Annotated[float, Field(gt=0)] = 60
-    """Exposures in a user row, its day's own included, averaged over all user-days."""
+    """Tokens in a user row (clicks so far, and the day's exposures), averaged over user-days;
+    met to about a tenth."""
     max_length: Annotated[int, Field(ge=1)] = 3000
     seed: Annotated[int, Field(ge=0)] = 0
 

@@ -9,6 +9,8 @@ item: item_id
 time: time_ms
 time_unit: ms
 timezone: Asia/Shanghai
+# History is what was clicked, as in MTGR; what was passed over is not.
+behaviours: click
 
 tables:
   item: {dim: 16}
@@ -16,7 +18,6 @@ tables:
   price: {dim: 8}
   hour: {dim: 8}
   position: {dim: 8}
-  outcome: {dim: 8}
   city: {dim: 8}
   age: {dim: 8}
   member: {dim: 8}
@@ -37,9 +38,6 @@ features:
     table: price
     boundaries: [18, 24, 30, 36, 46, 60]
   hour: {tokens: [behaviour, candidate], kind: id, table: hour}
-
-  # What came of it: behaviours know, candidates must not.
-  click: {tokens: [behaviour], kind: id, table: outcome}
 
   # The candidate's own: side information, context, and statistics as of the request.
   rating: {tokens: [candidate], kind: number, source: items}

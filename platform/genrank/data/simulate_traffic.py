@@ -17,6 +17,8 @@ FIRST_DAY_MS = 1_772_380_800_000  # 2026-03-02 00:00 in Shanghai
 
 SLATE = (6, 12)
 MEAN_SLATE = sum(SLATE) / 2
+CLICK_RATE = 0.18
+"""Near enough to plan with: a user row holds the clicks until its day's end and the day's slates."""
 # Lunch, dinner, late evening: the minutes of the day between which a session starts. Apart enough
 # that a late order of one session never falls into the next, which would blur its true label.
 SESSION_START = np.array([[660, 750], [1050, 1125], [1230, 1305]])
@@ -41,9 +43,10 @@ class Exposures:
 def requests_per_day(
     rng: np.random.Generator, users: int, days: int, mean_length: float, max_length: int
 ) -> Ints:
-    """Requests (users, days), zero on days off, that make user rows `mean_length` long on average.
+    """Requests (users, days), zero on days off, that make user rows `mean_length` tokens long on
+    average.
 
-    The row of a user-day holds every exposure until that day's end, so its length depends on all
+    The row of a user-day holds every click until that day's end, so its length depends on all
     days before it: the overall level of activity is found by bisection.
     """
     activity = 1 + rng.pareto(1.6, (users, 1))
@@ -58,7 +61,7 @@ def requests_per_day(
 
     def mean_row(level: float) -> float:
         count = requests(level)
-        length = MEAN_SLATE * count.cumsum(axis=1)
+        length = MEAN_SLATE * (count + CLICK_RATE * count.cumsum(axis=1))
         shown = (count > 0) & (length - MEAN_SLATE * count < max_length)
         return float(np.minimum(length[shown], max_length).mean()) if shown.any() else 0.0
 
@@ -66,7 +69,7 @@ def requests_per_day(
     least, most = mean_row(low), mean_row(high)
     if not least <= mean_length <= most:
         raise ConfigError(
-            f"mean_length: a log of {days} days allows rows of {least:.0f} to {most:.0f} exposures "
+            f"mean_length: a log of {days} days allows rows of {least:.0f} to {most:.0f} tokens "
             f"on average, found {mean_length:g}"
         )
     for _ in range(30):
@@ -97,7 +100,7 @@ def expose(rng: np.random.Generator, world: World, requests: Ints, max_length: i
     time_ms = FIRST_DAY_MS + day * DAY_MS + start.astype(np.int64) + elapsed
 
     of_user = np.arange(len(user)) - np.searchsorted(user, user)
-    kept = of_user < max_length
+    kept = CLICK_RATE * of_user < max_length
     columns = (user, item, day, slot, request, position, time_ms)
     return Exposures(*(column[kept] for column in columns))
 

@@ -63,15 +63,15 @@ class World:
         """The true click probability of each exposure."""
         cuisine = self.cuisine[item]
         logit = (
-            -1.1
+            -1.3
             + self.eagerness[user]
             + self.taste[user, day, cuisine]
             + self.mood[user, day, cuisine]
             + self.thrift[user] * self._dearness(item)
             + self.appeal[day, item]
-            + SLOT[slot, cuisine]
+            + 0.5 * SLOT[slot, cuisine]
             - 0.06 * position
-            - 0.25 * self.distance_km(user, item)
+            - 0.2 * self.distance_km(user, item)
         )
         return _sigmoid(logit)
 
@@ -109,8 +109,8 @@ def draw_world(rng: np.random.Generator, users: int, items: int, days: int) -> W
     for k in kinds:
         likes[k, (3 * k + np.array([0, 1, 5])) % cuisines] = [2.5, 2.3, 2.1]
         likes[k, (3 * k + np.array([6, 7, 9])) % cuisines] = -1.2
-    own = rng.normal(0, 0.12, (users, 1, cuisines))
-    drift = rng.normal(0, 0.05, (users, days, cuisines)).cumsum(axis=1)
+    own = rng.normal(0, 0.05, (users, 1, cuisines))
+    drift = rng.normal(0, 0.03, (users, days, cuisines)).cumsum(axis=1)
     family = np.where(rng.random((users, days)) < 0.5, rng.integers(0, 4, (users, days)), -1)
 
     # Members and the older mind dear restaurants less, some even prefer them.
@@ -128,9 +128,9 @@ def draw_world(rng: np.random.Generator, users: int, items: int, days: int) -> W
         is_member=is_member,
         user_xy=rng.uniform(0, 8, (users, 2)),
         eagerness=rng.normal(0, 0.3, users),
-        thrift=np.array([-0.25, 0.0, 0.25])[spending],
+        thrift=np.array([-0.15, 0.0, 0.15])[spending],
         taste=likes[kind][:, None] + own + drift,
-        mood=0.5 * (family[..., None] == FAMILY),
+        mood=0.35 * (family[..., None] == FAMILY),
         cuisine=rng.permutation(np.arange(items) % cuisines),
         price=np.exp(rng.normal(3.5, 0.45, items)).round(1),
         rating=(4.2 + 0.4 * quality + rng.normal(0, 0.2, items)).clip(1, 5).round(1),

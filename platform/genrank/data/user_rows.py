@@ -20,7 +20,7 @@ import numpy as np
 import pyarrow as pa
 
 from genrank.data.encode import stored_type
-from genrank.schema import Schema
+from genrank.schema import Schema, Token
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ def group(
 def row_schema(schema: Schema, user: pa.DataType, item: pa.DataType) -> pa.Schema:
     """The Arrow schema of an encoded training row, for keys of these types."""
 
-    def lists(fixed: dict[str, pa.DataType], token: str) -> pa.DataType:
+    def lists(fixed: dict[str, pa.DataType], token: Token) -> pa.DataType:
         features = {n: stored_type(f) for n, f in schema.features_of(token).items()}
         return pa.struct([(n, pa.list_(t)) for n, t in (fixed | features).items()])
 

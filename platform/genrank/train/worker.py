@@ -3,6 +3,7 @@
 import json
 import os
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from genrank.data.packing import PackedBatches
 from genrank.data.row_stats import RowStats, read_stats
 from genrank.embedding.sharded import ShardedTables, shard
 from genrank.model.build import build_model
+from genrank.model.ranker import Ranker
 from genrank.schema import Schema
 from genrank.train import checkpoint as ckpt
 from genrank.train.attempt import begin_attempt, ensure_newest
@@ -44,9 +46,8 @@ class Worker:
         self.tables = ShardedTables(schema.tables, init_std=config.model.embedding_std, seed=seed,
                                     world_size=self.world_size)
         self.ranker = build_model(schema, config.model, self.tables, stats.scales())
-        for name, child in self.ranker.named_children():
-            if name != "tables":  # which TorchRec places, shard by shard
-                child.to(device)
+        for _, child in replicated(self.ranker):
+            child.to(device)
         self.sharded = shard(self.ranker, self.tables, device=device,
                              learning_rate=config.train.table_learning_rate)
         torch.manual_seed((seed << 16) + 1 + self.rank)  # dropout of its own on each
@@ -97,7 +98,10 @@ class Worker:
         position = ckpt.read_position(newest)
         self.tables.load_rows(ckpt.read_rows(newest), self.rank, self.world_size)
         dense, optimizer = ckpt.read_dense(newest)
-        self.ranker.load_state_dict(dense, strict=False)
+        for name, child in replicated(self.ranker):
+            mark = f"{name}."
+            child.load_state_dict(
+                {k.removeprefix(mark): v for k, v in dense.items() if k.startswith(mark)})
         self.optimizer.load_state(optimizer)
         if position.world_size == self.world_size:
             torch.set_rng_state(ckpt.read_random(newest, self.rank))
@@ -114,6 +118,12 @@ class Worker:
                          self.config.keep_checkpoints)
         dist.barrier()  # nobody goes on before it is published
         ray.train.report({"step": position.step, "epoch": position.epoch})
+
+
+def replicated(ranker: Ranker) -> Iterator[tuple[str, torch.nn.Module]]:
+    """The parts of a ranker that are whole on every rank: all but its tables, which TorchRec
+    places and loads shard by shard."""
+    return ((name, part) for name, part in ranker.named_children() if name != "tables")
 
 
 def dense_state(ranker: torch.nn.Module) -> dict[str, torch.Tensor]:

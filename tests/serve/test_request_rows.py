@@ -1,0 +1,122 @@
+"""A request becomes the very row that the builder makes of the same log."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from genrank.data.build import SPLITS
+from genrank.data.ids import IdTypes
+from genrank.data.jagged import to_jagged
+from genrank.data.partition import Tables, build_rows
+from genrank.serve.limits import Limits
+from genrank.serve.replay import TEST, replay
+from genrank.serve.request import RequestParser
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ..data.logs import DAY, START, TYPES, Records, logs, shop_schema, write
+
+# The user's own id is a feature too.
+SCHEMA = shop_schema({"features.uid": {
+    "tokens": ["profile"], "kind": "id", "column": "u", "table": "city"}})
+Key = Callable[[int], Any]
+KEYS: dict[str, tuple[pa.DataType, Key]] = {
+    "integers": (pa.int64(), lambda i: i),
+    "strings": (pa.string(), lambda i: f"käse-{i}"),
+    "unsigned": (pa.uint64(), lambda i: (1 << 63) + 5 + i),
+}
+
+
+def keyed(records: Records, kind: str) -> dict[str, pa.Table]:
+    """The log's tables, its users and items called otherwise."""
+    arrow, key = KEYS[kind]
+    tables = {}
+    for name in ("exposures", "events", "users", "items"):
+        rows = [row | {k: key(row[k]) for k in ("u", "i") if k in row}
+                for row in getattr(records, name)]
+        types = {n: arrow if n in ("u", "i") else t for n, t in TYPES[name].items()}
+        tables[name] = pa.Table.from_pylist(rows, pa.schema(types))
+    return tables
+
+
+def comparable(rows: pa.Table) -> list[dict[str, Any]]:
+    """Rows without labels, their keys as text."""
+    found = rows.select([n for n in rows.column_names if n != "labels"]).to_pylist()
+    for row in found:
+        row["user"] = str(row["user"])
+        row["candidates"]["item"] = [str(item) for item in row["candidates"]["item"]]
+    return found
+
+
+@pytest.mark.parametrize("kind", KEYS)
+@settings(max_examples=25, deadline=None)
+@given(records=logs(), day=st.integers(0, 2), max_history=st.sampled_from([1, 2, 100]))
+def test_a_replayed_request_is_the_training_row(
+    kind: str, records: Records, day: int, max_history: int
+) -> None:
+    tables, cuts = keyed(records, kind), [START, START + day * DAY]
+    built = build_rows(Tables(**tables), SCHEMA, cuts, max_history)
+    trained = built.rows.filter(pa.array(np.asarray(built.split) == TEST))
+    id_types: IdTypes = {n: "integer" for n, f in SCHEMA.features.items() if f.kind != "number"}
+    if kind == "strings":
+        id_types |= {"i": "string", "uid": "string"}
+    parser = RequestParser(SCHEMA, id_types, max_history, Limits())
+    with TemporaryDirectory() as folder:
+        log = write(Path(folder), tables)
+        requests = replay(log, SCHEMA, tables["exposures"]["u"].unique(), cuts, max_history)
+    assert len(requests) == len(trained)
+    for number, request in enumerate(requests):
+        parsed = parser.parse(json.dumps(request).encode())
+        assert comparable(parsed.row) == comparable(trained.slice(number, 1))
+        assert parsed.order.tolist() == list(range(len(parsed.items)))
+        assert parsed.tokens == trained["tokens"][number].as_py()
+        for column in ("window_start", "profile", "history", "realtime"):
+            assert parsed.row.schema.field(column).type == trained.schema.field(column).type
+        # And so it is for a model: every byte but the labels, which lie last.
+        ours = to_jagged(parsed.row, SCHEMA).buffer
+        theirs = to_jagged(trained.slice(number, 1), SCHEMA)
+        labels = 4 * len(SCHEMA.tasks) * len(parsed.items)
+        assert ours.tolist() == theirs.buffer[:len(theirs.buffer) - labels].tolist()
+
+
+def test_test_rows_are_the_third_split() -> None:
+    assert SPLITS[TEST] == "test"
+
+
+def test_requests_of_many_users_are_one_table() -> None:
+    """The server scores them together."""
+    parser = RequestParser(SCHEMA, {}, 10, Limits())
+    full = {"user": 1, "time_ms": START, "profile": {"city": 3},
+            "behaviours": {"time_ms": [START - 5], "i": [1], "cat": [2], "watched": [1],
+                           "click": [1], "order": [0]},
+            "candidates": {"item": [7], "i": [7], "tags": [[1, 2]], "ctr": [0.5]}}
+    bare = {"user": 2, "time_ms": START,
+            "candidates": {"item": ["x", "y"], "i": [1, 2], "tags": [None, []], "ctr": [0, 1]}}
+    rows = [parser.parse(json.dumps(request).encode()).row for request in (full, bare)]
+    batch = to_jagged(pa.concat_tables(rows), SCHEMA)
+    assert batch.users == 2
+    assert batch.lengths("candidates").tolist() == [1, 2]
+    assert batch.lengths("history").tolist() == [1, 0]
+    assert batch.ids("candidates", "tags").tolist() == [1, 2]
+    assert batch.ids("profile", "uid").tolist() == [1, 2]
+    assert batch.ids("profile", "city").tolist() == [3, -1]
+
+
+def test_candidates_keep_the_order_they_were_sent_in() -> None:
+    parser = RequestParser(SCHEMA, {}, 10, Limits())
+    times = [START + 30, START + 10, START + 20, START + 10]
+    request = {"user": 1, "time_ms": START + 30, "candidates": {
+        "item": ["a", "b", "c", "d"], "time_ms": times, "i": [0, 1, 2, 3], "tags": [[]] * 4,
+        "ctr": [0, 1, 2, 3]}}
+    parsed = parser.parse(json.dumps(request).encode())
+    assert parsed.items == ["a", "b", "c", "d"]
+    assert parsed.order.tolist() == [1, 3, 2, 0]
+    shown = parsed.row["candidates"][0].as_py()
+    assert shown["item"] == ["b", "d", "c", "a"]
+    assert shown["i"] == [1, 3, 2, 0]
+    assert shown["time"] == sorted(times)
