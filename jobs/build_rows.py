@@ -17,7 +17,9 @@ def main(config: RunConfig, arguments: Namespace) -> None:
         f"{stats.exposures:,} exposures -> {stats.rows:,} user rows "
         f"({stats.exposures / stats.rows:.1f} to one), {stats.tokens:,} tokens; tokens per row: "
         f"mean {lengths['mean']:.0f}, p50 {lengths['p50']:.0f}, p99 {lengths['p99']:.0f}, "
-        f"max {lengths['max']:.0f}", highlight=False)
+        f"max {lengths['max']:.0f}",
+        highlight=False,
+    )
 
 
 if __name__ == "__main__":

@@ -10,9 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import ray
-from ray import serve
-from rich.table import Table
-
 from genrank.cli import connect, console, readable_errors, watching
 from genrank.config import RunConfig, load_config
 from genrank.data.build import build
@@ -26,11 +23,13 @@ from genrank.report.of_run import report_of_run
 from genrank.schema import Schema
 from genrank.serve.app import RankingArgs
 from genrank.serve.check import Checked, check
-from genrank.serve.local import local_api_key, start_locally
+from genrank.serve.local import APP, local_api_key, start_locally
 from genrank.serve.replay import replay
 from genrank.train.export import export
 from genrank.train.progress import STEPS, read_progress
 from genrank.train.watch import train_watched
+from ray import serve
+from rich.table import Table
 
 CONFIGS = Path("configs")
 REPLAYED_USERS = 150
@@ -83,8 +82,10 @@ def run(config: RunConfig) -> dict[str, Any]:
         checked = serve_and_check(config, log, schema, stats)
     seconds = stages.total()
     title = f"genrank on {schema.name.replace('_', ' ')}"
-    write_report(report_of_run(config, title, stats, results, checked, stages.seconds),
-                 run_dir / "report.html")
+    write_report(
+        report_of_run(config, title, stats, results, checked, stages.seconds),
+        run_dir / "report.html",
+    )
     return summarize(config, stats, results, checked, seconds)
 
 
@@ -101,11 +102,16 @@ def serve_and_check(config: RunConfig, log: Log, schema: Schema, stats: RowStats
         with watching("requests over HTTP") as watch:
             return check(url, key, requests, scored, schema, watch)
     finally:
-        serve.shutdown()
+        serve.delete(APP)
 
 
-def summarize(config: RunConfig, stats: RowStats, results: dict[str, Any], checked: Checked,
-              seconds: dict[str, float]) -> dict[str, Any]:
+def summarize(
+    config: RunConfig,
+    stats: RowStats,
+    results: dict[str, Any],
+    checked: Checked,
+    seconds: dict[str, float],
+) -> dict[str, Any]:
     """What `summary.json` holds."""
     first, ranker = config.ranker(None)
     steps = read_progress(config.run_dir / "rankers" / first / STEPS)
@@ -113,13 +119,22 @@ def summarize(config: RunConfig, stats: RowStats, results: dict[str, Any], check
     lengths = stats.length_summary()
     others = {name: q for name, q in results["rankers"].items() if name != first}
     return {
-        "data": {"source": config.data.source, "exposures": stats.exposures,
-                 "user_rows": stats.rows, "compression": stats.exposures / stats.rows,
-                 "tokens": stats.tokens, "lengths": lengths,
-                 "test_users": results["users"], "test_exposures": results["candidates"]},
-        "train": {"ranker": first, "workers": ranker.train.workers, "steps": steps[-1]["step"],
-                  "tokens_per_s": sum(s["tokens"] for s in timed)
-                  / sum(s["seconds"] for s in timed)},
+        "data": {
+            "source": config.data.source,
+            "exposures": stats.exposures,
+            "user_rows": stats.rows,
+            "compression": stats.exposures / stats.rows,
+            "tokens": stats.tokens,
+            "lengths": lengths,
+            "test_users": results["users"],
+            "test_exposures": results["candidates"],
+        },
+        "train": {
+            "ranker": first,
+            "workers": ranker.train.workers,
+            "steps": steps[-1]["step"],
+            "tokens_per_s": sum(s["tokens"] for s in timed) / sum(s["seconds"] for s in timed),
+        },
         "eval": results["rankers"][first],
         "baselines": others | results["baselines"],
         "serve": checked.summary(),
@@ -133,30 +148,43 @@ def print_summary(summary: dict[str, Any], run_dir: Path) -> None:
     table = Table(title="genrank: what this run found", show_header=False, title_justify="left")
     table.add_column(style="bold")
     table.add_column()
-    table.add_row("data", f"{data['exposures']:,} exposures in {data['user_rows']:,} user rows "
-                  f"({data['compression']:.1f} to one), {data['tokens']:,} tokens")
+    table.add_row(
+        "data",
+        f"{data['exposures']:,} exposures in {data['user_rows']:,} user rows "
+        f"({data['compression']:.1f} to one), {data['tokens']:,} tokens",
+    )
     table.add_row("lengths", ", ".join(f"{k} {v:,.0f}" for k, v in data["lengths"].items()))
-    table.add_row("training", f"{train['workers']} workers, {train['steps']} steps, "
-                  f"{train['tokens_per_s']:,.0f} tokens/s")
+    table.add_row(
+        "training",
+        f"{train['workers']} workers, {train['steps']} steps, "
+        f"{train['tokens_per_s']:,.0f} tokens/s",
+    )
     for task, quality in summary["eval"].items():
-        beside = ", ".join(f"{name} {q[task]['gauc']:.3f}"
-                           for name, q in summary["baselines"].items())
-        table.add_row(task, f"AUC {quality['auc']:.3f}, GAUC {quality['gauc']:.3f} "
-                      f"({beside})")
-    table.add_row("serving", f"{served['requests']} requests, p50 {served['p50_ms']:.1f} ms, "
-                  f"p99 {served['p99_ms']:.1f} ms; largest difference from the trainer's scores "
-                  f"{served['max_abs_diff']:.1e}")
+        beside = ", ".join(
+            f"{name} {q[task]['gauc']:.3f}" for name, q in summary["baselines"].items()
+        )
+        table.add_row(task, f"AUC {quality['auc']:.3f}, GAUC {quality['gauc']:.3f} ({beside})")
+    table.add_row(
+        "serving",
+        f"{served['requests']} requests, p50 {served['p50_ms']:.1f} ms, "
+        f"p99 {served['p99_ms']:.1f} ms; largest difference from the trainer's scores "
+        f"{served['max_abs_diff']:.1e}",
+    )
     table.add_row("seconds", ", ".join(f"{k} {v:.0f}" for k, v in summary["seconds"].items()))
     console.print(table)
-    console.print(f"report   {run_dir / 'report.html'}\nsummary  {run_dir / 'summary.json'}\n"
-                  "next     make serve   (keeps the endpoint up, and prints a curl line)",
-                  highlight=False)
+    console.print(
+        f"report   {run_dir / 'report.html'}\nsummary  {run_dir / 'summary.json'}\n"
+        "next     make serve   (keeps the endpoint up, and prints a curl line)",
+        highlight=False,
+    )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", help="KuaiRand's folder or file, or a folder with schema.yaml; "
-                        "simulated unless said")
+    parser.add_argument(
+        "--data",
+        help="KuaiRand's folder or file, or a folder with schema.yaml; simulated unless said",
+    )
     parser.add_argument("overrides", nargs="*", metavar="key=value")
     arguments = parser.parse_args()
     with readable_errors():

@@ -7,14 +7,13 @@ from typing import Any
 
 import numpy as np
 import ray
-from rich.table import Table
-
 from genrank.cli import connect, console, readable_errors, watching
 from genrank.config import RunConfig, load_config
 from genrank.data.build import build
 from genrank.data.source import prepare_log
 from genrank.evaluate.run import evaluate
 from genrank.train.watch import train_watched
+from rich.table import Table
 
 SEEDS = (0, 1, 2)
 # From the data's own README: strictly causal, the same split.
@@ -47,23 +46,37 @@ def run(config: RunConfig) -> dict[str, Any]:
     table: dict[str, Any] = {}
     for name in config.rankers:
         runs = [results["rankers"][f"{name}-{seed}"] for seed in SEEDS]
-        table[name] = {task: {metric: [
-            float(np.mean([quality[task][metric] for quality in runs])),
-            float(np.std([quality[task][metric] for quality in runs], ddof=1)),
-            float(np.mean([quality[task][metric + "_se"] for quality in runs]))]
-            for metric in ("auc", "gauc")} for task in schema.tasks}
+        table[name] = {
+            task: {
+                metric: [
+                    float(np.mean([quality[task][metric] for quality in runs])),
+                    float(np.std([quality[task][metric] for quality in runs], ddof=1)),
+                    float(np.mean([quality[task][metric + "_se"] for quality in runs])),
+                ]
+                for metric in ("auc", "gauc")
+            }
+            for task in schema.tasks
+        }
     for name, quality in results["baselines"].items():
-        table[name] = {task: {metric: [q[metric], 0.0, q[metric + "_se"]]
-                              for metric in ("auc", "gauc")} for task, q in quality.items()}
-    return {"test_users": results["users"], "test_exposures": results["candidates"],
-            "seeds": len(SEEDS), "quality": table}
+        table[name] = {
+            task: {metric: [q[metric], 0.0, q[metric + "_se"]] for metric in ("auc", "gauc")}
+            for task, q in quality.items()
+        }
+    return {
+        "test_users": results["users"],
+        "test_exposures": results["candidates"],
+        "seeds": len(SEEDS),
+        "quality": table,
+    }
 
 
 def show(found: dict[str, Any]) -> None:
     """Print the table: mean ± standard deviation over seeds (bootstrap error over users)."""
-    table = Table(title=f"KuaiRand, {found['test_exposures']:,} test exposures of "
-                  f"{found['test_users']} users: mean ± deviation over {found['seeds']} seeds "
-                  "(bootstrap error over users)")
+    table = Table(
+        title=f"KuaiRand, {found['test_exposures']:,} test exposures of "
+        f"{found['test_users']} users: mean ± deviation over {found['seeds']} seeds "
+        "(bootstrap error over users)"
+    )
     table.add_column("ranker")
     tasks = list(next(iter(PUBLISHED.values())))
     for task in tasks:
@@ -83,8 +96,10 @@ def main() -> None:
     parser.add_argument("overrides", nargs="*", metavar="key=value")
     arguments = parser.parse_args()
     with readable_errors():
-        config = load_config(Path("configs/kuairand.yaml"), [
-            f"data.path={arguments.data}", "run_dir=runs/kuairand", *arguments.overrides])
+        config = load_config(
+            Path("configs/kuairand.yaml"),
+            [f"data.path={arguments.data}", "run_dir=runs/kuairand", *arguments.overrides],
+        )
         connect(config.run_dir)
         try:
             found = run(config)

@@ -7,12 +7,11 @@ import threading
 from pathlib import Path
 
 import ray
-from ray import serve
-
 from genrank.cli import connect, console, readable_errors
 from genrank.infer.bundle import read_manifest
 from genrank.serve.app import RankingArgs
-from genrank.serve.local import local_api_key, start_locally
+from genrank.serve.local import APP, local_api_key, start_locally
+from ray import serve
 
 
 def main() -> None:
@@ -31,13 +30,15 @@ def main() -> None:
             url = start_locally(args)
             console.print(
                 f"serving {args.bundle} at {url}; try\n\n"
-                f"  curl -s {url}/v1/rank -H \"Authorization: Bearer "
-                f"$(cat {shlex.quote(str(run_dir / 'api-key'))})\" "
+                f'  curl -s {url}/v1/rank -H "Authorization: Bearer '
+                f'$(cat {shlex.quote(str(run_dir / "api-key"))})" '
                 f"-d @{shlex.quote(str(run_dir / 'request.json'))}\n\nCtrl-C stops it.",
-                highlight=False, soft_wrap=True)
+                highlight=False,
+                soft_wrap=True,
+            )
             stop.wait()
         finally:
-            serve.shutdown()
+            serve.delete(APP)
             ray.shutdown()
 
 

@@ -2,10 +2,9 @@
 
 from typing import Any
 
-from ray import serve
-
 from genrank.serve.app import RankingArgs, build_app
 from genrank.strict import parse
+from ray import serve
 
 
 def build(args: dict[str, Any]) -> serve.Application:

@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
 
 
-def wait_until(what: str, happened: Callable[[], bool], seconds: float = 120) -> None:
+def wait_until(what: str, happened: Callable[[], bool], seconds: float = 300) -> None:
     """Poll until something outside this process has happened; AssertionError after `seconds`."""
     pause = Event()
     for _ in range(int(seconds * 10)):
@@ -48,14 +48,21 @@ class Head:
 
     def get(self, path: str) -> httpx.Response:
         """Ask the dashboard, showing the token."""
-        return httpx.get(f"{self.dashboard}{path}",
-                         headers={"Authorization": f"Bearer {self.token}"})
+        return httpx.get(
+            f"{self.dashboard}{path}", headers={"Authorization": f"Bearer {self.token}"}
+        )
 
     def run(self, *command: str, cwd: Path = ROOT) -> str:
         """Run a client command (`ray job submit …`, `serve deploy …`); its output. Must succeed."""
-        ended = subprocess.run([BIN / command[0], *command[1:]], env=self.environment, cwd=cwd,
-                               text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                               check=False)
+        ended = subprocess.run(
+            [BIN / command[0], *command[1:]],
+            env=self.environment,
+            cwd=cwd,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            check=False,
+        )
         assert ended.returncode == 0, ended.stdout
         return ended.stdout
 
@@ -70,16 +77,35 @@ def ray_head(cpus: int = 2, **variables: str) -> Iterator[Head]:
         port = free_port()
         inherited = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")}
         environment = inherited | {
-            "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token),
-            "PATH": f"{BIN}:{os.environ['PATH']}", **variables}
+            "RAY_AUTH_MODE": "token",
+            "RAY_AUTH_TOKEN_PATH": str(token),
+            "PATH": f"{BIN}:{os.environ['PATH']}",
+            **variables,
+        }
         head = subprocess.Popen(
-            [BIN / "ray", "start", "--head", "--block", "--port=0", f"--num-cpus={cpus}",
-             f"--dashboard-port={port}", f"--temp-dir={folder}/ray", "--disable-usage-stats"],
-            env=environment, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            [
+                BIN / "ray",
+                "start",
+                "--head",
+                "--block",
+                "--port=0",
+                f"--num-cpus={cpus}",
+                f"--dashboard-port={port}",
+                f"--temp-dir={folder}/ray",
+                "--disable-usage-stats",
+            ],
+            env=environment,
+            cwd=ROOT,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
         url = f"http://127.0.0.1:{port}"
-        running = Head(url, token.read_text(),
-                       Path(folder) / "ray" / "prom_metrics_service_discovery.json",
-                       environment | {"RAY_ADDRESS": url, "RAY_DASHBOARD_ADDRESS": url})
+        running = Head(
+            url,
+            token.read_text(),
+            Path(folder) / "ray" / "prom_metrics_service_discovery.json",
+            environment | {"RAY_ADDRESS": url, "RAY_DASHBOARD_ADDRESS": url},
+        )
 
         def answers() -> bool:
             assert head.poll() is None, f"ray start ended with {head.returncode}"

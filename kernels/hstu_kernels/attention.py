@@ -222,7 +222,7 @@ def _(
 
 
 # torch names these parameters.
-def _save_for_backward(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:  # noqa: ARG001
+def _save_for_backward(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
     *tensors, ctx.alpha, ctx.scale = inputs
     ctx.save_for_backward(*tensors)
 

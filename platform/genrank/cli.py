@@ -30,8 +30,12 @@ def run_job(description: str, main: Callable[[RunConfig, argparse.Namespace], No
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--config", type=Path, required=True, help="the run's YAML file")
     parser.add_argument("--ranker", help="which of the config's rankers; the first unless said")
-    parser.add_argument("overrides", nargs="*", metavar="key=value",
-                        help="changes to the config, such as data.partitions=16")
+    parser.add_argument(
+        "overrides",
+        nargs="*",
+        metavar="key=value",
+        help="changes to the config, such as data.partitions=16",
+    )
     arguments = parser.parse_args()
     with readable_errors():
         config = load_config(arguments.config, arguments.overrides)
@@ -62,8 +66,11 @@ def connect(run_dir: Path) -> None:
     # Two workers train even where there is one core.
     cores = None if "RAY_ADDRESS" in os.environ else max(2, os.cpu_count() or 1)
     context = ray.init(log_to_driver=False, num_cpus=cores)
-    console.print(f"Ray dashboard  http://{context.dashboard_url}   token  {_ray_token() or 'none'}",
-                  highlight=False, soft_wrap=True)
+    console.print(
+        f"Ray dashboard  http://{context.dashboard_url}   token  {_ray_token() or 'none'}",
+        highlight=False,
+        soft_wrap=True,
+    )
 
 
 def _ray_token() -> str | None:
@@ -87,7 +94,9 @@ def write_secret(path: Path) -> str:
 
 def _send_to_file(log: Path) -> None:
     warnings.filterwarnings("ignore")
-    handler = logging.FileHandler(log)
+    file = log.open("a", buffering=1)
+    handler = logging.StreamHandler(file)
+    handler.setLevel(logging.INFO)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
     logging.getLogger().addHandler(handler)
     # Ray gives each of these a handler of its own that writes to the terminal, whenever it likes.
@@ -95,13 +104,21 @@ def _send_to_file(log: Path) -> None:
         library = logging.getLogger(name)
         library.handlers = [handler]
         library.propagate = False
+    # Ray's C++ core writes straight to the process's standard error. Ours goes on to the terminal.
+    terminal = os.fdopen(os.dup(2), "w", buffering=1)
+    os.dup2(file.fileno(), 2)
+    sys.stderr = console.file = terminal
 
 
 @contextmanager
 def watching(what: str) -> Iterator[Watch]:
     """A progress bar on standard error: call what this yields with (done, of)."""
-    columns = (TextColumn("{task.description:<28}"), BarColumn(bar_width=36),
-               MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (
+        TextColumn("{task.description:<28}"),
+        BarColumn(bar_width=36),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
     with Progress(*columns, console=console) as progress:
         task = progress.add_task(what, total=None)
 

@@ -115,20 +115,20 @@ SHARES = st.integers(0, 8).map(lambda eighths: eighths / 8)
 
 
 @st.composite
-def exposures(draw: st.DrawFn) -> Record:
+def exposures(draw: st.DrawFn, users: int = 4) -> Record:
     time = draw(TIMES)
     return shown(
-        draw(st.integers(-1, 2)), draw(st.integers(0, 3)), time,
+        draw(st.integers(-1, users - 2)), draw(st.integers(0, 3)), time,
         k=time + draw(st.sampled_from([0, 1, 60_000, HOUR, 30 * HOUR])),
         s=time - draw(st.sampled_from([0, 1, HOUR])),
         watched=draw(SHARES), click=draw(st.integers(0, 1)), ctr=draw(SHARES))
 
 
 @st.composite
-def logs(draw: st.DrawFn, max_size: int = 16) -> Records:
+def logs(draw: st.DrawFn, min_size: int = 1, max_size: int = 16, users: int = 4) -> Records:
     """Few users and items, many coincidences; some users and items lack a row of their own."""
     events = st.builds(ordered, st.integers(-1, 2), st.integers(0, 3), TIMES)
-    users = st.fixed_dictionaries({
+    profiles = st.fixed_dictionaries({
         "u": st.integers(-1, 3), "city": st.none() | st.integers(0, 5),
         "age": st.none() | st.integers(0, 60)})
     items = st.fixed_dictionaries({
@@ -136,9 +136,9 @@ def logs(draw: st.DrawFn, max_size: int = 16) -> Records:
         "tags": st.none() | st.lists(st.integers(-5, 5), max_size=3),
         "price": st.none() | SHARES})
     return Records(
-        exposures=draw(st.lists(exposures(), min_size=1, max_size=max_size)),
+        exposures=draw(st.lists(exposures(users), min_size=min_size, max_size=max_size)),
         events=draw(st.lists(events, max_size=max_size)),
-        users=draw(st.lists(users, max_size=4, unique_by=lambda user: user["u"])),
+        users=draw(st.lists(profiles, max_size=4, unique_by=lambda user: user["u"])),
         items=draw(st.lists(items, max_size=4, unique_by=lambda item: item["i"])))
 
 

@@ -74,7 +74,7 @@ def content(out: Path) -> dict[str, list[Record]]:
 
 
 @pytest.fixture(scope="module")
-def built(ray_cluster: None, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, RowStats]:  # noqa: ARG001
+def built(ray_cluster: None, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, RowStats]:
     folder = tmp_path_factory.mktemp("built")
     log = write(folder / "log", {name: LOG.table(name) for name in TABLES})
     return folder / "rows", run(log, folder / "rows")

@@ -71,7 +71,7 @@ def another_future(log: Records, now: int, rng: random.Random) -> Records:
 
 
 @settings(deadline=None, max_examples=150)
-@given(logs(), TIMES, st.randoms(use_true_random=False),
+@given(logs(min_size=8, max_size=20, users=2), TIMES, st.randoms(use_true_random=True),
        st.sampled_from([None, "click", "order"]))
 def test_nothing_after_a_moment_changes_a_candidate_up_to_it(
     log: Records, now: int, rng: random.Random, behaviours: str | None

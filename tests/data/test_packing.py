@@ -73,7 +73,7 @@ def order(out: Path, number: int) -> list[list[tuple[int, int]]]:
 
 
 @pytest.fixture(scope="module")
-def packed(ray_cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Path:  # noqa: ARG001
+def packed(ray_cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("packed")
     pack_epochs(write(folder / "rows", ROWS, 1), CONFIG, folder / "out")
     return folder / "out"

@@ -31,30 +31,39 @@ def write_podcasts(folder: Path, listeners: int = 40, days: int = 6) -> None:
     """Listeners like one topic each, and finish what is about it."""
     generator = np.random.default_rng(0)
     names = np.array(["politics", "sport", "science", "music"])
-    topics = [list(generator.choice(names, generator.integers(1, 3), replace=False))
-              for _ in range(60)]
+    topics = [
+        list(generator.choice(names, generator.integers(1, 3), replace=False)) for _ in range(60)
+    ]
     likes = generator.choice(names, listeners)
     count = listeners * days * 5
     who = generator.integers(0, listeners, count)
     what = generator.integers(0, len(topics), count)
     start = np.datetime64("2026-06-01T00:00:00", "us")
     when = start + np.sort(generator.choice(days * 86_400, count, replace=False)) * np.timedelta64(
-        1, "s")
+        1, "s"
+    )
     liked = np.array([likes[u] in topics[e] for u, e in zip(who, what, strict=True)])
     finished = generator.random(count) < np.where(liked, 0.85, 0.2)
     (folder / "exposures").mkdir(parents=True)
-    exposures = pa.table({
-        "listener": [f"listener-{u}" for u in who],
-        "episode": [f"episode/{e}" for e in what],
-        "heard_at": pa.array(when, pa.timestamp("us")),
-        "finished": pa.array(finished),
-    })
+    exposures = pa.table(
+        {
+            "listener": [f"listener-{u}" for u in who],
+            "episode": [f"episode/{e}" for e in what],
+            "heard_at": pa.array(when, pa.timestamp("us")),
+            "finished": pa.array(finished),
+        }
+    )
     half = count // 2
     pq.write_table(exposures.slice(0, half), folder / "exposures" / "one.parquet")
     pq.write_table(exposures.slice(half), folder / "exposures" / "two.parquet")
-    pq.write_table(pa.table({
-        "episode": [f"episode/{e}" for e in range(len(topics))],
-        "topics": topics,
-        "minutes": generator.integers(5, 90, len(topics)),
-    }), folder / "items.parquet")
+    pq.write_table(
+        pa.table(
+            {
+                "episode": [f"episode/{e}" for e in range(len(topics))],
+                "topics": topics,
+                "minutes": generator.integers(5, 90, len(topics)),
+            }
+        ),
+        folder / "items.parquet",
+    )
     (folder / "schema.yaml").write_text(SCHEMA)

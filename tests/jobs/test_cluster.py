@@ -46,18 +46,36 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trained]:
         shutil.copytree(ROOT / folder, work / folder)
     write_podcasts(work / "log")
     (work / "configs").mkdir()
-    (work / "configs" / "cluster.yaml").write_text(yaml.safe_dump({
-        "run_dir": str(work / "run"),
-        "data": {"source": "parquet", "path": str(work / "log"), "partitions": 2},
-        "rankers": {"mtgr": {"model": {"kind": "mtgr", "d_model": 32, "heads": 2},
-                             "train": {"epochs": 2, "max_cost": 400}}},
-        "evaluate": {"bootstrap_samples": 5},
-    }))
-    (job,) = [entry for entry in yaml.safe_load_all(
-        (ROOT / "k8s" / "base" / "rayjob.yaml").read_text()) if entry["kind"] == "RayJob"]
+    (work / "configs" / "cluster.yaml").write_text(
+        yaml.safe_dump(
+            {
+                "run_dir": str(work / "run"),
+                "data": {"source": "parquet", "path": str(work / "log"), "partitions": 2},
+                "rankers": {
+                    "mtgr": {
+                        "model": {"kind": "mtgr", "d_model": 32, "heads": 2},
+                        "train": {"epochs": 2, "max_cost": 400},
+                    }
+                },
+                "evaluate": {"bootstrap_samples": 5},
+            }
+        )
+    )
+    (job,) = [
+        entry
+        for entry in yaml.safe_load_all((ROOT / "k8s" / "base" / "rayjob.yaml").read_text())
+        if entry["kind"] == "RayJob"
+    ]
     with ray_head(PYTHONPATH=str(work), GENRANK_API_KEY=KEY) as head:
-        said = head.run("ray", "job", "submit", "--working-dir", str(work), "--",
-                        *shlex.split(job["spec"]["entrypoint"]))
+        said = head.run(
+            "ray",
+            "job",
+            "submit",
+            "--working-dir",
+            str(work),
+            "--",
+            *shlex.split(job["spec"]["entrypoint"]),
+        )
         yield Trained(head, work, said)
 
 
@@ -70,9 +88,19 @@ def test_jobs_say_what_they_did(trained: Trained) -> None:
 
 def test_a_wrong_config_is_told_without_a_traceback(trained: Trained) -> None:
     with pytest.raises(AssertionError) as refused:
-        trained.head.run("ray", "job", "submit", "--working-dir", str(trained.work), "--",
-                         "python", "jobs/build_rows.py", "--config", "configs/cluster.yaml",
-                         "data.partition=3")
+        trained.head.run(
+            "ray",
+            "job",
+            "submit",
+            "--working-dir",
+            str(trained.work),
+            "--",
+            "python",
+            "jobs/build_rows.py",
+            "--config",
+            "configs/cluster.yaml",
+            "data.partition=3",
+        )
     assert "data.partition: unknown key" in str(refused.value)
     assert "Traceback" not in str(refused.value)
 
@@ -91,8 +119,12 @@ class Endpoint:
     scored: pa.Table
 
     def post(self, content: bytes | str, key: str = KEY) -> httpx.Response:
-        return httpx.post(f"{self.url}/v1/rank", content=content, timeout=30,
-                          headers={"Authorization": f"Bearer {key}"})
+        return httpx.post(
+            f"{self.url}/v1/rank",
+            content=content,
+            timeout=30,
+            headers={"Authorization": f"Bearer {key}"},
+        )
 
     def answers(self) -> bool:
         try:
@@ -114,8 +146,9 @@ def endpoint(trained: Trained) -> Endpoint:
     log, schema = open_log(run.data, run.run_dir)
     scored = read_scores(run.run_dir, "mtgr")
     users = scored["user"].combine_chunks().unique()[:20]
-    requests = replay(log, schema, users, read_stats(run.run_dir / "rows").split_times_ms,
-                      run.data.max_history)
+    requests = replay(
+        log, schema, users, read_stats(run.run_dir / "rows").split_times_ms, run.data.max_history
+    )
     found = Endpoint(f"http://127.0.0.1:{deployed['http_options']['port']}", requests, scored)
     wait_until("the endpoint is healthy", found.answers)
     return found
@@ -124,8 +157,15 @@ def endpoint(trained: Trained) -> Endpoint:
 def test_served_scores_are_the_trainers(trained: Trained, endpoint: Endpoint) -> None:
     run = load_config(trained.work / "configs" / "cluster.yaml", [])
     _, schema = open_log(run.data, run.run_dir)
-    found = check(endpoint.url, KEY, endpoint.requests, endpoint.scored, schema,
-                  lambda done, of: None, concurrency=4)
+    found = check(
+        endpoint.url,
+        KEY,
+        endpoint.requests,
+        endpoint.scored,
+        schema,
+        lambda done, of: None,
+        concurrency=4,
+    )
     assert found.requests == len(endpoint.requests) >= 20
     assert found.max_abs_diff <= 1e-4
 
@@ -152,8 +192,11 @@ def test_bad_requests_are_refused_by_name(endpoint: Endpoint) -> None:
         (changed(good, "colour", "red"), 422, "colour"),
         (changed(good, "candidates.minutes", minutes), 422, "candidates.minutes"),
         (changed(good, "candidates", many), 413, "candidates.item"),
-        (changed(good, "candidates", dict.fromkeys(good["candidates"], [])), 422,
-         "candidates.item"),
+        (
+            changed(good, "candidates", dict.fromkeys(good["candidates"], [])),
+            422,
+            "candidates.item",
+        ),
         (changed(good, "candidates.episode", list(range(shown))), 422, "candidates.episode"),
     ]
     for body, status, field in bad:
@@ -184,13 +227,20 @@ def test_too_large_a_body_is_refused(endpoint: Endpoint) -> None:
 def test_metrics_reach_prometheus(trained: Trained, endpoint: Endpoint) -> None:
     """Through the exporter, at the addresses that Ray writes down for Prometheus."""
     endpoint.post(json.dumps(endpoint.requests[0]))
-    wanted = ["ray_genrank_requests_total", "ray_genrank_request_ms", "ray_genrank_train_loss",
-              "ray_genrank_train_tokens_total"]
+    wanted = [
+        "ray_genrank_requests_total",
+        "ray_genrank_request_ms",
+        "ray_genrank_train_loss",
+        "ray_genrank_train_tokens_total",
+    ]
 
     def exported() -> bool:
         targets = json.loads(trained.head.targets.read_text())
-        text = "".join(httpx.get(f"http://{address}/metrics").text
-                       for group in targets for address in group["targets"])
+        text = "".join(
+            httpx.get(f"http://{address}/metrics").text
+            for group in targets
+            for address in group["targets"]
+        )
         return all(name in text for name in wanted)
 
     wait_until(f"metrics {wanted}", exported, seconds=60)

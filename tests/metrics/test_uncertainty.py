@@ -40,8 +40,8 @@ def test_it_is_deterministic_and_its_seed_matters() -> None:
     assert bootstrap_over_users(*sample, samples=30, seed=5) != first
 
 
-def test_the_order_of_rows_does_not_matter_but_through_users() -> None:
-    """Whole users are drawn: users with all their exposures alike have no spread within."""
+def test_users_are_drawn_whole() -> None:
+    """Of users who are all alike, every draw is the same."""
     user = np.repeat(np.arange(50), 4)
     label, score = np.tile([0, 1, 0, 1], 50), np.tile([0.0, 1.0, 0.0, 1.0], 50)
     found = bootstrap_over_users(user, label, score, samples=20)
@@ -49,8 +49,7 @@ def test_the_order_of_rows_does_not_matter_but_through_users() -> None:
 
 
 def test_a_user_drawn_twice_counts_as_two() -> None:
-    """Were copies merged, their exposures would be compared with each other and GAUC unchanged,
-    but its weights would not: with users of equal size GAUC is a plain mean of drawn AUCs."""
+    """With users of equal size, GAUC of a draw is the plain mean of the drawn users' AUCs."""
     sample = world(25, 3)
     user, label, score = sample
     aucs = {u: gauc(user[user == u], label[user == u], score[user == u]) for u in np.unique(user)}

@@ -6,6 +6,7 @@ It shares no code with the model but its parameters and its tables.
 import math
 
 import torch
+from genrank.model.hstu import GroupLayerNorm, HSTULayer
 from genrank.model.mtgr import MTGR
 from torch import Tensor, nn
 from torch.nn.functional import silu
@@ -29,6 +30,7 @@ def dense_logits(model: MTGR, users: list[User], length: float, heads: int) -> T
             for j, key in enumerate(kinds):
                 mask[b, i, j] = float(i == j or _sees(query, key))
     for layer in model.layers:
+        assert isinstance(layer, HSTULayer)
         x = _layer(layer, x, group, mask / length, heads)
     x = _norm(model.norm, x, group)
     rows = torch.cat([
@@ -53,7 +55,7 @@ def _kinds(user: User) -> list[tuple[int, int]]:
             *((CANDIDATE, e["time"]) for e in user.candidates)]
 
 
-def _layer(layer: nn.Module, x: Tensor, group: Tensor, mask: Tensor, heads: int) -> Tensor:
+def _layer(layer: HSTULayer, x: Tensor, group: Tensor, mask: Tensor, heads: int) -> Tensor:
     users, longest, width = x.shape
     n = _norm(layer.norm, x, group)
     weight, bias = layer.project.weight.view(4, width, width), layer.project.bias.view(4, width)
@@ -66,7 +68,7 @@ def _layer(layer: nn.Module, x: Tensor, group: Tensor, mask: Tensor, heads: int)
     return x + gated @ layer.output.weight.T + layer.output.bias
 
 
-def _norm(norm: nn.Module, x: Tensor, group: Tensor) -> Tensor:
+def _norm(norm: GroupLayerNorm, x: Tensor, group: Tensor) -> Tensor:
     centred = x - x.mean(-1, keepdim=True)
     scaled = centred / torch.sqrt((centred**2).mean(-1, keepdim=True) + 1e-6)
     return scaled * norm.weight_GD[group] + norm.bias_GD[group]
@@ -80,6 +82,7 @@ def _tokens(model: MTGR, user: User) -> Tensor:
     names = sorted(profile, key=lambda name: profile[name].kind == "number")
     for name in names:
         linear = tokenizer.profile_tokens[name]
+        assert isinstance(linear, nn.Linear)
         tokens.append(linear.weight @ _value(model, "profile", name, user.profile) + linear.bias)
     for events in (user.history, user.realtime):
         for event in events:

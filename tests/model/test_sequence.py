@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from genrank.data.jagged import JaggedBatch
+from genrank.data.jagged import GROUPS, JaggedBatch
 from genrank.model.ranker import Ranker
 from genrank.model.sequence import Sequence, sequence
 from hypothesis import given, settings
@@ -12,7 +12,6 @@ from .rankers import DLRM_CONFIG, MTGR_CONFIG, ranker
 from .rows import NO_PROFILE, SCHEMA, User, behaviour, candidate, features, jagged
 from .strategies import USERS
 
-GROUPS = ("profile", "history", "realtime", "candidates")
 P = len(SCHEMA.features_of("profile"))
 PROFILE = features(SCHEMA, "profile", 0)
 ALICE = User(PROFILE, [behaviour(-2, 1), behaviour(-1, 2)],
@@ -49,9 +48,11 @@ def test_an_example_by_hand() -> None:
 @given(users=st.lists(USERS, max_size=5))
 def test_layout_equals_brute_force(users: list[User]) -> None:
     batch, found = layout(users)
-    order, ends, groups, starts = [], [], [], [0]
-    first = {g: sum(batch.counts[h] for h in GROUPS[:i])  # type: ignore[index]
-             for i, g in enumerate(GROUPS)}
+    order: list[int] = []
+    ends: list[int] = []
+    groups: list[int] = []
+    starts = [0]
+    first = {g: sum(batch.counts[h] for h in GROUPS[:i]) for i, g in enumerate(GROUPS)}
     for user in users:
         for g, group in enumerate(GROUPS):
             elements = P if group == "profile" else len(getattr(user, group))

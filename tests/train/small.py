@@ -12,12 +12,26 @@ def small_config(run_dir: Path, **train: object) -> RunConfig:
     """Simulated users, a two-layer MTGR with dropout, two workers."""
     return RunConfig(
         run_dir=run_dir,
-        data=DataConfig(source="simulate", simulate=SimulateConfig(users=60, days=4, mean_length=20),
-                        partitions=2),
-        rankers={"mtgr": RankerConfig.model_validate({
-            "model": {"kind": "mtgr", "d_model": 32, "heads": 2, "dropout": 0.1},
-            "train": {"workers": 2, "epochs": 2, "max_cost": 400, "checkpoint_every": 3,
-                      "warmup_steps": 2, **train}})},
+        data=DataConfig(
+            source="simulate",
+            simulate=SimulateConfig(users=60, days=4, mean_length=20),
+            partitions=2,
+        ),
+        rankers={
+            "mtgr": RankerConfig.model_validate(
+                {
+                    "model": {"kind": "mtgr", "d_model": 32, "heads": 2, "dropout": 0.1},
+                    "train": {
+                        "workers": 2,
+                        "epochs": 2,
+                        "max_cost": 400,
+                        "checkpoint_every": 3,
+                        "warmup_steps": 2,
+                        **train,
+                    },
+                }
+            )
+        },
     )
 
 

@@ -36,8 +36,13 @@ print(train(schema, config.rankers["mtgr"], run_dir / "rows", run_dir / "rankers
 def start_training(run_dir: Path) -> "subprocess.Popen[str]":
     environment = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")}
     return subprocess.Popen(
-        [sys.executable, "-c", SCRIPT, str(run_dir)], cwd=ROOT, text=True, env=environment,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        [sys.executable, "-c", SCRIPT, str(run_dir)],
+        cwd=ROOT,
+        text=True,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
 
 
 def finish(process: "subprocess.Popen[str]") -> Path:
@@ -65,8 +70,13 @@ def test_killed_worker(prepared: Path, tmp_path: Path) -> None:
 
     process = start_training(disturbed)
     folder = disturbed / "rankers" / "mtgr"
-    wait_until("steps beyond a checkpoint", lambda: process.poll() is not None or any(
-        step["step"] >= 5 for step in read_progress(folder / STEPS)))
+    wait_until(
+        "steps beyond a checkpoint",
+        lambda: (
+            process.poll() is not None
+            or any(step["step"] >= 5 for step in read_progress(folder / STEPS))
+        ),
+    )
     assert process.poll() is None, process.communicate()[0]
     victim = json.loads((folder / WORKERS / "rank-1.json").read_text())
     os.kill(victim["pid"], signal.SIGKILL)
@@ -107,8 +117,10 @@ def test_resume_on_one_worker(prepared: Path, tmp_path: Path) -> None:
     (run_dir / "config.json").write_text(config.model_dump_json())
     process = start_training(run_dir)
     folder = run_dir / "rankers" / "mtgr"
-    wait_until("a checkpoint", lambda: process.poll() is not None
-               or ckpt.latest(folder / "checkpoints") is not None)
+    wait_until(
+        "a checkpoint",
+        lambda: process.poll() is not None or ckpt.latest(folder / "checkpoints") is not None,
+    )
     process.kill()
     process.wait()
     before = ckpt.latest(folder / "checkpoints")
@@ -127,7 +139,8 @@ def test_a_changed_file_is_refused(tmp_path: Path) -> None:
     checkpoint.mkdir()
     (checkpoint / "dense.safetensors").write_bytes(b"as written")
     (checkpoint / ckpt.MANIFEST).write_text(
-        json.dumps({"dense.safetensors": ckpt.sha256(checkpoint / "dense.safetensors")}))
+        json.dumps({"dense.safetensors": ckpt.sha256(checkpoint / "dense.safetensors")})
+    )
     ckpt.verify(checkpoint)
     (checkpoint / "dense.safetensors").write_bytes(b"something else")
     with pytest.raises(Exception, match=r"dense\.safetensors"):

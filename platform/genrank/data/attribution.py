@@ -53,8 +53,9 @@ def attribute(
             anchor = known_at[task.after] if parent_is_event else time_ms
         rows = np.flatnonzero(eligible)
         touched = _latest_exposure(
-            pd.DataFrame({"user": user[rows], "item": item[rows], "time_ms": anchor[rows],
-                          "row": rows}),
+            pd.DataFrame(
+                {"user": user[rows], "item": item[rows], "time_ms": anchor[rows], "row": rows}
+            ),
             events[events["type"] == task.event],
             within_ms,
         )

@@ -49,16 +49,21 @@ def build(log: Log, schema: Schema, out: Path, config: DataConfig, watch: Watch)
     """
     check_columns(log, schema)
     _check_values(log, schema)
-    time_ms = to_ms(log.read("exposures", [schema.time])[schema.time].combine_chunks(),
-                    schema.time_unit, schema.time).to_numpy()
+    time_ms = to_ms(
+        log.read("exposures", [schema.time])[schema.time].combine_chunks(),
+        schema.time_unit,
+        schema.time,
+    ).to_numpy()
     cuts = split_times(time_ms, config.split)
 
     writing = out.with_name(f"{out.name}.writing-{uuid.uuid4().hex[:8]}")
     try:
         stats = _group(log, schema, writing, cuts, config, watch)
         if stats.exposures != len(time_ms):
-            raise DataError(f"{log.root}: {len(time_ms)} exposures went in, {stats.exposures} came "
-                            "out; this is a fault of the builder")
+            raise DataError(
+                f"{log.root}: {len(time_ms)} exposures went in, {stats.exposures} came "
+                "out; this is a fault of the builder"
+            )
         (writing / STATS).write_text(json.dumps(stats.to_json(), indent=1))
         if out.exists():
             shutil.rmtree(out)
@@ -79,10 +84,13 @@ def split_times(time_ms: np.ndarray, split: SplitConfig) -> list[int]:
 def _check_values(log: Log, schema: Schema) -> None:
     """Every file at once, each in a task of its own; the first fault in file order is raised."""
     check = ray.remote(num_cpus=1)(_fault)
-    faults = ray.get([
-        check.remote(log, schema, table, file)
-        for table in tables_needed(schema) for file in log.files(table)
-    ])
+    faults = ray.get(
+        [
+            check.remote(log, schema, table, file)
+            for table in tables_needed(schema)
+            for file in log.files(table)
+        ]
+    )
     for fault in faults:
         if fault is not None:
             raise fault
@@ -97,19 +105,26 @@ def _fault(log: Log, schema: Schema, table: str, file: str) -> GenrankError | No
     return None
 
 
-def _group(log: Log, schema: Schema, out: Path, cuts: list[int], config: DataConfig,
-           watch: Watch) -> RowStats:
+def _group(
+    log: Log, schema: Schema, out: Path, cuts: list[int], config: DataConfig, watch: Watch
+) -> RowStats:
     needed = tables_needed(schema)
     items = ray.put(log.read("items", needed["items"])) if "items" in needed else None
     shuffled = [table for table in SHUFFLED if table in needed]
     template = {t: types_of(log, t, needed[t]) for t in shuffled}
     columns: list[pa.Field] = [pa.field(KEY, pa.int64())]
-    columns += [pa.field(f"{t}.{c}", template[t].field(c).type) for t in shuffled for c in needed[t]]
+    columns += [
+        pa.field(f"{t}.{c}", template[t].field(c).type) for t in shuffled for c in needed[t]
+    ]
     union = pa.schema(columns)
 
     id_types = _id_types(log, schema)
-    files = pa.table({"table": [t for t in shuffled for _ in log.files(t)],
-                      "file": [f for t in shuffled for f in log.files(t)]})
+    files = pa.table(
+        {
+            "table": [t for t in shuffled for _ in log.files(t)],
+            "file": [f for t in shuffled for f in log.files(t)],
+        }
+    )
 
     def read(batch: pa.Table) -> pa.Table:
         parts = []
@@ -117,10 +132,17 @@ def _group(log: Log, schema: Schema, out: Path, cuts: list[int], config: DataCon
             rows = log.read_file(file, needed[table])
             present = {f"{table}.{c}": rows[c] for c in needed[table]}
             present[KEY] = to_ids(rows[schema.user].combine_chunks(), schema.user)
-            parts.append(pa.table([
-                present[f.name].cast(f.type) if f.name in present else pa.nulls(len(rows), f.type)
-                for f in union
-            ], schema=union))
+            parts.append(
+                pa.table(
+                    [
+                        present[f.name].cast(f.type)
+                        if f.name in present
+                        else pa.nulls(len(rows), f.type)
+                        for f in union
+                    ],
+                    schema=union,
+                )
+            )
         return pa.concat_tables(parts)
 
     def grouped(batch: pa.Table) -> pa.Table:
@@ -135,14 +157,17 @@ def _group(log: Log, schema: Schema, out: Path, cuts: list[int], config: DataCon
         assert exposures is not None
         if len(exposures) == 0:
             return pa.table({"stats": pa.array([], pa.string())})
-        tables = Tables(exposures, side("events"), side("users"),
-                        None if items is None else ray.get(items))
+        tables = Tables(
+            exposures, side("events"), side("users"), None if items is None else ray.get(items)
+        )
         try:
             built = build_rows(tables, schema, cuts, config.max_history)
         except GenrankError as error:
             return pa.table({"stats": [json.dumps({"error": [type(error).__name__, str(error)]})]})
         # Users are disjoint between partitions, so their smallest key names a partition.
-        part = f"part-{np.uint64(batch[KEY].combine_chunks().to_numpy().view(np.uint64).min()):016x}"
+        part = (
+            f"part-{np.uint64(batch[KEY].combine_chunks().to_numpy().view(np.uint64).min()):016x}"
+        )
         for number, name in enumerate(SPLITS):
             rows = built.rows.filter(pa.array(built.split == number))
             folder = out / name

@@ -30,8 +30,13 @@ def encode(values: pa.Array | pa.ChunkedArray, feature: Feature, where: str) -> 
     if feature.kind == "ids":
         return _encode_lists(values, where)
     if feature.kind == "id":
-        ids = _fill(to_ids(values, where) if values.null_count < len(values) else
-                    pa.nulls(len(values), pa.int64()), _default_id(feature), where)
+        ids = _fill(
+            to_ids(values, where)
+            if values.null_count < len(values)
+            else pa.nulls(len(values), pa.int64()),
+            _default_id(feature),
+            where,
+        )
         return ids
     numbers = _numbers(values, where)
     default = None if feature.default is None else float(feature.default)
@@ -76,8 +81,12 @@ def _numbers(values: pa.Array, where: str) -> pa.Array:
     kind = values.type
     if pa.types.is_boolean(kind):
         values = values.cast(pa.int8())
-    elif not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_null(kind)
-              or pa.types.is_decimal(kind)):
+    elif not (
+        pa.types.is_integer(kind)
+        or pa.types.is_floating(kind)
+        or pa.types.is_null(kind)
+        or pa.types.is_decimal(kind)
+    ):
         raise DataError(f"{where}: expected numbers, found {kind}")
     return values.cast(pa.float64(), safe=False)
 

@@ -16,11 +16,12 @@ from genrank.schema import Schema, Token
 Group = Literal["profile", "history", "realtime", "candidates"]
 GROUPS: tuple[Group, ...] = ("profile", "history", "realtime", "candidates")
 TOKEN_OF: dict[Group, Token] = {
-    "profile": "profile", "history": "behaviour", "realtime": "behaviour", "candidates": "candidate"
+    "profile": "profile",
+    "history": "behaviour",
+    "realtime": "behaviour",
+    "candidates": "candidate",
 }
-TIME_COLUMN: dict[Group, str] = {
-    "history": "time", "realtime": "known_at", "candidates": "time"
-}
+TIME_COLUMN: dict[Group, str] = {"history": "time", "realtime": "known_at", "candidates": "time"}
 
 
 @dataclass(frozen=True)
@@ -39,13 +40,19 @@ class JaggedBatch:
 
     def to(self, device: torch.device | str) -> "JaggedBatch":
         """The batch on a device: one copy."""
-        return JaggedBatch(self.buffer.to(device, non_blocking=True), self.users, self.counts,
-                           self._segments, self._floats_from)
+        return JaggedBatch(
+            self.buffer.to(device, non_blocking=True),
+            self.users,
+            self.counts,
+            self._segments,
+            self._floats_from,
+        )
 
     def pin_memory(self) -> "JaggedBatch":
         """The batch in page-locked memory, from which `to` a GPU is asynchronous."""
-        return JaggedBatch(self.buffer.pin_memory(), self.users, self.counts, self._segments,
-                           self._floats_from)
+        return JaggedBatch(
+            self.buffer.pin_memory(), self.users, self.counts, self._segments, self._floats_from
+        )
 
     @property
     def device(self) -> torch.device:
@@ -83,12 +90,13 @@ class JaggedBatch:
         """int64 [ids]: every id of a table in this batch, as one view."""
         return self._view("table", table)
 
-    def of_table(self, vectors_ND: torch.Tensor, table: str, group: Group,
-                 feature: str) -> torch.Tensor:
+    def of_table(
+        self, vectors_ND: torch.Tensor, table: str, group: Group, feature: str
+    ) -> torch.Tensor:
         """The rows of `vectors_ND`, one per id of `table_ids(table)`, that belong to a feature."""
         start, length = self._segments["ids", group, feature]
         start -= self._segments["table", table][0]
-        return vectors_ND[start:start + length]
+        return vectors_ND[start : start + length]
 
     def list_lengths(self, group: Group, feature: str) -> torch.Tensor:
         """int64 [elements of the group]: how many ids a list feature has in each element."""
@@ -105,8 +113,8 @@ class JaggedBatch:
     def _view(self, *key: str) -> torch.Tensor:
         start, length = self._segments[key]
         if key[0] in ("numbers", "labels"):
-            return self.buffer[self._floats_from:].view(torch.float32)[start:start + length]
-        return self.buffer[: self._floats_from].view(torch.int64)[start:start + length]
+            return self.buffer[self._floats_from :].view(torch.float32)[start : start + length]
+        return self.buffer[: self._floats_from].view(torch.int64)[start : start + length]
 
 
 def to_jagged(rows: pa.Table, schema: Schema) -> JaggedBatch:
@@ -118,9 +126,7 @@ def to_jagged(rows: pa.Table, schema: Schema) -> JaggedBatch:
     ints: dict[tuple[str, ...], np.ndarray] = {}
     floats: dict[tuple[str, ...], np.ndarray] = {}
     ints["window_start",] = _numpy(columns["window_start"])
-    counts: dict[Group, int] = {
-        "profile": len(rows) * len(schema.features_of("profile"))
-    }
+    counts: dict[Group, int] = {"profile": len(rows) * len(schema.features_of("profile"))}
     by_table: list[tuple[str, tuple[str, ...], np.ndarray]] = []
     for group in GROUPS:
         if group != "profile":
@@ -149,9 +155,13 @@ def to_jagged(rows: pa.Table, schema: Schema) -> JaggedBatch:
     return _pack(ints, floats, table_of, len(rows), counts)
 
 
-def _pack(ints: dict[tuple[str, ...], np.ndarray], floats: dict[tuple[str, ...], np.ndarray],
-          table_of: dict[tuple[str, ...], str], users: int,
-          counts: dict[Group, int]) -> JaggedBatch:
+def _pack(
+    ints: dict[tuple[str, ...], np.ndarray],
+    floats: dict[tuple[str, ...], np.ndarray],
+    table_of: dict[tuple[str, ...], str],
+    users: int,
+    counts: dict[Group, int],
+) -> JaggedBatch:
     segments: dict[tuple[str, ...], tuple[int, int]] = {}
     sizes = []
     for part in (ints, floats):

@@ -20,8 +20,13 @@ LABELS = ("is_click", "long_view")
 NEEDED = ("user_id", "video_id", "time_ms", "hourmin", "play_time_ms", "duration_ms", *LABELS)
 # What a viewer did, next to the labels; the sets published differ in which of these they have.
 ACTIONS = ("is_like", "is_follow", "is_comment", "is_forward", "is_hate", "is_profile_enter")
-USER_COLUMNS = ("user_active_degree", "follow_user_num_range", "fans_user_num_range",
-                "friend_user_num_range", "register_days_range")
+USER_COLUMNS = (
+    "user_active_degree",
+    "follow_user_num_range",
+    "fans_user_num_range",
+    "friend_user_num_range",
+    "register_days_range",
+)
 VIDEO_COLUMNS = ("author_id", "video_type", "upload_type", "music_type")
 
 
@@ -52,8 +57,11 @@ def convert(source: Path, out: Path) -> None:
 
 
 def _exposures(source: Path) -> pd.DataFrame:
-    logs = [source] if source.is_file() else sorted(
-        file for pattern in ("log*.csv", "log*.tsv") for file in source.glob(pattern))
+    logs = (
+        [source]
+        if source.is_file()
+        else sorted(file for pattern in ("log*.csv", "log*.tsv") for file in source.glob(pattern))
+    )
     if not logs:
         raise DataError(f"{source}: expected a log file, or a folder with log*.csv or log*.tsv")
     parts = []
@@ -70,8 +78,10 @@ def _exposures(source: Path) -> pd.DataFrame:
             numbers = numbers.fillna(0) if column == "duration_ms" else numbers
             if numbers.isna().any():
                 row = int(numbers.isna().argmax())
-                raise DataError(f"{file}: column {column!r}: row {row} holds "
-                                f"{part[column][row]!r}, expected a number")
+                raise DataError(
+                    f"{file}: column {column!r}: row {row} holds "
+                    f"{part[column][row]!r}, expected a number"
+                )
             part[column] = numbers.astype(np.int64)
         parts.append(part)
     log = pd.concat(parts, ignore_index=True).sort_values("time_ms", kind="stable")
@@ -88,8 +98,8 @@ def _exposures(source: Path) -> pd.DataFrame:
     for key in ("user", "video"):
         for label in LABELS:
             positives, count = running_counts(
-                log[f"{key}_id"].to_numpy(), time, log["known_ms"].to_numpy(),
-                log[label].to_numpy())
+                log[f"{key}_id"].to_numpy(), time, log["known_ms"].to_numpy(), log[label].to_numpy()
+            )
             log[f"{key}_{label}_rate"] = smoothed(positives, count)
         log[f"{key}_count"] = count
     return log.drop(columns="hourmin")
@@ -113,16 +123,20 @@ def _features(source: Path, prefix: str, key: str, columns: tuple[str, ...]) -> 
     return table[[key, *(column for column in columns if column in table)]].convert_dtypes()
 
 
-def schema_of(exposures: pd.DataFrame, users: pd.DataFrame | None,
-              videos: pd.DataFrame | None) -> dict[str, Any]:
+def schema_of(
+    exposures: pd.DataFrame, users: pd.DataFrame | None, videos: pd.DataFrame | None
+) -> dict[str, Any]:
     """The content of `schema.yaml` for what was read."""
     tables: dict[str, Any] = {"video": {"dim": 16}, "user": {"dim": 16}, "hour": {"dim": 16}}
     features: dict[str, Any] = {
         "user_id": {"tokens": ["profile"], "kind": "id", "table": "user"},
         "video_id": {"tokens": ["behaviour", "candidate"], "kind": "id", "table": "video"},
         "hour": {"tokens": ["candidate"], "kind": "id", "table": "hour"},
-        "duration_ms": {"tokens": ["behaviour", "candidate"], "kind": "number",
-                        "transform": "log1p"},
+        "duration_ms": {
+            "tokens": ["behaviour", "candidate"],
+            "kind": "number",
+            "transform": "log1p",
+        },
         "play_time_ms": {"tokens": ["behaviour"], "kind": "number", "transform": "log1p"},
         "watched_share": {"tokens": ["behaviour"], "kind": "number"},
     }
@@ -133,12 +147,19 @@ def schema_of(exposures: pd.DataFrame, users: pd.DataFrame | None,
         for label in LABELS:
             features[f"{key}_{label}_rate"] = dict(as_of)
         features[f"{key}_count"] = as_of | {"transform": "log1p"}
-    for source, table, tokens in (("users", users, ["profile"]),
-                                  ("items", videos, ["behaviour", "candidate"])):
+    for source, table, tokens in (
+        ("users", users, ["profile"]),
+        ("items", videos, ["behaviour", "candidate"]),
+    ):
         for column in [] if table is None else list(table.columns[1:]):
             tables[column] = {"dim": 16}
-            features[column] = {"tokens": tokens, "source": source, "kind": "id",
-                                "table": column, "default": -1}
+            features[column] = {
+                "tokens": tokens,
+                "source": source,
+                "kind": "id",
+                "table": column,
+                "default": -1,
+            }
     outcomes = {"play_time_ms", "watched_share", *(a for a in ACTIONS if a in exposures)}
     return {
         "name": "kuairand",

@@ -46,7 +46,9 @@ class Log:
         selector = pafs.FileSelector(f"{root}/{table}", allow_not_found=True, recursive=True)
         found = [i.path for i in filesystem.get_file_info(selector) if i.path.endswith(".parquet")]
         if not found:
-            raise DataError(f"{self.root}: expected {table}.parquet or {table}/*.parquet, found neither")
+            raise DataError(
+                f"{self.root}: expected {table}.parquet or {table}/*.parquet, found neither"
+            )
         return sorted(found)
 
     def columns_of(self, file: str) -> pa.Schema:
@@ -123,8 +125,10 @@ def _check_keys(log: Log, schema: Schema) -> None:
         for key in keys if table in types else []:
             shown, joined = (id_type(types[t].field(key).type) for t in ("exposures", table))
             if shown != joined:
-                raise DataError(f"{log.files(table)[0]}: column {key!r}: its keys are of type "
-                                f"{joined}, those of exposures {shown}: they would never meet")
+                raise DataError(
+                    f"{log.files(table)[0]}: column {key!r}: its keys are of type "
+                    f"{joined}, those of exposures {shown}: they would never meet"
+                )
 
 
 def types_of(log: Log, table: str, columns: list[str]) -> pa.Schema:
@@ -135,8 +139,11 @@ def types_of(log: Log, table: str, columns: list[str]) -> pa.Schema:
         part = log.columns_of(file)
         part = pa.schema([pa.field(column, part.field(column).type) for column in columns])
         try:
-            types = part if types is None else pa.unify_schemas(
-                [types, part], promote_options="permissive")
+            types = (
+                part
+                if types is None
+                else pa.unify_schemas([types, part], promote_options="permissive")
+            )
         except (pa.ArrowTypeError, pa.ArrowInvalid) as error:
             raise DataError(f"{file}: unlike the files before it: {error}") from None
     assert types is not None
@@ -145,8 +152,12 @@ def types_of(log: Log, table: str, columns: list[str]) -> pa.Schema:
 
 def keys_of(schema: Schema) -> dict[str, list[str]]:
     """The columns of each table that say whose rows they are."""
-    return {"exposures": [schema.user, schema.item], "events": [schema.user, schema.item],
-            "items": [schema.item], "users": [schema.user]}
+    return {
+        "exposures": [schema.user, schema.item],
+        "events": [schema.user, schema.item],
+        "items": [schema.item],
+        "users": [schema.user],
+    }
 
 
 def check_file(log: Log, schema: Schema, table: str, file: str) -> None:
@@ -185,7 +196,11 @@ def check_label(values: pa.Array, where: str) -> None:
     if not (pa.types.is_boolean(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind)):
         raise DataError(f"{where}: expected a label of 0 and 1, found {kind}")
     numbers = values.cast(pa.int8()) if pa.types.is_boolean(kind) else values
-    good = pc.fill_null(pc.is_in(numbers.cast(pa.float64(), safe=False), pa.array([0.0, 1.0])), False)
+    good = pc.fill_null(
+        pc.is_in(numbers.cast(pa.float64(), safe=False), pa.array([0.0, 1.0])), False
+    )
     if not pc.all(good, min_count=0).as_py():
         row = pc.index(good, False).as_py()
-        raise DataError(f"{where}: row {row} holds {values[row].as_py()!r}, expected a label of 0 or 1")
+        raise DataError(
+            f"{where}: row {row} holds {values[row].as_py()!r}, expected a label of 0 or 1"
+        )

@@ -43,11 +43,15 @@ def pack_epochs(rows: Path, config: TrainConfig, out: Path) -> None:
         parts = []
         for epoch in range(config.epochs):
             seed = np.uint64(config.seed) << np.uint64(32) | np.uint64(epoch)
-            place = _mix(_mix(_mix(users.view(np.uint64) ^ seed) + windows.view(np.uint64))
-                         + last.view(np.uint64))
-            parts.append(batch.append_column(EPOCH, pa.array(np.full(len(batch), epoch)))
-                         .append_column(PLACE, pa.array(place))
-                         .append_column(BUCKET, pa.array((place % buckets).astype(np.int64))))
+            place = _mix(
+                _mix(_mix(users.view(np.uint64) ^ seed) + windows.view(np.uint64))
+                + last.view(np.uint64)
+            )
+            parts.append(
+                batch.append_column(EPOCH, pa.array(np.full(len(batch), epoch)))
+                .append_column(PLACE, pa.array(place))
+                .append_column(BUCKET, pa.array((place % buckets).astype(np.int64)))
+            )
         return pa.concat_tables(parts)
 
     def write(batch: pa.Table) -> pa.Table:
@@ -63,9 +67,12 @@ def pack_epochs(rows: Path, config: TrainConfig, out: Path) -> None:
         return keys
 
     try:
-        (dataset.map_batches(place, batch_size=None, batch_format="pyarrow")
-         .repartition(min(buckets * config.epochs, 64), keys=[EPOCH, BUCKET])
-         .map_batches(write, batch_size=None, batch_format="pyarrow").materialize())
+        (
+            dataset.map_batches(place, batch_size=None, batch_format="pyarrow")
+            .repartition(min(buckets * config.epochs, 64), keys=[EPOCH, BUCKET])
+            .map_batches(write, batch_size=None, batch_format="pyarrow")
+            .materialize()
+        )
         (writing / made_from).touch()
         shutil.rmtree(out, ignore_errors=True)
         writing.rename(out)
@@ -81,8 +88,9 @@ def _write_batches(users: pa.Table, config: TrainConfig, path: Path) -> None:
         for rows in batches:
             part = structs.slice(rows[0], len(rows))
             offsets = pa.array([0, len(rows)], pa.int32())
-            writer.write_batch(pa.record_batch(
-                [pa.ListArray.from_arrays(offsets, part)], schema=schema))
+            writer.write_batch(
+                pa.record_batch([pa.ListArray.from_arrays(offsets, part)], schema=schema)
+            )
 
 
 def _fingerprint(files: list[str], config: TrainConfig) -> str:

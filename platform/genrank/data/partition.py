@@ -101,17 +101,32 @@ def build_rows(
 class _Source:
     """Feature columns of the exposures, with items joined and attributed labels in place."""
 
-    def __init__(self, schema: Schema, exposures: pa.Table, items: pa.Table | None,
-                 outcomes: Outcomes, column: ColumnFn) -> None:
-        self.schema, self.exposures, self.outcomes, self.column = schema, exposures, outcomes, column
+    def __init__(
+        self,
+        schema: Schema,
+        exposures: pa.Table,
+        items: pa.Table | None,
+        outcomes: Outcomes,
+        column: ColumnFn,
+    ) -> None:
+        self.schema, self.exposures, self.outcomes, self.column = (
+            schema,
+            exposures,
+            outcomes,
+            column,
+        )
         self.items, self.item_row = items, None
         if items is not None:
-            self.item_row = _rows_of(exposures[schema.item], items[schema.item], "items", schema.item)
+            self.item_row = _rows_of(
+                exposures[schema.item], items[schema.item], "items", schema.item
+            )
 
     def features(self, token: Token) -> pa.Table:
         columns = {}
         for name, feature in self.schema.features_of(token).items():
-            columns[name] = self.column(self._raw(name, feature), feature, self._where(name, feature))
+            columns[name] = self.column(
+                self._raw(name, feature), feature, self._where(name, feature)
+            )
         return pa.table(columns) if columns else self.exposures.select([])
 
     def _raw(self, name: str, feature: Feature) -> pa.Array:
@@ -131,8 +146,9 @@ class _Source:
         return where
 
 
-def _rows_of(keys: pa.ChunkedArray, table_keys: pa.ChunkedArray, table: str,
-             column: str) -> pa.Array:
+def _rows_of(
+    keys: pa.ChunkedArray, table_keys: pa.ChunkedArray, table: str, column: str
+) -> pa.Array:
     """The row of each key in a table; null where it has none."""
     where = f"{table}: column {column!r}"
     present = to_ids(table_keys.combine_chunks(), where)
@@ -141,12 +157,12 @@ def _rows_of(keys: pa.ChunkedArray, table_keys: pa.ChunkedArray, table: str,
     return pc.index_in(to_ids(keys.combine_chunks(), where), value_set=present)
 
 
-def _profiles(schema: Schema, users: pa.Table | None, user_keys: pa.Array,
-              column: ColumnFn) -> pa.Table:
+def _profiles(
+    schema: Schema, users: pa.Table | None, user_keys: pa.Array, column: ColumnFn
+) -> pa.Table:
     rows = None
     if users is not None:
-        rows = _rows_of(
-            pa.chunked_array([user_keys]), users[schema.user], "users", schema.user)
+        rows = _rows_of(pa.chunked_array([user_keys]), users[schema.user], "users", schema.user)
     columns = {}
     for name, feature in schema.features_of("profile").items():
         source_column = schema.column(name)
@@ -169,20 +185,31 @@ def _observed_at(exposures: pa.Table, schema: Schema, time_ms: np.ndarray) -> np
     known = to_ms(
         exposures[schema.known_at].combine_chunks(), schema.time_unit, schema.known_at
     ).to_numpy()
-    _fail_where(known < time_ms, exposures, schema, schema.known_at,
-                "says that an outcome was known before its exposure")
+    _fail_where(
+        known < time_ms,
+        exposures,
+        schema,
+        schema.known_at,
+        "says that an outcome was known before its exposure",
+    )
     return known
 
 
 def _check_as_of(exposures: pa.Table, schema: Schema, time_ms: np.ndarray) -> None:
     for column in sorted({f.as_of for f in schema.features.values() if f.as_of}):
         as_of = to_ms(exposures[column].combine_chunks(), schema.time_unit, column).to_numpy()
-        _fail_where(as_of > time_ms, exposures, schema, column,
-                    "says that statistics were computed after the exposure that carries them")
+        _fail_where(
+            as_of > time_ms,
+            exposures,
+            schema,
+            column,
+            "says that statistics were computed after the exposure that carries them",
+        )
 
 
-def _fail_where(future: np.ndarray, exposures: pa.Table, schema: Schema, column: str,
-                what: str) -> None:
+def _fail_where(
+    future: np.ndarray, exposures: pa.Table, schema: Schema, column: str, what: str
+) -> None:
     if future.any():
         user = exposures[schema.user][int(np.argmax(future))].as_py()
         raise LeakageError(
@@ -191,22 +218,32 @@ def _fail_where(future: np.ndarray, exposures: pa.Table, schema: Schema, column:
         )
 
 
-def _outcomes(exposures: pa.Table, events: pa.Table | None, schema: Schema, key: np.ndarray,
-              time_ms: np.ndarray, observed_at: np.ndarray) -> Outcomes:
+def _outcomes(
+    exposures: pa.Table,
+    events: pa.Table | None,
+    schema: Schema,
+    key: np.ndarray,
+    time_ms: np.ndarray,
+    observed_at: np.ndarray,
+) -> Outcomes:
     columns = {
         task.label: exposures[task.label].combine_chunks().cast(pa.float32(), safe=False).to_numpy()
-        for task in schema.tasks.values() if task.label
+        for task in schema.tasks.values()
+        if task.label
     }
     frame = pd.DataFrame({"user": [], "item": [], "time_ms": [], "type": []})
     frame = frame.astype({"user": np.int64, "item": np.int64, "time_ms": np.int64})
     if events is not None and len(events):
-        frame = pd.DataFrame({
-            "user": to_ids(events[schema.user].combine_chunks(), schema.user).to_numpy(),
-            "item": to_ids(events[schema.item].combine_chunks(), schema.item).to_numpy(),
-            "time_ms": to_ms(
-                events[schema.time].combine_chunks(), schema.time_unit, schema.time).to_numpy(),
-            "type": events[EVENT_TYPE].to_pandas(),
-        })
+        frame = pd.DataFrame(
+            {
+                "user": to_ids(events[schema.user].combine_chunks(), schema.user).to_numpy(),
+                "item": to_ids(events[schema.item].combine_chunks(), schema.item).to_numpy(),
+                "time_ms": to_ms(
+                    events[schema.time].combine_chunks(), schema.time_unit, schema.time
+                ).to_numpy(),
+                "type": events[EVENT_TYPE].to_pandas(),
+            }
+        )
     item = to_ids(exposures[schema.item].combine_chunks(), schema.item).to_numpy()
     return attribute(schema, key, item, time_ms, observed_at, columns, frame)
 
@@ -219,5 +256,3 @@ def _known_at(schema: Schema, outcomes: Outcomes, observed_at: np.ndarray) -> np
     for name in attributed(schema) & used:
         known = np.maximum(known, outcomes.known_at[name])
     return known
-
-

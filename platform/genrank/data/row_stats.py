@@ -55,8 +55,12 @@ class RowStats:
         def quantile(q: float) -> float:
             return float(lengths[np.searchsorted(cumulative, q * cumulative[-1])])
 
-        return {"mean": self.tokens / self.rows, "p50": quantile(0.5), "p99": quantile(0.99),
-                "max": float(lengths[-1])}
+        return {
+            "mean": self.tokens / self.rows,
+            "p50": quantile(0.5),
+            "p99": quantile(0.99),
+            "max": float(lengths[-1]),
+        }
 
     def scales(self) -> dict[str, tuple[float, float]]:
         """TOKEN.FEATURE -> mean and standard deviation over the training rows."""
@@ -86,8 +90,9 @@ def read_stats(rows: Path) -> RowStats:
     return RowStats.from_json(json.loads(path.read_text()))
 
 
-def row_stats(built: UserRows, schema: Schema, split_times_ms: list[int],
-              id_types: IdTypes) -> RowStats:
+def row_stats(
+    built: UserRows, schema: Schema, split_times_ms: list[int], id_types: IdTypes
+) -> RowStats:
     """The facts of one partition."""
     rows, split = built.rows, built.split
 
@@ -95,15 +100,21 @@ def row_stats(built: UserRows, schema: Schema, split_times_ms: list[int],
     tokens = rows["tokens"].to_numpy()
     numbers = {}
     train = rows.filter(pa.array(split == TRAIN))
-    for token, group in (("profile", "profile"), ("behaviour", "history"),
-                         ("candidate", "candidates")):
+    for token, group in (
+        ("profile", "profile"),
+        ("behaviour", "history"),
+        ("candidate", "candidates"),
+    ):
         for name, feature in schema.features_of(token).items():  # type: ignore[arg-type]
             if feature.kind == "number":
                 values = train[group].combine_chunks().field(name)
                 values = values if group == "profile" else values.flatten()
                 array = values.to_numpy(zero_copy_only=False).astype(np.float64)
                 numbers[f"{token}.{name}"] = (
-                    float(len(array)), float(array.sum()), float((array * array).sum()))
+                    float(len(array)),
+                    float(array.sum()),
+                    float((array * array).sum()),
+                )
     labels = rows["labels"].combine_chunks()
     length, count = np.unique(tokens, return_counts=True)
     return RowStats(
@@ -134,7 +145,8 @@ def _add(a: RowStats, b: RowStats) -> RowStats:
         exposures=a.exposures + b.exposures,
         rows_of_split=[x + y for x, y in zip(a.rows_of_split, b.rows_of_split, strict=True)],
         exposures_of_split=[
-            x + y for x, y in zip(a.exposures_of_split, b.exposures_of_split, strict=True)],
+            x + y for x, y in zip(a.exposures_of_split, b.exposures_of_split, strict=True)
+        ],
         tokens=a.tokens + b.tokens,
         length_counts=add_values(a.length_counts, b.length_counts),
         numbers=numbers,

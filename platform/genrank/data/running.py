@@ -6,8 +6,9 @@ PRIOR_POSITIVES = 2.5
 PRIOR_COUNT = 5.0
 
 
-def running_counts(key: np.ndarray, time: np.ndarray, known_at: np.ndarray,
-                   value: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def running_counts(
+    key: np.ndarray, time: np.ndarray, known_at: np.ndarray, value: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """For each row: sum of `value`, and count, over rows of its key with known_at < its time.
 
     key, time, known_at int64 [n]; value float [n]. Returns two float64 [n].

@@ -29,7 +29,9 @@ def to_ms(values: pa.Array, unit: str, where: str) -> pa.Array:
             f"{where}: expected a time (a timestamp, or an integer in {unit}), found {values.type}"
         )
     if ms.null_count:
-        raise DataError(f"{where}: {ms.null_count} missing times, the first in row {_first(ms.is_null())}")
+        raise DataError(
+            f"{where}: {ms.null_count} missing times, the first in row {_first(ms.is_null())}"
+        )
     outside = pc.or_(pc.less(ms, EARLIEST_MS), pc.greater(ms, LATEST_MS))
     if pc.any(outside).as_py():
         row = _first(outside)
@@ -46,7 +48,8 @@ def window_start(time_ms: pa.Array, schema: Schema) -> pa.Array:
     midnight = pc.floor_temporal(pc.local_timestamp(utc), unit="day")
     # Where clocks change at midnight: the first of two, or the first moment after a missing one.
     midnight = pc.assume_timezone(
-        midnight, schema.timezone, ambiguous="earliest", nonexistent="latest")
+        midnight, schema.timezone, ambiguous="earliest", nonexistent="latest"
+    )
     return midnight.cast(pa.int64())
 
 

@@ -49,7 +49,10 @@ class Candidates:
 
 
 def group(
-    candidates: Candidates, behaviours: Behaviours, profiles: pa.Table, user_keys: pa.Array,
+    candidates: Candidates,
+    behaviours: Behaviours,
+    profiles: pa.Table,
+    user_keys: pa.Array,
     max_history: int,
 ) -> tuple[pa.Table, np.ndarray]:
     """The user rows of all candidates, and each row's split, int64 [rows].
@@ -72,8 +75,10 @@ def group(
     def behaviour_lists(begin: np.ndarray, end: np.ndarray) -> pa.StructArray:
         taken, offsets = _ranges(begin, end)
         rows = order[taken]
-        columns = {"time": pa.array(behaviours.time_ms[rows]),
-                   "known_at": pa.array(behaviours.known_at_ms[rows])}
+        columns = {
+            "time": pa.array(behaviours.time_ms[rows]),
+            "known_at": pa.array(behaviours.known_at_ms[rows]),
+        }
         return _lists(columns, behaviours.features.take(pa.array(rows)), offsets)
 
     seen = np.searchsorted(known, key(candidates.user, candidates.time_ms))
@@ -86,12 +91,18 @@ def group(
         "window_start": pa.array(window),
         "tokens": pa.array(static + realtime + shown),
         "visible_pairs": pa.array(
-            (static + realtime + shown) * static + realtime * (realtime + 1) // 2
-            + shown + _sum_ranges(seen, starts)),
+            (static + realtime + shown) * static
+            + realtime * (realtime + 1) // 2
+            + shown
+            + _sum_ranges(seen, starts)
+        ),
         "history": behaviour_lists(kept, cut),
         "realtime": behaviour_lists(cut, last),
-        "candidates": _lists({"time": pa.array(candidates.time_ms), "item": candidates.item},
-                             candidates.features, offsets),
+        "candidates": _lists(
+            {"time": pa.array(candidates.time_ms), "item": candidates.item},
+            candidates.features,
+            offsets,
+        ),
     }
     if profiles.num_columns:
         columns["profile"] = pa.StructArray.from_arrays(
@@ -167,4 +178,3 @@ def _lists(columns: dict[str, pa.Array], features: pa.Table, offsets: np.ndarray
     flat = columns | {n: features[n].combine_chunks() for n in features.column_names}
     lists = [pa.ListArray.from_arrays(pa.array(offsets), values) for values in flat.values()]
     return pa.StructArray.from_arrays(lists, names=list(flat))
-

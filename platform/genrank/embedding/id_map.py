@@ -52,7 +52,8 @@ class IdMap:
         distinct, inverse = torch.unique(candidates, return_inverse=True)
         # Order of first occurrence, so that slots do not depend on how ids compare.
         first = torch.full_like(distinct, len(candidates)).scatter_reduce_(
-            0, inverse, torch.arange(len(candidates), device=ids.device), "amin")
+            0, inverse, torch.arange(len(candidates), device=ids.device), "amin"
+        )
         order = torch.argsort(first)
         self._insert(distinct[order])
         rank = torch.empty_like(order)
@@ -68,7 +69,7 @@ class IdMap:
             self._slots = torch.full_like(self._keys, EMPTY)
             self._ids = torch.cat([self.ids(), self._ids.new_zeros(size // 2 - self._count)])
             self._place(self.ids(), 0)
-        self._ids[self._count:count] = new_ids
+        self._ids[self._count : count] = new_ids
         self._place(new_ids, self._count)
         self._count = count
 

@@ -51,10 +51,12 @@ class LocalTables(nn.Module):
         super().__init__()
         self._tables, self._init_std, self._seed = tables, init_std, seed
         self._maps = {name: IdMap() for name in tables}
-        self.learned = nn.ParameterDict({
-            name: nn.Parameter(torch.zeros(table.capacity + 1, table.dim))
-            for name, table in tables.items()
-        })
+        self.learned = nn.ParameterDict(
+            {
+                name: nn.Parameter(torch.zeros(table.capacity + 1, table.dim))
+                for name, table in tables.items()
+            }
+        )
 
     def forward(self, ids: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         """{table: ids [n]} -> {table: vectors [n, dim]}. CapacityError when a table is full."""
@@ -71,24 +73,28 @@ class LocalTables(nn.Module):
     def rows(self, name: str) -> LearnedRows:
         """Every id of a table and what was learned for it."""
         keys = self._maps[name].ids()
-        return LearnedRows(keys.clone(), self.learned[name].detach()[1:len(keys) + 1].clone())
+        return LearnedRows(keys.clone(), self.learned[name].detach()[1 : len(keys) + 1].clone())
 
     @staticmethod
-    def of_rows(tables: dict[str, Table], rows: dict[str, LearnedRows], *, init_std: float,
-                seed: int) -> "LocalTables":
+    def of_rows(
+        tables: dict[str, Table], rows: dict[str, LearnedRows], *, init_std: float, seed: int
+    ) -> "LocalTables":
         """Tables that hold exactly `rows`, for serving; nothing more fits in."""
-        exact = {name: table.model_copy(update={"capacity": max(len(rows[name].keys), 1)})
-                 for name, table in tables.items()}
+        exact = {
+            name: table.model_copy(update={"capacity": max(len(rows[name].keys), 1)})
+            for name, table in tables.items()
+        }
         local = LocalTables(exact, init_std=init_std, seed=seed)
         for name, learned in rows.items():
             local._maps[name].find_or_insert(learned.keys)
             with torch.no_grad():
-                local.learned[name][1:len(learned.keys) + 1] = learned.vectors
+                local.learned[name][1 : len(learned.keys) + 1] = learned.vectors
         return local.eval()
 
 
-def slots_of(ids: IdMap, asked: torch.Tensor, training: bool, capacity: int,
-             name: str) -> torch.Tensor:
+def slots_of(
+    ids: IdMap, asked: torch.Tensor, training: bool, capacity: int, name: str
+) -> torch.Tensor:
     """The weight row of each id: 1 + its slot, or UNKNOWN outside training.
 
     Raises CapacityError, naming the table, when training meets more ids than it may hold.

@@ -34,22 +34,28 @@ def read_candidates(rows: Path, split: str, schema: Schema) -> pa.Table:
 
 def item_rate(rows: Path, schema: Schema, test: pa.Table) -> Scores:
     """(c + 2.5) / (n + 5) of the item over all strictly earlier exposures, test ones too."""
-    earlier = [read_candidates(rows, split, schema) for split in ("train", "valid")
-               if any((rows / split).glob("*.parquet"))]
+    earlier = [
+        read_candidates(rows, split, schema)
+        for split in ("train", "valid")
+        if any((rows / split).glob("*.parquet"))
+    ]
     every = pa.concat_tables([*earlier, test])
     item = to_ids(every["item"].combine_chunks(), "item").to_numpy()
     time = every["time"].to_numpy()
     scores = {}
     for task in schema.tasks:
         counts = running_counts(item, time, time, every[f"label.{task}"].to_numpy())
-        scores[task] = smoothed(*counts)[-len(test):]
+        scores[task] = smoothed(*counts)[-len(test) :]
     return scores
 
 
 def gradient_boosting(rows: Path, schema: Schema, trees: int) -> Scores | None:
     """LightGBM on the candidates' numbers and buckets; None where the schema has neither."""
-    names = [name for name, feature in schema.features_of("candidate").items()
-             if feature.kind in ("number", "bucket")]
+    names = [
+        name
+        for name, feature in schema.features_of("candidate").items()
+        if feature.kind in ("number", "bucket")
+    ]
     if not names:
         return None
 
@@ -66,8 +72,13 @@ def gradient_boosting(rows: Path, schema: Schema, trees: int) -> Scores | None:
     scores = {}
     for task in schema.tasks:
         y = np.concatenate([table[f"label.{task}"].to_numpy() for _, table in parts])
-        settings = {"objective": "binary", "verbose": -1, "seed": 0, "deterministic": True,
-                    "force_row_wise": True}
+        settings = {
+            "objective": "binary",
+            "verbose": -1,
+            "seed": 0,
+            "deterministic": True,
+            "force_row_wise": True,
+        }
         model = lightgbm.train(settings, lightgbm.Dataset(x_train, y), num_boost_round=trees)
         scores[task] = model.predict(x_test)
     return scores
@@ -78,9 +89,24 @@ def oracle(log: Log, schema: Schema, test: pa.Table) -> Scores:
     columns = [f"p_{task}" for task in schema.tasks]
     truth = log.read("exposures", [schema.user, schema.item, schema.time, *columns])
     times = to_ms(truth[schema.time].combine_chunks(), schema.time_unit, schema.time)
-    place = {key: i for i, key in enumerate(zip(
-        truth[schema.user].to_pylist(), truth[schema.item].to_pylist(), times.to_pylist(),
-        strict=True))}
-    rows = [place[key] for key in zip(
-        test["user"].to_pylist(), test["item"].to_pylist(), test["time"].to_pylist(), strict=True)]
+    place = {
+        key: i
+        for i, key in enumerate(
+            zip(
+                truth[schema.user].to_pylist(),
+                truth[schema.item].to_pylist(),
+                times.to_pylist(),
+                strict=True,
+            )
+        )
+    }
+    rows = [
+        place[key]
+        for key in zip(
+            test["user"].to_pylist(),
+            test["item"].to_pylist(),
+            test["time"].to_pylist(),
+            strict=True,
+        )
+    ]
     return {task: truth[f"p_{task}"].to_numpy()[rows] for task in schema.tasks}

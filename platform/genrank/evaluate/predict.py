@@ -16,8 +16,9 @@ Watch = Callable[[int, int], None]
 """Called with how much is done, and of how much."""
 
 
-def predict(config: RunConfig, name: str, schema: Schema, checkpoint: Path, rows: Path,
-            watch: Watch) -> pa.Table:
+def predict(
+    config: RunConfig, name: str, schema: Schema, checkpoint: Path, rows: Path, watch: Watch
+) -> pa.Table:
     """One line per candidate: user, window_start, time, item, `label.TASK`, `p.TASK`.
 
     rows is a folder of user-row files; the result is in order of user id, then time.
@@ -46,9 +47,12 @@ def predict(config: RunConfig, name: str, schema: Schema, checkpoint: Path, rows
     total = dataset.count()
     workers = config.evaluate.workers
     scored = dataset.repartition(4 * workers).map_batches(
-        Scorer, batch_size=None, batch_format="pyarrow",
+        Scorer,
+        batch_size=None,
+        batch_format="pyarrow",
         num_cpus=0.5,  # leaves room for the readers on a machine with two cores
-        compute=ray.data.ActorPoolStrategy(size=workers))
+        compute=ray.data.ActorPoolStrategy(size=workers),
+    )
     parts, done = [], 0
     for part in scored.iter_batches(batch_size=None, batch_format="pyarrow"):
         parts.append(part)

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from genrank.config import RunConfig
 from genrank.data.ids import to_ids
 from genrank.data.log import Log
-from genrank.evaluate.baselines import gradient_boosting, item_rate, oracle, read_candidates
+from genrank.evaluate.baselines import Scores, gradient_boosting, item_rate, oracle, read_candidates
 from genrank.evaluate.predict import Watch, predict
 from genrank.metrics import auc, bootstrap_over_users, calibration, gauc
 from genrank.schema import Schema
@@ -40,18 +40,21 @@ def evaluate(config: RunConfig, log: Log, schema: Schema, watch: Watch) -> dict[
         if name == config.ranker(None)[0]:
             results["calibration"] = {
                 task: calibration(scored[f"label.{task}"].to_numpy(), scores[task])
-                for task in schema.tasks}
+                for task in schema.tasks
+            }
             results["users"] = len(scored["user"].unique())
             results["candidates"] = len(scored)
 
     test = read_candidates(rows, "test", schema)
-    baselines = {"item_rate": item_rate(rows, schema, test),
-                 "lightgbm": gradient_boosting(rows, schema, config.evaluate.lightgbm_trees)}
+    baselines: dict[str, Scores | None] = {
+        "item_rate": item_rate(rows, schema, test),
+        "lightgbm": gradient_boosting(rows, schema, config.evaluate.lightgbm_trees),
+    }
     if config.data.source == "simulate":
         baselines["oracle"] = oracle(log, schema, test)
-    for name, scores in baselines.items():
-        if scores is not None:
-            results["baselines"][name] = _quality(config, test, schema, scores)
+    for name, of_baseline in baselines.items():
+        if of_baseline is not None:
+            results["baselines"][name] = _quality(config, test, schema, of_baseline)
     writing = out / f".metrics-{uuid.uuid4().hex[:8]}"
     writing.write_text(json.dumps(results, indent=1))
     writing.rename(out / "metrics.json")
@@ -63,17 +66,20 @@ def read_scores(run_dir: Path, name: str) -> pa.Table:
     return pq.read_table(run_dir / "eval" / f"{name}.parquet")
 
 
-def _quality(config: RunConfig, table: pa.Table, schema: Schema,
-             scores: dict[str, np.ndarray]) -> Quality:
+def _quality(
+    config: RunConfig, table: pa.Table, schema: Schema, scores: dict[str, np.ndarray]
+) -> Quality:
     user = to_ids(table["user"].combine_chunks(), "user").to_numpy()
     quality = {}
     for task in schema.tasks:
         label, score = table[f"label.{task}"].to_numpy(), scores[task]
-        spread = bootstrap_over_users(
-            user, label, score, samples=config.evaluate.bootstrap_samples)
-        quality[task] = {"auc": auc(label, score), "gauc": gauc(user, label, score),
-                         "auc_se": spread["auc"].standard_error,
-                         "gauc_se": spread["gauc"].standard_error}
+        spread = bootstrap_over_users(user, label, score, samples=config.evaluate.bootstrap_samples)
+        quality[task] = {
+            "auc": auc(label, score),
+            "gauc": gauc(user, label, score),
+            "auc_se": spread["auc"].standard_error,
+            "gauc_se": spread["gauc"].standard_error,
+        }
     return quality
 
 

@@ -16,7 +16,12 @@ def print_quality(results: dict[str, Any]) -> None:
         for metric in ("AUC", "GAUC"):
             table.add_column(f"{task} {metric}", justify="right")
     for name, quality in everyone.items():
-        table.add_row(name, *(
-            f"{quality[task][m]:.4f} ± {quality[task][m + '_se']:.4f}"
-            for task in tasks for m in ("auc", "gauc")))
+        table.add_row(
+            name,
+            *(
+                f"{quality[task][m]:.4f} ± {quality[task][m + '_se']:.4f}"
+                for task in tasks
+                for m in ("auc", "gauc")
+            ),
+        )
     Console().print(table)

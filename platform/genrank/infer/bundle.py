@@ -61,23 +61,44 @@ class Bundle:
     ranker: Ranker
 
 
-def write_bundle(out: Path, *, ranker: str, schema: Schema, model: ModelConfig, seed: int,
-                 max_history: int, id_types: IdTypes, metrics: dict[str, Any], trained_steps: int,
-                 dense: Mapping[str, torch.Tensor], rows: Mapping[str, LearnedRows]) -> Manifest:
+def write_bundle(
+    out: Path,
+    *,
+    ranker: str,
+    schema: Schema,
+    model: ModelConfig,
+    seed: int,
+    max_history: int,
+    id_types: IdTypes,
+    metrics: dict[str, Any],
+    trained_steps: int,
+    dense: Mapping[str, torch.Tensor],
+    rows: Mapping[str, LearnedRows],
+) -> Manifest:
     """Write a bundle to the folder `out`, whole or not at all; one that is there is replaced."""
     writing = out.with_name(f".{out.name}.writing-{uuid.uuid4().hex[:8]}")
     replaced = writing.with_name(writing.name.replace(".writing-", ".replaced-"))
     writing.mkdir(parents=True)
     try:
         save_file(dict(dense), writing / DENSE)
-        tensors = {f"{name}/{field}": tensor.contiguous() for name, part in rows.items()
-                   for field, tensor in (("keys", part.keys), ("vectors", part.vectors))}
+        tensors = {
+            f"{name}/{field}": tensor.contiguous()
+            for name, part in rows.items()
+            for field, tensor in (("keys", part.keys), ("vectors", part.vectors))
+        }
         save_file(tensors, writing / TABLES)
-        content = {
-            "format": FORMAT, "ranker": ranker, "schema_": schema.model_dump(mode="json"),
-            "model": model.model_dump(mode="json"), "seed": seed, "max_history": max_history,
-            "id_types": id_types, "metrics": metrics, "trained_steps": trained_steps,
-            "sha256": {name: _sha256(writing / name) for name in (DENSE, TABLES)}}
+        content: dict[str, Any] = {
+            "format": FORMAT,
+            "ranker": ranker,
+            "schema_": schema.model_dump(mode="json"),
+            "model": model.model_dump(mode="json"),
+            "seed": seed,
+            "max_history": max_history,
+            "id_types": id_types,
+            "metrics": metrics,
+            "trained_steps": trained_steps,
+            "sha256": {name: _sha256(writing / name) for name in (DENSE, TABLES)},
+        }
         # As it will be read: JSON has no NaN, and a metric may be one.
         written = json.loads(Manifest(version="", **content).model_dump_json())
         manifest = Manifest(**written | {"version": _version(written)})
@@ -114,8 +135,10 @@ def load_bundle(folder: Path) -> Bundle:
         model: ModelConfig = TypeAdapter(ModelConfig).validate_python(manifest.model)
     except ValidationError as error:
         raise BundleError(f"{folder / MANIFEST}: {error}") from None
-    rows = {name: LearnedRows(tensors[f"{name}/keys"], tensors[f"{name}/vectors"])
-            for name in schema.tables}
+    rows = {
+        name: LearnedRows(tensors[f"{name}/keys"], tensors[f"{name}/vectors"])
+        for name in schema.tables
+    }
     ranker = restore_ranker(schema, model, manifest.seed, dense, rows)
     return Bundle(manifest, schema, ranker)
 
@@ -139,16 +162,23 @@ def read_manifest(folder: Path) -> Manifest:
         raise BundleError(str(error)) from None
 
 
-def restore_ranker(schema: Schema, model: ModelConfig, seed: int,
-                   dense: Mapping[str, torch.Tensor], rows: Mapping[str, LearnedRows]) -> Ranker:
+def restore_ranker(
+    schema: Schema,
+    model: ModelConfig,
+    seed: int,
+    dense: Mapping[str, torch.Tensor],
+    rows: Mapping[str, LearnedRows],
+) -> Ranker:
     """A trained ranker on local tables, in evaluation mode, without gradients."""
     tables = LocalTables.of_rows(schema.tables, dict(rows), init_std=model.embedding_std, seed=seed)
     ranker = build_model(schema, model, tables, scales={})
     unexpected = ranker.load_state_dict(dict(dense), strict=False)
     absent = [name for name in unexpected.missing_keys if not name.startswith("tables.")]
     if absent or unexpected.unexpected_keys:
-        raise BundleError(f"the weights do not fit the config: missing {absent}, unexpected "
-                          f"{unexpected.unexpected_keys}")
+        raise BundleError(
+            f"the weights do not fit the config: missing {absent}, unexpected "
+            f"{unexpected.unexpected_keys}"
+        )
     return ranker.eval().requires_grad_(False)
 
 

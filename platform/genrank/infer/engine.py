@@ -36,4 +36,4 @@ class Engine:
         lengths = batch.lengths("candidates").numpy()
         logits = self._ranker(batch.to(self.device))
         probabilities = self._ranker.probabilities(logits).cpu().numpy()
-        return np.split(probabilities, np.cumsum(lengths))[:len(lengths)]
+        return np.split(probabilities, np.cumsum(lengths))[: len(lengths)]

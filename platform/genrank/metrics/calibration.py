@@ -10,7 +10,7 @@ class CalibrationBin(NamedTuple):
 
     predicted: float
     observed: float
-    count: int
+    exposures: int
 
 
 def calibration(label: np.ndarray, probability: np.ndarray, bins: int = 10) -> list[CalibrationBin]:
@@ -18,5 +18,6 @@ def calibration(label: np.ndarray, probability: np.ndarray, bins: int = 10) -> l
     order = np.argsort(probability, kind="stable")
     return [
         CalibrationBin(float(probability[part].mean()), float(label[part].mean()), len(part))
-        for part in np.array_split(order, bins) if len(part)
+        for part in np.array_split(order, bins)
+        if len(part)
     ]

@@ -40,7 +40,9 @@ def user_aucs(user: np.ndarray, label: np.ndarray, score: np.ndarray) -> UserAUC
     ValueError for lengths that differ, labels other than 0 and 1, and scores that are NaN.
     """
     if not len(user) == len(label) == len(score):
-        raise ValueError(f"lengths differ: {len(user)} users, {len(label)} labels, {len(score)} scores")
+        raise ValueError(
+            f"lengths differ: {len(user)} users, {len(label)} labels, {len(score)} scores"
+        )
     if not np.isin(label, (0, 1)).all():
         raise ValueError("labels must be 0 or 1")
     if np.isnan(score).any():
@@ -54,8 +56,9 @@ def user_aucs(user: np.ndarray, label: np.ndarray, score: np.ndarray) -> UserAUC
     dense = rankdata(score, method="dense")
     ranks = rankdata(codes * (dense.max(initial=0) + 1.0) + dense, method="average")
     before = np.cumsum(exposures) - exposures
-    ranks_of_positives = np.bincount(codes, weights=(ranks - before[codes]) * label,
-                                     minlength=len(keys))
+    ranks_of_positives = np.bincount(
+        codes, weights=(ranks - before[codes]) * label, minlength=len(keys)
+    )
     both = (positives > 0) & (negatives > 0)
     p, n = positives[both], negatives[both]
     aucs = (ranks_of_positives[both] - p * (p + 1) / 2) / (p * n)

@@ -1,7 +1,7 @@
 """From a config to a model."""
 
-from genrank.embedding.tables import Tables
 from genrank.config.model import DLRMConfig, ModelConfig, MTGRConfig
+from genrank.embedding.tables import Tables
 from genrank.model.dlrm import DLRM
 from genrank.model.features import Scales
 from genrank.model.mtgr import MTGR

@@ -2,9 +2,9 @@
 
 import torch
 
-from genrank.data.jagged import JaggedBatch
-from genrank.embedding.tables import Tables
 from genrank.config.model import DLRMConfig
+from genrank.data.jagged import Group, JaggedBatch
+from genrank.embedding.tables import Tables
 from genrank.model.features import Features, Scales, behaviour_ages, lookup, mlp
 from genrank.model.mtgr import AGES
 from genrank.model.ranker import Ranker
@@ -25,8 +25,7 @@ class DLRM(Ranker):
         self.profile = Features(schema, "profile", scales, config.embedding_dropout)
         self.behaviour = Features(schema, "behaviour", scales, config.embedding_dropout)
         self.candidate = Features(schema, "candidate", scales, config.embedding_dropout)
-        width = (self.profile.width + 2 * (self.behaviour.width + AGES + 1)
-                 + self.candidate.width)
+        width = self.profile.width + 2 * (self.behaviour.width + AGES + 1) + self.candidate.width
         self.mlp = mlp(width, *config.hidden, len(schema.tasks), dropout=config.dropout)
 
     def forward(self, batch: JaggedBatch) -> torch.Tensor:
@@ -43,14 +42,17 @@ class DLRM(Ranker):
         seen_C = layout.visible_end[layout.candidate_rows] - static_B[user_C]
         realtime_B = batch.lengths("realtime")
         first_C = (realtime_B.cumsum(0) - realtime_B)[user_C]
-        columns.append(_mean(self._behaviours(batch, vectors, "realtime"), first_C, first_C + seen_C))
+        columns.append(
+            _mean(self._behaviours(batch, vectors, "realtime"), first_C, first_C + seen_C)
+        )
         if self.profile.width:
             columns.append(self.profile(batch, vectors, "profile")[user_C])
         columns.append(self.candidate(batch, vectors, "candidates"))
         return self.mlp(torch.cat(columns, dim=1)).float()
 
-    def _behaviours(self, batch: JaggedBatch, vectors: dict[str, torch.Tensor],
-                    group: str) -> torch.Tensor:
+    def _behaviours(
+        self, batch: JaggedBatch, vectors: dict[str, torch.Tensor], group: Group
+    ) -> torch.Tensor:
         features = [self.behaviour(batch, vectors, group)] if self.behaviour.width else []
         return torch.cat([*features, behaviour_ages(batch, group)], dim=1)
 

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from genrank.data.jagged import TOKEN_OF, Group, JaggedBatch
+from genrank.data.jagged import Group, JaggedBatch
 from genrank.embedding.tables import Tables
 from genrank.schema import Feature, Schema, Token
 
@@ -27,7 +27,8 @@ class Features(nn.Module):
         super().__init__()
         features = schema.features_of(token)
         self.embedded: dict[str, Feature] = {
-            n: f for n, f in features.items() if f.kind != "number"}
+            n: f for n, f in features.items() if f.kind != "number"
+        }
         self.numeric = [n for n, f in features.items() if f.kind == "number"]
         self.dims = [schema.tables[str(f.table)].dim for f in self.embedded.values()]
         self.width = sum(self.dims) + len(self.numeric)
@@ -36,11 +37,14 @@ class Features(nn.Module):
         self.register_buffer("mean", torch.tensor([mean for mean, _ in pairs]))
         self.register_buffer("std", torch.tensor([std for _, std in pairs]))
 
-    def forward(self, batch: JaggedBatch, vectors: dict[str, torch.Tensor],
-                group: Group) -> torch.Tensor:
+    def forward(
+        self, batch: JaggedBatch, vectors: dict[str, torch.Tensor], group: Group
+    ) -> torch.Tensor:
         """[elements of the group, width]: embedded features first, numbers last."""
-        columns = [self.dropout(embedded(batch, vectors, group, name, feature))
-                   for name, feature in self.embedded.items()]
+        columns = [
+            self.dropout(embedded(batch, vectors, group, name, feature))
+            for name, feature in self.embedded.items()
+        ]
         if self.numeric:
             columns.append(self.numbers(batch, group))
         return torch.cat(columns, dim=1)
@@ -51,8 +55,9 @@ class Features(nn.Module):
         return (raw - self.mean) / self.std
 
 
-def embedded(batch: JaggedBatch, vectors: dict[str, torch.Tensor], group: Group, name: str,
-             feature: Feature) -> torch.Tensor:
+def embedded(
+    batch: JaggedBatch, vectors: dict[str, torch.Tensor], group: Group, name: str, feature: Feature
+) -> torch.Tensor:
     """One feature's vectors [elements of the group, dim]; of a list, the mean (0 if empty)."""
     table = str(feature.table)
     values_ND = batch.of_table(vectors[table], table, group, name)
@@ -79,7 +84,9 @@ def behaviour_ages(batch: JaggedBatch, group: Group) -> torch.Tensor:
     the window, so that a static token is the same for every candidate.
     """
     start = torch.repeat_interleave(
-        batch.window_start, batch.lengths(group), output_size=batch.counts[group])
+        batch.window_start, batch.lengths(group), output_size=batch.counts[group]
+    )
     hours = (batch.times(group) - start).to(torch.float32) / 3_600_000
-    return torch.stack([torch.log1p(functional.relu(-hours)), torch.log1p(functional.relu(hours))],
-                       dim=1)
+    return torch.stack(
+        [torch.log1p(functional.relu(-hours)), torch.log1p(functional.relu(hours))], dim=1
+    )

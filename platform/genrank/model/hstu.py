@@ -5,8 +5,8 @@ from hstu_kernels import gated_group_layer_norm, group_layer_norm, hstu_attentio
 from torch import nn
 from torch.nn import functional
 
-from genrank.data.jagged import GROUPS
 from genrank.config.model import MTGRConfig
+from genrank.data.jagged import GROUPS
 from genrank.model.sequence import Sequence
 
 
@@ -45,8 +45,17 @@ class HSTULayer(nn.Module):
         n_TD = self.norm(x_TD, layout.group_T)
         u_TD, q_TD, k_TD, v_TD = functional.silu(self.project(n_TD)).split(self.width, dim=1)
         head_dim = self.width // self.heads
+        q_THD, k_THD, v_THD = (
+            part.reshape(-1, self.heads, head_dim) for part in (q_TD, k_TD, v_TD)
+        )
         o_THD = hstu_attention(
-            *(part.reshape(-1, self.heads, head_dim) for part in (q_TD, k_TD, v_TD)),
-            layout.offsets, layout.visible_end, alpha=head_dim**-0.5, scale=self.scale)
+            q_THD,
+            k_THD,
+            v_THD,
+            layout.offsets,
+            layout.visible_end,
+            alpha=head_dim**-0.5,
+            scale=self.scale,
+        )
         gated_TD = self.gate_norm.gated(o_THD.flatten(1), u_TD, layout.group_T)
         return x_TD + self.dropout(self.output(gated_TD))

@@ -3,9 +3,9 @@
 import torch
 from torch import nn
 
+from genrank.config.model import MTGRConfig
 from genrank.data.jagged import JaggedBatch
 from genrank.embedding.tables import Tables
-from genrank.config.model import MTGRConfig
 from genrank.model.features import Features, Scales, behaviour_ages, embedded, lookup, mlp
 from genrank.model.hstu import GroupLayerNorm, HSTULayer
 from genrank.model.ranker import Ranker
@@ -44,11 +44,16 @@ class Tokenizer(nn.Module):
         width = config.d_model
         self.profile = Features(schema, "profile", scales, config.embedding_dropout)
         self.profile_features = len(schema.features_of("profile"))
-        self.profile_tokens = nn.ModuleDict({
-            name: nn.Linear(dim, width)
-            for name, dim in zip(
-                [*self.profile.embedded, *self.profile.numeric],
-                [*self.profile.dims, *(1 for _ in self.profile.numeric)], strict=True)})
+        self.profile_tokens = nn.ModuleDict(
+            {
+                name: nn.Linear(dim, width)
+                for name, dim in zip(
+                    [*self.profile.embedded, *self.profile.numeric],
+                    [*self.profile.dims, *(1 for _ in self.profile.numeric)],
+                    strict=True,
+                )
+            }
+        )
         self.behaviour = Features(schema, "behaviour", scales, config.embedding_dropout)
         self.behaviour_token = mlp(self.behaviour.width + AGES, width, width)
         self.candidate = Features(schema, "candidate", scales, config.embedding_dropout)
@@ -61,17 +66,19 @@ class Tokenizer(nn.Module):
         for group in ("history", "realtime"):
             features = [self.behaviour(batch, vectors, group)] if self.behaviour.width else []
             tokens.append(
-                self.behaviour_token(torch.cat([*features, behaviour_ages(batch, group)], dim=1)))
+                self.behaviour_token(torch.cat([*features, behaviour_ages(batch, group)], dim=1))
+            )
         tokens.append(self.candidate_token(self.candidate(batch, vectors, "candidates")))
         return torch.cat(tokens)
 
     def _profile(self, batch: JaggedBatch, vectors: dict[str, torch.Tensor]) -> torch.Tensor:
         columns = {
             name: self.profile.dropout(embedded(batch, vectors, "profile", name, feature))
-            for name, feature in self.profile.embedded.items()}
+            for name, feature in self.profile.embedded.items()
+        }
         if self.profile.numeric:
             numbers = self.profile.numbers(batch, "profile")
-            columns |= {n: numbers[:, i:i + 1] for i, n in enumerate(self.profile.numeric)}
+            columns |= {n: numbers[:, i : i + 1] for i, n in enumerate(self.profile.numeric)}
         # [B, P, D] flattened: a user's profile tokens lie side by side.
         tokens = [self.profile_tokens[name](column) for name, column in columns.items()]
         return torch.stack(tokens, dim=1).flatten(0, 1)

@@ -50,7 +50,8 @@ class Ranker(nn.Module):
                 # 1 - pq = (1 - p) + p (1 - q), in logarithms: exact where pq rounds to 1.
                 parent = list(self.schema.tasks).index(task.given)
                 log_not[name] = torch.logaddexp(
-                    log_not[task.given], log_p_CK[:, parent] + log_not[name])
+                    log_not[task.given], log_p_CK[:, parent] + log_not[name]
+                )
             y_C = batch.labels(name)
             total = total - (y_C * log_p_CK[:, k] + (1 - y_C) * log_not[name]).sum()
         return total

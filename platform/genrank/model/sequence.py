@@ -32,7 +32,8 @@ def sequence(batch: JaggedBatch, profile_features: int) -> Sequence:
     """Lay out a batch. Works on the batch's device, without waiting for it."""
     device = batch.device
     per_group: dict[Group, torch.Tensor] = {
-        "profile": torch.full((batch.users,), profile_features, device=device)}
+        "profile": torch.full((batch.users,), profile_features, device=device)
+    }
     for group in GROUPS[1:]:
         per_group[group] = batch.lengths(group)
     lengths_GB = torch.stack(list(per_group.values()))

@@ -76,8 +76,9 @@ def validation_curve(epochs: Sequence[EpochPoint]) -> Element:
     )
 
 
-def gauc_dots(task: str, rankers: dict[str, TaskQuality], oracle: float | None,
-              served: str) -> Element:
+def gauc_dots(
+    task: str, rankers: dict[str, TaskQuality], oracle: float | None, served: str
+) -> Element:
     """GAUC above chance, a line per ranker; the oracle's is where nothing can be beyond."""
     shown = {name: q for name, q in rankers.items() if math.isfinite(q.gauc)}
     reached = [q.gauc for q in shown.values()] + ([oracle] if oracle is not None else [])
@@ -89,20 +90,28 @@ def gauc_dots(task: str, rankers: dict[str, TaskQuality], oracle: float | None,
     parts += [text(x(tick), bottom + 18, f"{tick:.2f}", "middle", "tick") for tick in x.ticks()]
     parts.append(line(x(CHANCE), TOP - 6, x(CHANCE), bottom, "axis"))
     if oracle is not None:
-        parts += [line(x(oracle), TOP - 6, x(oracle), bottom, "limit"),
-                  text(x(oracle), TOP - 12, f"oracle {oracle:.4f}", "middle", "label")]
+        parts += [
+            line(x(oracle), TOP - 6, x(oracle), bottom, "limit"),
+            text(x(oracle), TOP - 12, f"oracle {oracle:.4f}", "middle", "label"),
+        ]
     for row, (name, quality) in enumerate(shown.items()):
         y = TOP + 30 * row + 15
         style = "first" if name == served else "plain"
-        parts += [text(94, y + 4, name, "end", f"on {style}"),
-                  line(x(CHANCE), y, x(quality.gauc), y, f"stem {style}")]
+        parts += [
+            text(94, y + 4, name, "end", f"on {style}"),
+            line(x(CHANCE), y, x(quality.gauc), y, f"stem {style}"),
+        ]
         if quality.gauc_se is not None:
             reach = 1.96 * quality.gauc_se
             ends = x(quality.gauc - reach), x(quality.gauc + reach)
-            parts += [line(ends[0], y, ends[1], y, "error"),
-                      *(line(end, y - 5, end, y + 5, "error") for end in ends)]
-        parts += [h("circle", cx=x(quality.gauc), cy=y, r=4, class_=f"dot {style}"),
-                  text(470, y + 4, f"{quality.gauc:.4f}", "end", f"on {style}")]
+            parts += [
+                line(ends[0], y, ends[1], y, "error"),
+                *(line(end, y - 5, end, y + 5, "error") for end in ends),
+            ]
+        parts += [
+            h("circle", cx=x(quality.gauc), cy=y, r=4, class_=f"dot {style}"),
+            text(470, y + 4, f"{quality.gauc:.4f}", "end", f"on {style}"),
+        ]
     parts.append(text(x.end, bottom + 36, f"GAUC, from chance ({CHANCE}) up", "end", "label"))
     words = ", ".join(f"{name} {q.gauc:.4f}" for name, q in shown.items())
     limit = "" if oracle is None else f"; oracle {oracle:.4f}"
@@ -112,17 +121,26 @@ def gauc_dots(task: str, rankers: dict[str, TaskQuality], oracle: float | None,
 def calibration_plot(task: str, bins: Sequence[CalibrationBin]) -> Element:
     """Observed rate over mean prediction; on the diagonal, 0.2 means one in five."""
     errors = [1.96 * math.sqrt(b.observed * (1 - b.observed) / max(b.count, 1)) for b in bins]
-    most = max((max(b.predicted, b.observed + e) for b, e in zip(bins, errors, strict=True)),
-               default=1.0)
+    most = max(
+        (max(b.predicted, b.observed + e) for b, e in zip(bins, errors, strict=True)), default=1.0
+    )
     _, high = span([0.0, min(most, 1.0)])
     x, y = Axis(0, high, LEFT, RIGHT), Axis(0, high, BOTTOM, TOP)
     parts = [line(x(0), y(0), x(high), y(high), "limit")]
     for b, error in zip(bins, errors, strict=True):
         top, low = min(b.observed + error, high), max(b.observed - error, 0.0)
         tip = f"predicted {b.predicted:.4f}, observed {b.observed:.4f}, {b.count:,} exposures"
-        parts += [line(x(b.predicted), y(low), x(b.predicted), y(top), "error first"),
-                  h("circle", h("title", tip), cx=x(b.predicted), cy=y(b.observed), r=4.5,
-                    class_="dot first")]
+        parts += [
+            line(x(b.predicted), y(low), x(b.predicted), y(top), "error first"),
+            h(
+                "circle",
+                h("title", tip),
+                cx=x(b.predicted),
+                cy=y(b.observed),
+                r=4.5,
+                class_="dot first",
+            ),
+        ]
     gap = max((abs(b.predicted - b.observed) for b in bins), default=0.0)
     return chart(
         f"{task}: calibration",
@@ -132,8 +150,15 @@ def calibration_plot(task: str, bins: Sequence[CalibrationBin]) -> Element:
     )
 
 
-def histogram(title: str, edges: Sequence[float], counts: Sequence[int], *, unit: str, what: str,
-              marks: dict[str, float]) -> Element:
+def histogram(
+    title: str,
+    edges: Sequence[float],
+    counts: Sequence[int],
+    *,
+    unit: str,
+    what: str,
+    marks: dict[str, float],
+) -> Element:
     """How many `what` of how many `unit`, on an axis of factors; `marks`, ascending, name values on
     it."""
     x = Axis(edges[0], edges[-1], LEFT, RIGHT, log=True)
@@ -141,21 +166,37 @@ def histogram(title: str, edges: Sequence[float], counts: Sequence[int], *, unit
     bars = []
     for low, high, count in zip(edges, edges[1:], counts, strict=False):
         tip = h("title", f"{low:,.4g} to {high:,.4g} {unit}: {count:,} {what}")
-        bars.append(h("rect", tip, x=x(low) + 0.5, y=y(count), width=max(x(high) - x(low) - 1, 1.0),
-                      height=y(0) - y(count), class_="bar"))
+        bars.append(
+            h(
+                "rect",
+                tip,
+                x=x(low) + 0.5,
+                y=y(count),
+                width=max(x(high) - x(low) - 1, 1.0),
+                height=y(0) - y(count),
+                class_="bar",
+            )
+        )
     lines = []
     places = [x(min(max(value, edges[0]), edges[-1])) for value in marks.values()]
-    for (name, value), at, following in zip(marks.items(), places, [*places[1:], RIGHT],
-                                            strict=True):
+    for (name, value), at, following in zip(
+        marks.items(), places, [*places[1:], RIGHT], strict=True
+    ):
         label = f"{name} {value:,.4g}"
         # A label stands right of its line, or left of it where the next line is too near.
         right = following - at > LETTER * len(label) + 8
-        lines += [line(at, TOP + 4, at, y(0), "mark"),
-                  text(at + (5 if right else -5), TOP + 8, label, "start" if right else "end",
-                       "on")]
+        lines += [
+            line(at, TOP + 4, at, y(0), "mark"),
+            text(at + (5 if right else -5), TOP + 8, label, "start" if right else "end", "on"),
+        ]
     words = ", ".join(f"{name} {value:,.4g}" for name, value in marks.items())
-    return chart(title, f"{sum(counts):,} {what}; in {unit}: {words}.",
-                 *axes(x, y, unit, what), *bars, *lines)
+    return chart(
+        title,
+        f"{sum(counts):,} {what}; in {unit}: {words}.",
+        *axes(x, y, unit, what),
+        *bars,
+        *lines,
+    )
 
 
 def _running_mean(values: np.ndarray) -> np.ndarray:

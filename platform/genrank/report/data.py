@@ -13,8 +13,9 @@ ORACLE = "oracle"
 """The ranker that knows the truth; only simulated logs have one."""
 
 
-def bins_by_factors(values: np.ndarray, weights: np.ndarray | None = None,
-                    bins: int = 32) -> tuple[list[float], list[int]]:
+def bins_by_factors(
+    values: np.ndarray, weights: np.ndarray | None = None, bins: int = 32
+) -> tuple[list[float], list[int]]:
     """Edges spaced by a factor around positive values, and how many (or what weight) between them.
 
     Between whole numbers the edges are halves, so that no bin is too narrow to hold one.

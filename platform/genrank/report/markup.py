@@ -36,11 +36,18 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], caption: str) -> E
             "table",
             h("caption", caption),
             h("thead", h("tr", *(h("th", name, scope="col") for name in head))) if head else None,
-            h("tbody", *(
-                h("tr", h("th", row[0], scope="row"), *(h("td", cell) for cell in row[1:]))
-                for row in rows)),
+            h(
+                "tbody",
+                *(
+                    h("tr", h("th", row[0], scope="row"), *(h("td", cell) for cell in row[1:]))
+                    for row in rows
+                ),
+            ),
         ),
-        class_="table", tabindex=0, role="region", aria_label=caption,
+        class_="table",
+        tabindex=0,
+        role="region",
+        aria_label=caption,
     )
 
 

@@ -27,8 +27,14 @@ from genrank.train.progress import EPOCHS, STEPS, read_progress
 VERSIONS = ("genrank", "torch", "torchrec", "fbgemm-gpu-cpu", "ray")
 
 
-def report_of_run(config: RunConfig, title: str, stats: RowStats, results: dict[str, Any],
-                  checked: Checked, seconds: dict[str, float]) -> ReportData:
+def report_of_run(
+    config: RunConfig,
+    title: str,
+    stats: RowStats,
+    results: dict[str, Any],
+    checked: Checked,
+    seconds: dict[str, float],
+) -> ReportData:
     """results: `evaluate.run.evaluate`'s; seconds: of each stage."""
     folder = config.run_dir / "rankers" / config.ranker(None)[0]
     steps = read_progress(folder / STEPS)
@@ -42,18 +48,32 @@ def report_of_run(config: RunConfig, title: str, stats: RowStats, results: dict[
         machine=f"{machine.machine()}, {os.cpu_count()} cores, Python {sys.version.split()[0]}",
         versions={name: version(name) for name in VERSIONS},
         facts=DataFacts(
-            exposures=stats.exposures, user_rows=stats.rows, tokens=stats.tokens,
+            exposures=stats.exposures,
+            user_rows=stats.rows,
+            tokens=stats.tokens,
             compression=stats.exposures / stats.rows,
-            lengths=Lengths(**stats.length_summary(), edges=edges, counts=counts)),
-        steps=[LossPoint(step["step"], int(tokens), step["loss"])
-               for step, tokens in zip(steps, trained, strict=True)],
-        epochs=[EpochPoint(e["step"], {task: m["gauc"] for task, m in e["metrics"].items()})
-                for e in read_progress(folder / EPOCHS) if e["metrics"]],
-        quality={name: {task: TaskQuality(**q) for task, q in quality.items()}
-                 for name, quality in (results["rankers"] | results["baselines"]).items()},
+            lengths=Lengths(**stats.length_summary(), edges=edges, counts=counts),
+        ),
+        steps=[
+            LossPoint(step["step"], int(tokens), step["loss"])
+            for step, tokens in zip(steps, trained, strict=True)
+        ],
+        epochs=[
+            EpochPoint(e["step"], {task: m["gauc"] for task, m in e["metrics"].items()})
+            for e in read_progress(folder / EPOCHS)
+            if e["metrics"]
+        ],
+        quality={
+            name: {task: TaskQuality(**q) for task, q in quality.items()}
+            for name, quality in (results["rankers"] | results["baselines"]).items()
+        },
         calibration=results["calibration"],
-        serving=Serving(requests=checked.requests, p50_ms=served["p50_ms"],
-                        p99_ms=served["p99_ms"], latencies_ms=checked.latencies_ms,
-                        max_abs_diff=checked.max_abs_diff),
+        serving=Serving(
+            requests=checked.requests,
+            p50_ms=served["p50_ms"],
+            p99_ms=served["p99_ms"],
+            latencies_ms=checked.latencies_ms,
+            max_abs_diff=checked.max_abs_diff,
+        ),
         stages=seconds,
     )

@@ -68,7 +68,8 @@ def chart(title: str, description: str, *children: Child, height: float = HEIGHT
         h("title", title, id=f"chart{number}-title"),
         h("desc", description, id=f"chart{number}-desc"),
         *children,
-        role="img", viewBox=f"0 0 {WIDTH} {height:g}",
+        role="img",
+        viewBox=f"0 0 {WIDTH} {height:g}",
         aria_labelledby=f"chart{number}-title chart{number}-desc",
     )
     return h("figure", h("figcaption", title), drawing)
@@ -88,14 +89,20 @@ def axes(x: Axis, y: Axis, x_label: str, y_label: str) -> list[Element]:
     """Horizontal grid, ticks, and what the axes mean (y's above it, so that it reads level)."""
     parts = []
     for tick in y.ticks():
-        parts += [line(x.start, y(tick), x.end, y(tick), "grid"),
-                  text(x.start - 8, y(tick) + 4, short(tick), "end", "tick")]
+        parts += [
+            line(x.start, y(tick), x.end, y(tick), "grid"),
+            text(x.start - 8, y(tick) + 4, short(tick), "end", "tick"),
+        ]
     for tick in x.ticks():
-        parts += [line(x(tick), y.start, x(tick), y.start + 4, "axis"),
-                  text(x(tick), y.start + 18, short(tick), "middle", "tick")]
-    parts += [line(x.start, y.start, x.end, y.start, "axis"),
-              text(x.start - 44, y.end - 16, y_label, "start", "label"),
-              text(x.end, y.start + 36, x_label, "end", "label")]
+        parts += [
+            line(x(tick), y.start, x(tick), y.start + 4, "axis"),
+            text(x(tick), y.start + 18, short(tick), "middle", "tick"),
+        ]
+    parts += [
+        line(x.start, y.start, x.end, y.start, "axis"),
+        text(x.start - 44, y.end - 16, y_label, "start", "label"),
+        text(x.end, y.start + 36, x_label, "end", "label"),
+    ]
     return parts
 
 

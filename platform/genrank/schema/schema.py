@@ -26,8 +26,8 @@ Token = Literal["profile", "behaviour", "candidate"]
 Kind = Literal["id", "ids", "bucket", "number"]
 Source = Literal["exposures", "items", "users"]
 
-# Columns of a user row that no feature or task may be called.
-RESERVED = {"user", "item", "time", "known_at", "window_start", "split"}
+# What rows and requests call their own columns, and no feature or task may be called.
+RESERVED = {"user", "item", "time", "time_ms", "known_at", "known_at_ms"}
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -166,7 +166,9 @@ class Schema(Strict):
                 if feature.tokens != ["profile"]:
                     raise ValueError(f"{where}: a profile feature is in no other token")
                 if feature.source != "users" and self.column(name) != self.user:
-                    raise ValueError(f"{where}: a profile feature comes from users (or is the user)")
+                    raise ValueError(
+                        f"{where}: a profile feature comes from users (or is the user)"
+                    )
             elif feature.source == "users":
                 raise ValueError(f"{where}: a feature of users belongs to token profile")
             if "candidate" in feature.tokens and self.column(name) in self.outcome_columns:
@@ -178,7 +180,7 @@ class Schema(Strict):
                 raise ValueError(f"{where}: as_of belongs to features of exposures")
         earlier: list[str] = []
         for name, task in self.tasks.items():
-            if name in RESERVED or name in self.features and self.column(name) != name:
+            if name in RESERVED or (name in self.features and self.column(name) != name):
                 raise ValueError(f"tasks.{name}: the name is taken")
             for key, other in (("given", task.given), ("after", task.after)):
                 if other is not None and other not in earlier:

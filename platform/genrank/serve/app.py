@@ -1,8 +1,8 @@
 """The HTTP application: FastAPI in front of the engine, on Ray Serve.
 
-    POST /v1/rank      score a request's candidates
-    GET  /v1/models    what is being served
-    GET  /healthz      alive and loaded; needs no key
+POST /v1/rank      score a request's candidates
+GET  /v1/models    what is being served
+GET  /healthz      alive and loaded; needs no key
 """
 
 import asyncio
@@ -44,8 +44,10 @@ def api_key() -> str:
     """The key clients must send. GenrankError unless the environment holds one."""
     key = os.environ.get(KEY_VARIABLE, "")
     if len(key) < 16:
-        raise GenrankError(f"set {KEY_VARIABLE} to a secret of at least 16 characters; clients "
-                           "send it as 'Authorization: Bearer …'")
+        raise GenrankError(
+            f"set {KEY_VARIABLE} to a secret of at least 16 characters; clients "
+            "send it as 'Authorization: Bearer …'"
+        )
     return key
 
 
@@ -77,13 +79,17 @@ class RankingApp:
         torch.set_num_threads(told.threads)
         self.engine = Engine(load_bundle(told.bundle))
         self.manifest, self.schema = self.engine.bundle.manifest, self.engine.bundle.schema
-        self.parser = RequestParser(self.schema, self.manifest.id_types,
-                                    self.manifest.max_history, self.limits)
+        self.parser = RequestParser(
+            self.schema, self.manifest.id_types, self.manifest.max_history, self.limits
+        )
         self._score.set_max_batch_size(self.limits.batch_tokens)
         self._score.set_batch_wait_timeout_s(self.limits.batch_wait_s)
         self.answers = Counter("genrank_requests_total", "Answers by status", ("status",))
-        self.latency = Histogram("genrank_request_ms", "From a request's body to its answer",
-                                 boundaries=[1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000])
+        self.latency = Histogram(
+            "genrank_request_ms",
+            "From a request's body to its answer",
+            boundaries=[1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000],
+        )
         self.scored = Counter("genrank_candidates_total", "Candidates scored")
 
     @api.get("/healthz")
@@ -95,9 +101,16 @@ class RankingApp:
     async def models(self, request: Request) -> dict[str, Any]:
         """What is being served."""
         self._authorize(request)
-        return {"models": [{**self._model(), "tasks": list(self.schema.tasks),
-                            "trained_steps": self.manifest.trained_steps,
-                            "metrics": self.manifest.metrics}]}
+        return {
+            "models": [
+                {
+                    **self._model(),
+                    "tasks": list(self.schema.tasks),
+                    "trained_steps": self.manifest.trained_steps,
+                    "metrics": self.manifest.metrics,
+                }
+            ]
+        }
 
     @api.post("/v1/rank")
     async def rank(self, request: Request) -> dict[str, Any]:
@@ -116,8 +129,11 @@ class RankingApp:
         self.scored.inc(len(asked.items))
         in_order = np.empty_like(scores_CK)
         in_order[asked.order] = scores_CK
-        return {"model": self._model(), "items": asked.items,
-                "scores": {t: in_order[:, k].tolist() for k, t in enumerate(self.schema.tasks)}}
+        return {
+            "model": self._model(),
+            "items": asked.items,
+            "scores": {t: in_order[:, k].tolist() for k, t in enumerate(self.schema.tasks)},
+        }
 
     @serve.batch(batch_size_fn=_tokens, max_concurrent_batches=2)
     async def _score(self, requests: list[RankRequest]) -> list[np.ndarray]:
@@ -125,8 +141,11 @@ class RankingApp:
         return await asyncio.wrap_future(self.engine.submit(rows))
 
     def _model(self) -> dict[str, str]:
-        return {"name": self.manifest.ranker, "version": self.manifest.version,
-                "schema": self.schema.name}
+        return {
+            "name": self.manifest.ranker,
+            "version": self.manifest.version,
+            "schema": self.schema.name,
+        }
 
     def _authorize(self, request: Request) -> None:
         sent = request.headers.get("authorization", "")
@@ -151,4 +170,4 @@ def build_app(args: RankingArgs) -> serve.Application:
     bundle = args.bundle.resolve()
     read_manifest(bundle)
     told = args.model_copy(update={"bundle": bundle})
-    return RankingApp.bind(told.model_dump(mode="json"))
+    return RankingApp.bind(told.model_dump(mode="json"))  # type: ignore[attr-defined]

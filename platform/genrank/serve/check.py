@@ -27,14 +27,24 @@ class Checked(NamedTuple):
 
     def summary(self) -> dict[str, float]:
         """p50 and p99 as the client saw them, requests, and the largest difference."""
-        return {"p50_ms": float(np.quantile(self.latencies_ms, 0.5)),
-                "p99_ms": float(np.quantile(self.latencies_ms, 0.99)),
-                "requests": self.requests, "candidates": self.candidates,
-                "max_abs_diff": self.max_abs_diff}
+        return {
+            "p50_ms": float(np.quantile(self.latencies_ms, 0.5)),
+            "p99_ms": float(np.quantile(self.latencies_ms, 0.99)),
+            "requests": self.requests,
+            "candidates": self.candidates,
+            "max_abs_diff": self.max_abs_diff,
+        }
 
 
-def check(url: str, key: str, requests: list[Request], trained: pa.Table, schema: Schema,
-          watch: Watch, concurrency: int = 2) -> Checked:
+def check(
+    url: str,
+    key: str,
+    requests: list[Request],
+    trained: pa.Table,
+    schema: Schema,
+    watch: Watch,
+    concurrency: int = 2,
+) -> Checked:
     """Send every request and compare each score with the trainer's.
 
     trained: `evaluate.predict.predict`'s table. Raises GenrankError for an answer other than 200,
@@ -43,8 +53,9 @@ def check(url: str, key: str, requests: list[Request], trained: pa.Table, schema
     expected = _by_candidate(trained, schema)
     answers: list[dict[str, Any]] = []
     latencies: list[float] = []
-    with httpx.Client(base_url=url, headers={"Authorization": f"Bearer {key}"},
-                      timeout=30) as client:
+    with httpx.Client(
+        base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=30
+    ) as client:
 
         def send(request: Request) -> dict[str, Any]:
             body = json.dumps(request, default=float)
@@ -52,8 +63,9 @@ def check(url: str, key: str, requests: list[Request], trained: pa.Table, schema
             answer = client.post("/v1/rank", content=body)
             latencies.append(1000 * (time.perf_counter() - start))
             if answer.status_code != 200:
-                raise GenrankError(f"{url}: user {request['user']!r}: {answer.status_code} "
-                                   f"{answer.text}")
+                raise GenrankError(
+                    f"{url}: user {request['user']!r}: {answer.status_code} {answer.text}"
+                )
             return answer.json()
 
         with ThreadPoolExecutor(concurrency) as pool:
@@ -75,9 +87,15 @@ def check(url: str, key: str, requests: list[Request], trained: pa.Table, schema
     return Checked(len(requests), candidates, largest, latencies)
 
 
-def _by_candidate(trained: pa.Table, schema: Schema) -> dict[tuple[Any, Any, int], list[np.ndarray]]:
-    keys = zip(trained["user"].to_pylist(), trained["item"].to_pylist(),
-               trained["time"].to_pylist(), strict=True)
+def _by_candidate(
+    trained: pa.Table, schema: Schema
+) -> dict[tuple[Any, Any, int], list[np.ndarray]]:
+    keys = zip(
+        trained["user"].to_pylist(),
+        trained["item"].to_pylist(),
+        trained["time"].to_pylist(),
+        strict=True,
+    )
     scores = np.column_stack([trained[f"p.{task}"].to_numpy() for task in schema.tasks])
     found: dict[tuple[Any, Any, int], list[np.ndarray]] = {}
     for key, score in zip(keys, scores, strict=True):

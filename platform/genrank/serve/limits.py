@@ -28,5 +28,6 @@ class Limits(Strict):
         if self.candidates + self.behaviours + PROFILE_TOKENS > self.batch_tokens:
             raise ValueError(
                 f"batch_tokens must hold the largest request: candidates + behaviours + "
-                f"{PROFILE_TOKENS} for the profile")
+                f"{PROFILE_TOKENS} for the profile"
+            )
         return self

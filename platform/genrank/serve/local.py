@@ -11,6 +11,7 @@ from genrank.serve.app import KEY_VARIABLE, RankingArgs, build_app
 from genrank.serve.limits import REQUEST_TIMEOUT_S
 
 HOST, PORT = "127.0.0.1", 8000
+APP = "ranking"
 
 
 def local_api_key(run_dir: Path) -> str:
@@ -23,11 +24,13 @@ def local_api_key(run_dir: Path) -> str:
 
 
 def start_locally(args: RankingArgs) -> str:
-    """Run the application until `serve.shutdown`; returns its URL. Port 8000, or a free one."""
+    """Run the application until `serve.delete(APP)`; returns its URL. Port 8000, or a free one."""
     port = _free_port()
-    serve.start(http_options={"host": HOST, "port": port, "request_timeout_s": REQUEST_TIMEOUT_S},
-                logging_config={"enable_access_log": False})
-    serve.run(build_app(args), name="ranking")
+    serve.start(
+        http_options={"host": HOST, "port": port, "request_timeout_s": REQUEST_TIMEOUT_S},
+        logging_config={"enable_access_log": False},
+    )
+    serve.run(build_app(args), name=APP)
     return f"http://{HOST}:{port}"
 
 

@@ -15,8 +15,9 @@ Request = dict[str, Any]
 TEST = 2
 
 
-def replay(log: Log, schema: Schema, users: pa.Array, split_times_ms: list[int],
-           max_history: int) -> list[Request]:
+def replay(
+    log: Log, schema: Schema, users: pa.Array, split_times_ms: list[int], max_history: int
+) -> list[Request]:
     """A request for every test row of some users (keys as the log has them).
 
     The builder runs once more on those users' exposures, leaving every value raw; its cuts are
@@ -33,28 +34,39 @@ def replay(log: Log, schema: Schema, users: pa.Array, split_times_ms: list[int],
     exposures = of_users("exposures")
     assert exposures is not None
     items = log.read("items", needed["items"]) if "items" in needed else None
-    built = build_rows(Tables(exposures, of_users("events"), of_users("users"), items), schema,
-                       split_times_ms, max_history, column=_raw)
+    built = build_rows(
+        Tables(exposures, of_users("events"), of_users("users"), items),
+        schema,
+        split_times_ms,
+        max_history,
+        column=_raw,
+    )
     rows = built.rows.filter(pa.array(np.asarray(built.split) == TEST))
     return [_request(schema, row) for row in rows.to_pylist()]
 
 
 def _raw(values: pa.Array, feature: Feature, where: str) -> pa.Array:
-    return values
+    # JSON has booleans of its own, which no request may send for an id or a number.
+    return values.cast(pa.int8()) if pa.types.is_boolean(values.type) else values
 
 
 def _request(schema: Schema, row: dict[str, Any]) -> Request:
     history, realtime, shown = row["history"], row["realtime"], row["candidates"]
     behaviours = {name: history[name] + realtime[name] for name in history}
-    profile = {name: value for name, value in row.get("profile", {}).items()
-               if schema.features[name].source == "users"}
+    profile = {
+        name: value
+        for name, value in row.get("profile", {}).items()
+        if schema.features[name].source == "users"
+    }
     candidates = {name: shown[name] for name in schema.features_of("candidate")}
     return {
         "user": row["user"],
         "time_ms": shown["time"][-1],
         "profile": profile,
         "behaviours": {
-            "time_ms": behaviours.pop("time"), "known_at_ms": behaviours.pop("known_at"),
-            **behaviours},
+            "time_ms": behaviours.pop("time"),
+            "known_at_ms": behaviours.pop("known_at"),
+            **behaviours,
+        },
         "candidates": {"item": shown["item"], "time_ms": shown["time"], **candidates},
     }

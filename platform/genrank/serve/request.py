@@ -74,8 +74,9 @@ class RequestParser:
         order = np.argsort(shown, kind="stable")
 
         behaviours = _object(request.get("behaviours", {}), "behaviours")
-        happened = self._times(behaviours, "time_ms", "behaviours", None,
-                               [] if not behaviours else None)
+        happened = self._times(
+            behaviours, "time_ms", "behaviours", None, [] if not behaviours else None
+        )
         known = self._times(behaviours, "known_at_ms", "behaviours", len(happened), happened)
         sent = "known_at_ms" if "known_at_ms" in behaviours else "time_ms"
         _within(known, EARLIEST_MS, now, f"behaviours.{sent}", "the request's time")
@@ -83,7 +84,8 @@ class RequestParser:
             raise RequestError(422, "behaviours.known_at_ms", "lies before the behaviour's time_ms")
 
         candidate_features = self._features(
-            candidates, "candidate", "candidates", len(items), {"item", "time_ms"})
+            candidates, "candidate", "candidates", len(items), {"item", "time_ms"}
+        )
         rows, _ = group(
             Candidates(
                 user=np.zeros(len(items), np.int64),
@@ -92,16 +94,20 @@ class RequestParser:
                 time_ms=shown[order],
                 item=_items(items).take(pa.array(order)),
                 features=candidate_features.take(pa.array(order)),
-                labels=None),
+                labels=None,
+            ),
             Behaviours(
                 user=np.zeros(len(happened), np.int64),
                 time_ms=happened,
                 known_at_ms=known,
-                features=self._features(behaviours, "behaviour", "behaviours", len(happened),
-                                        {"time_ms", "known_at_ms"})),
+                features=self._features(
+                    behaviours, "behaviour", "behaviours", len(happened), {"time_ms", "known_at_ms"}
+                ),
+            ),
             self._profile(request, user),
             pa.array([str(user)]),
-            self.max_history)
+            self.max_history,
+        )
         return RankRequest(rows, order, items)
 
     def _profile(self, request: dict[str, Any], user: int | str) -> pa.Table:
@@ -114,8 +120,9 @@ class RequestParser:
                 columns[name] = [user]
         return self._features(columns, "profile", "profile", 1, set())
 
-    def _features(self, columns: dict[str, Any], token: Token, section: str, length: int,
-                  other: set[str]) -> pa.Table:
+    def _features(
+        self, columns: dict[str, Any], token: Token, section: str, length: int, other: set[str]
+    ) -> pa.Table:
         features = self.schema.features_of(token)
         _only(columns, {*features, *other}, section)
         encoded: dict[str, pa.Array] = {}
@@ -127,8 +134,9 @@ class RequestParser:
             encoded[name] = self._encode(values, feature, name, f"{section}.{name}", length)
         return pa.table(encoded) if encoded else pa.table({"": pa.nulls(length)}).select([])
 
-    def _encode(self, values: Any, feature: Feature, name: str, where: str,
-                length: int) -> pa.Array:
+    def _encode(
+        self, values: Any, feature: Feature, name: str, where: str, length: int
+    ) -> pa.Array:
         if not isinstance(values, list) or len(values) != length:
             found = f"{len(values)} values" if isinstance(values, list) else type(values).__name__
             raise RequestError(422, where, f"expected a list of {length} values, found {found}")
@@ -141,12 +149,15 @@ class RequestParser:
             for value in values:
                 if not isinstance(value, list | None) or len(value or ()) > self.limits.list_ids:
                     raise RequestError(
-                        422, where, f"expected lists of at most {self.limits.list_ids} ids")
+                        422, where, f"expected lists of at most {self.limits.list_ids} ids"
+                    )
             elements = [element for value in values for element in value or ()]
         for element in elements:
             missing = element is None and feature.kind != "ids"
             if not missing and (not isinstance(element, expected) or isinstance(element, bool)):
-                raise RequestError(422, where, f"expected {_names(expected)}, found {_found(element)}")
+                raise RequestError(
+                    422, where, f"expected {_names(expected)}, found {_found(element)}"
+                )
         try:
             return encode(_array(values, feature, kind), feature, where)
         except DataError as error:
@@ -160,21 +171,28 @@ class RequestParser:
             raise RequestError(422, f"{section}.{name}", "expected a list")
         if len(values) > most:
             raise RequestError(
-                413, f"{section}.{name}", f"has {len(values)} entries; at most {most} are allowed")
+                413, f"{section}.{name}", f"has {len(values)} entries; at most {most} are allowed"
+            )
         return values
 
-    def _times(self, columns: dict[str, Any], name: str, section: str, length: int | None,
-               default: Any) -> np.ndarray:
+    def _times(
+        self, columns: dict[str, Any], name: str, section: str, length: int | None, default: Any
+    ) -> np.ndarray:
         if name not in columns and default is not None:
             return np.asarray(default, np.int64)
-        values = self._column(columns, name, section, max(self.limits.behaviours,
-                                                          self.limits.candidates))
+        values = self._column(
+            columns, name, section, max(self.limits.behaviours, self.limits.candidates)
+        )
         if section == "behaviours" and len(values) > self.limits.behaviours:
-            raise RequestError(413, f"{section}.{name}", f"has {len(values)} entries; at most "
-                               f"{self.limits.behaviours} are allowed")
+            raise RequestError(
+                413,
+                f"{section}.{name}",
+                f"has {len(values)} entries; at most {self.limits.behaviours} are allowed",
+            )
         if length is not None and len(values) != length:
-            raise RequestError(422, f"{section}.{name}",
-                               f"expected {length} values, found {len(values)}")
+            raise RequestError(
+                422, f"{section}.{name}", f"expected {length} values, found {len(values)}"
+            )
         return np.array([_time(value, f"{section}.{name}") for value in values], np.int64)
 
 
@@ -204,8 +222,11 @@ def _required(columns: dict[str, Any], name: str, section: str) -> Any:
 def _only(columns: dict[str, Any], known: Any, section: str) -> None:
     for name in columns:
         if name not in known:
-            raise RequestError(422, f"{section}.{name}".lstrip("."),
-                               f"unknown field; expected {', '.join(sorted(known))}")
+            raise RequestError(
+                422,
+                f"{section}.{name}".lstrip("."),
+                f"unknown field; expected {', '.join(sorted(known))}",
+            )
 
 
 def _key(value: Any, where: str) -> int | str:
@@ -215,10 +236,17 @@ def _key(value: Any, where: str) -> int | str:
 
 
 def _time(value: Any, where: str) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) \
-            or not EARLIEST_MS <= value <= LATEST_MS:
-        raise RequestError(422, where, "expected integer milliseconds since 1970, in the years "
-                           f"1990 to 2100, found {_found(value)}")
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, int)
+        or not EARLIEST_MS <= value <= LATEST_MS
+    ):
+        raise RequestError(
+            422,
+            where,
+            "expected integer milliseconds since 1970, in the years "
+            f"1990 to 2100, found {_found(value)}",
+        )
     return value
 
 

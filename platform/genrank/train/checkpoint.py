@@ -48,14 +48,22 @@ def latest(folder: Path) -> Path | None:
 
 def write_rank(folder: Path, rank: int, rows: dict[str, ShardRows]) -> None:
     """One rank's files: its rows of every table and its random state."""
-    tensors = {f"{name}/{field}": value.contiguous()
-               for name, part in rows.items() for field, value in vars(part).items()}
+    tensors = {
+        f"{name}/{field}": value.contiguous()
+        for name, part in rows.items()
+        for field, value in vars(part).items()
+    }
     save_file(tensors, folder / f"tables-{rank}.safetensors")
     save_file({"cpu": torch.get_rng_state()}, folder / f"random-{rank}.safetensors")
 
 
-def publish(writing: Path, position: Position, dense: dict[str, torch.Tensor],
-            optimizer: dict[str, torch.Tensor], keep: int) -> Path:
+def publish(
+    writing: Path,
+    position: Position,
+    dense: dict[str, torch.Tensor],
+    optimizer: dict[str, torch.Tensor],
+    keep: int,
+) -> Path:
     """Rank 0, after all ranks have written: complete the checkpoint and give it its name."""
     save_file(dense, writing / "dense.safetensors")
     save_file(optimizer, writing / "optimizer.safetensors")
@@ -106,8 +114,10 @@ def read_rows(checkpoint: Path) -> dict[str, list[ShardRows]]:
 
 def read_dense(checkpoint: Path) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
     """The replicated weights, and AdamW's state."""
-    return (load_file(checkpoint / "dense.safetensors"),
-            load_file(checkpoint / "optimizer.safetensors"))
+    return (
+        load_file(checkpoint / "dense.safetensors"),
+        load_file(checkpoint / "optimizer.safetensors"),
+    )
 
 
 def read_random(checkpoint: Path, rank: int) -> torch.Tensor:

@@ -27,8 +27,9 @@ def finished_checkpoint(folder: Path) -> Path:
 def learned_rows(checkpoint: Path) -> dict[str, LearnedRows]:
     """Every table's rows, all ranks' together."""
     return {
-        name: LearnedRows(torch.cat([part.keys for part in parts]),
-                          torch.cat([part.vectors for part in parts]))
+        name: LearnedRows(
+            torch.cat([part.keys for part in parts]), torch.cat([part.vectors for part in parts])
+        )
         for name, parts in ckpt.read_rows(checkpoint).items()
     }
 
@@ -40,15 +41,29 @@ def local_ranker(config: RunConfig, name: str, schema: Schema, checkpoint: Path)
     return restore_ranker(schema, ranker.model, ranker.train.seed, dense, learned_rows(checkpoint))
 
 
-def export(config: RunConfig, name: str, schema: Schema, stats: RowStats,
-           metrics: dict[str, Any], out: Path) -> Manifest:
+def export(
+    config: RunConfig,
+    name: str,
+    schema: Schema,
+    stats: RowStats,
+    metrics: dict[str, Any],
+    out: Path,
+) -> Manifest:
     """Write the bundle of a trained ranker, with what its evaluation found."""
     folder = config.run_dir / "rankers" / name
     checkpoint = finished_checkpoint(folder)
     ranker = config.rankers[name]
     dense, _ = ckpt.read_dense(checkpoint)
     return write_bundle(
-        out, ranker=name, schema=schema, model=ranker.model, seed=ranker.train.seed,
-        max_history=config.data.max_history, id_types=stats.id_types, metrics=metrics,
-        trained_steps=ckpt.read_position(checkpoint).step, dense=dense,
-        rows=learned_rows(checkpoint))
+        out,
+        ranker=name,
+        schema=schema,
+        model=ranker.model,
+        seed=ranker.train.seed,
+        max_history=config.data.max_history,
+        id_types=stats.id_types,
+        metrics=metrics,
+        trained_steps=ckpt.read_position(checkpoint).step,
+        dense=dense,
+        rows=learned_rows(checkpoint),
+    )

@@ -18,8 +18,12 @@ class Optimizer:
     def __init__(self, sharded: DistributedModelParallel, config: TrainConfig) -> None:
         self.sharded, self.config = sharded, config
         self.dense = dense_parameters(sharded)
-        self.adamw = torch.optim.AdamW(self.dense.values(), lr=config.learning_rate,
-                                       betas=(0.9, 0.99), weight_decay=config.weight_decay)
+        self.adamw = torch.optim.AdamW(
+            self.dense.values(),
+            lr=config.learning_rate,
+            betas=(0.9, 0.99),
+            weight_decay=config.weight_decay,
+        )
 
     def rate(self, step: int, done: float) -> float:
         """The share of the full learning rates at a step, `done` being the share of the run's
@@ -41,26 +45,34 @@ class Optimizer:
         tables.set_learning_rate(self.config.table_learning_rate * rate)
 
         ranker: Ranker = self.sharded.module
-        with torch.autocast(batch.device.type, torch.bfloat16,
-                            enabled=self.config.precision == "bfloat16"):
+        with torch.autocast(
+            batch.device.type, torch.bfloat16, enabled=self.config.precision == "bfloat16"
+        ):
             logits = self.sharded(batch)
         loss_sum = ranker.loss_sum(logits, batch)
-        totals = torch.tensor([float(loss_sum.detach()), batch.candidates, batch.tokens,
-                               batch.users], dtype=torch.float64, device=batch.device)
+        totals = torch.tensor(
+            [float(loss_sum.detach()), batch.candidates, batch.tokens, batch.users],
+            dtype=torch.float64,
+            device=batch.device,
+        )
         dist.all_reduce(totals)
         candidates = float(totals[1])
         (loss_sum * (dist.get_world_size() / candidates)).backward()
         torch.nn.utils.clip_grad_norm_(self.dense.values(), self.config.clip_norm)
         self.adamw.step()
         self.adamw.zero_grad()
-        return StepFacts(float(totals[0]) / candidates, int(totals[1]), int(totals[2]),
-                         int(totals[3]))
+        return StepFacts(
+            float(totals[0]) / candidates, int(totals[1]), int(totals[2]), int(totals[3])
+        )
 
     def state(self) -> dict[str, torch.Tensor]:
         """AdamW's state as named tensors: no pickling."""
         state = self.adamw.state_dict()["state"]
-        return {f"{name}/{key}": value.clone() for i, name in enumerate(self.dense)
-                for key, value in state.get(i, {}).items()}
+        return {
+            f"{name}/{key}": value.clone()
+            for i, name in enumerate(self.dense)
+            for key, value in state.get(i, {}).items()
+        }
 
     def load_state(self, tensors: dict[str, torch.Tensor]) -> None:
         """Take over what `state` gave."""

@@ -34,8 +34,12 @@ class Progress:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
-                 trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         if self.writes:
             self.steps.close()
 
@@ -45,9 +49,15 @@ class Progress:
             return
         now = time.perf_counter()
         seconds, self.since = now - self.since, now
-        entry = {"step": position.step, "epoch": position.epoch, "batches": batches,
-                 "of": self.total, "seconds": seconds, "attempt": position.attempt,
-                 **facts._asdict()}
+        entry = {
+            "step": position.step,
+            "epoch": position.epoch,
+            "batches": batches,
+            "of": self.total,
+            "seconds": seconds,
+            "attempt": position.attempt,
+            **facts._asdict(),
+        }
         self.steps.write(json.dumps(entry) + "\n")
         self.steps.flush()
         self.loss.set(facts.loss)
@@ -58,8 +68,10 @@ class Progress:
         """An epoch has ended, with these metrics on later data."""
         if self.writes:
             with (self.folder / EPOCHS).open("a") as file:
-                file.write(json.dumps({"step": position.step, "epoch": position.epoch,
-                                       "metrics": metrics}) + "\n")
+                file.write(
+                    json.dumps({"step": position.step, "epoch": position.epoch, "metrics": metrics})
+                    + "\n"
+                )
             self.since = time.perf_counter()
 
 

@@ -29,8 +29,12 @@ def train(schema: Schema, ranker: RankerConfig, rows: Path, folder: Path) -> Pat
     or the folder holds another configuration's run.
     """
     folder = folder.resolve()
-    told = {"schema": schema.model_dump(mode="json"), "ranker": ranker.model_dump(mode="json"),
-            "rows": str(rows.resolve()), "folder": str(folder)}
+    told: dict[str, Any] = {
+        "schema": schema.model_dump(mode="json"),
+        "ranker": ranker.model_dump(mode="json"),
+        "rows": str(rows.resolve()),
+        "folder": str(folder),
+    }
     _claim(folder, told)
     pack_epochs(rows / "train", ranker.train, folder / "packed")
     config = ranker.train
@@ -41,8 +45,11 @@ def train(schema: Schema, ranker: RankerConfig, rows: Path, folder: Path) -> Pat
         train_loop_config=told,
         torch_config=TorchConfig(backend="nccl" if config.use_gpu else "gloo"),
         scaling_config=ScalingConfig(num_workers=config.workers, use_gpu=config.use_gpu),
-        run_config=RunConfig(name="ray-train", storage_path=str(folder),
-                             failure_config=FailureConfig(max_failures=config.max_failures)),
+        run_config=RunConfig(
+            name="ray-train",
+            storage_path=str(folder),
+            failure_config=FailureConfig(max_failures=config.max_failures),
+        ),
     )
     try:
         trainer.fit()
@@ -63,7 +70,8 @@ def _claim(folder: Path, told: dict[str, Any]) -> None:
     if claim.exists() and json.loads(claim.read_text()) != kept:
         raise GenrankError(
             f"{folder}: holds a run of another configuration or schema ({claim.name} tells which); "
-            "give this one another run_dir or ranker name, or remove that folder")
+            "give this one another run_dir or ranker name, or remove that folder"
+        )
     claim.write_text(json.dumps(kept, indent=1))
 
 

@@ -20,8 +20,9 @@ Metrics = dict[str, dict[str, float]]
 
 
 @torch.no_grad()
-def validate(sharded: DistributedModelParallel, folder: Path, schema: Schema,
-             config: TrainConfig) -> Metrics:
+def validate(
+    sharded: DistributedModelParallel, folder: Path, schema: Schema, config: TrainConfig
+) -> Metrics:
     """{task: {auc, gauc}} on the user rows in `folder`, the same on every rank; {} if there are
     none. Collective: ranks take turns over the batches, and empty ones fill the last turn."""
     files = sorted(folder.glob("*.parquet"))
@@ -46,7 +47,9 @@ def validate(sharded: DistributedModelParallel, folder: Path, schema: Schema,
     table = np.concatenate(gathered)
     users, tasks = np.ascontiguousarray(table[:, 0]).view(np.int64), len(schema.tasks)
     return {
-        task: {"auc": auc(table[:, 1 + k], table[:, 1 + tasks + k]),
-               "gauc": gauc(users, table[:, 1 + k], table[:, 1 + tasks + k])}
+        task: {
+            "auc": auc(table[:, 1 + k], table[:, 1 + tasks + k]),
+            "gauc": gauc(users, table[:, 1 + k], table[:, 1 + tasks + k]),
+        }
         for k, task in enumerate(schema.tasks)
     }

@@ -25,7 +25,6 @@ from genrank.train.optimize import Optimizer
 from genrank.train.progress import Progress
 from genrank.train.validate import validate
 
-
 WORKERS = "workers"
 """Who trains: a small file per rank, for a person who has to look at a process."""
 
@@ -36,26 +35,40 @@ class Worker:
     Every method is collective: all ranks call it together.
     """
 
-    def __init__(self, schema: Schema, config: RankerConfig, stats: RowStats, folder: Path,
-                 rows: Path, device: torch.device) -> None:
+    def __init__(
+        self,
+        schema: Schema,
+        config: RankerConfig,
+        stats: RowStats,
+        folder: Path,
+        rows: Path,
+        device: torch.device,
+    ) -> None:
         self.schema, self.config, self.folder, self.rows = schema, config.train, folder, rows
         self.device = device
         self.rank, self.world_size = dist.get_rank(), dist.get_world_size()
         seed = config.train.seed
         torch.manual_seed(seed)  # dense weights alike on every rank
-        self.tables = ShardedTables(schema.tables, init_std=config.model.embedding_std, seed=seed,
-                                    world_size=self.world_size)
+        self.tables = ShardedTables(
+            schema.tables,
+            init_std=config.model.embedding_std,
+            seed=seed,
+            world_size=self.world_size,
+        )
         self.ranker = build_model(schema, config.model, self.tables, stats.scales())
         for _, child in replicated(self.ranker):
             child.to(device)
-        self.sharded = shard(self.ranker, self.tables, device=device,
-                             learning_rate=config.train.table_learning_rate)
+        self.sharded = shard(
+            self.ranker, self.tables, device=device, learning_rate=config.train.table_learning_rate
+        )
         torch.manual_seed((seed << 16) + 1 + self.rank)  # dropout of its own on each
         self.optimizer = Optimizer(self.sharded, config.train)
 
         # Of a seed and epoch alone: the order of batches survives a restart.
-        self.epochs = [PackedBatches(folder / "packed" / f"epoch-{epoch}", (seed << 16) + epoch)
-                       for epoch in range(config.train.epochs)]
+        self.epochs = [
+            PackedBatches(folder / "packed" / f"epoch-{epoch}", (seed << 16) + epoch)
+            for epoch in range(config.train.epochs)
+        ]
         self.total = sum(len(batches) for batches in self.epochs)
         numbers = [begin_attempt(folder / "attempts") if self.rank == 0 else 0]
         dist.broadcast_object_list(numbers)
@@ -71,12 +84,13 @@ class Worker:
         with Progress(self.folder, self.rank, position, self.total) as progress:
             while position.epoch < self.config.epochs:
                 batches = self.epochs[position.epoch]
-                before = sum(len(earlier) for earlier in self.epochs[:position.epoch])
+                before = sum(len(earlier) for earlier in self.epochs[: position.epoch])
                 self.sharded.train()
                 for rows in batches.deal(self.rank, self.world_size, position.batches):
                     batch = to_jagged(rows, self.schema).to(self.device)
                     facts = self.optimizer.step(
-                        batch, position.step, (before + position.batches) / self.total)
+                        batch, position.step, (before + position.batches) / self.total
+                    )
                     done = min(position.batches + self.world_size, len(batches))
                     position = self._at(position.epoch, done, position.step + 1)
                     progress.step(position, before + done, facts)
@@ -101,7 +115,8 @@ class Worker:
         for name, child in replicated(self.ranker):
             mark = f"{name}."
             child.load_state_dict(
-                {k.removeprefix(mark): v for k, v in dense.items() if k.startswith(mark)})
+                {k.removeprefix(mark): v for k, v in dense.items() if k.startswith(mark)}
+            )
         self.optimizer.load_state(optimizer)
         if position.world_size == self.world_size:
             torch.set_rng_state(ckpt.read_random(newest, self.rank))
@@ -114,8 +129,13 @@ class Worker:
         dist.barrier()  # all ranks' files are there
         if self.rank == 0:
             ensure_newest(self.folder / "attempts", self.attempt)
-            ckpt.publish(writing, position, dense_state(self.ranker), self.optimizer.state(),
-                         self.config.keep_checkpoints)
+            ckpt.publish(
+                writing,
+                position,
+                dense_state(self.ranker),
+                self.optimizer.state(),
+                self.config.keep_checkpoints,
+            )
         dist.barrier()  # nobody goes on before it is published
         ray.train.report({"step": position.step, "epoch": position.epoch})
 
@@ -128,8 +148,11 @@ def replicated(ranker: Ranker) -> Iterator[tuple[str, torch.nn.Module]]:
 
 def dense_state(ranker: torch.nn.Module) -> dict[str, torch.Tensor]:
     """Everything of a ranker that is replicated, buffers too, by name."""
-    return {name: value.detach().cpu().contiguous() for name, value in ranker.state_dict().items()
-            if not name.startswith("tables.")}
+    return {
+        name: value.detach().cpu().contiguous()
+        for name, value in ranker.state_dict().items()
+        if not name.startswith("tables.")
+    }
 
 
 def run_worker(told: dict[str, Any]) -> None:
