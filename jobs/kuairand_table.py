@@ -1,4 +1,4 @@
-"""The README's KuaiRand table: every ranker with three seeds, beside baselines, on the test split."""
+"""The README's KuaiRand table: every ranker with three seeds, beside baselines."""
 
 import argparse
 import json

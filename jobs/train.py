@@ -1,4 +1,4 @@
-"""User rows -> a trained ranker, on Ray Train. Writes RUN_DIR/rankers/NAME; resumes what is there."""
+"""User rows -> trained rankers, on Ray Train. Writes RUN_DIR/rankers/NAME; resumes what is."""
 
 from argparse import Namespace
 

@@ -70,7 +70,7 @@ def shop(changes: Record | None = None) -> Record:
         for part in path:
             inner = inner[part]
         if value is None:
-            del inner[last]
+            inner.pop(last, None)
         else:
             inner[last] = value
     return content

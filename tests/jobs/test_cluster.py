@@ -193,7 +193,7 @@ def test_bad_requests_are_refused_by_name(endpoint: Endpoint) -> None:
         (changed(good, "candidates.minutes", minutes), 422, "candidates.minutes"),
         (changed(good, "candidates", many), 413, "candidates.item"),
         (
-            changed(good, "candidates", dict.fromkeys(good["candidates"], [])),
+            changed(good, "candidates", {name: [] for name in good["candidates"]}),
             422,
             "candidates.item",
         ),

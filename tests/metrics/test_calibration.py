@@ -16,14 +16,14 @@ def test_bins_share_all_exposures_evenly_and_ascend(
 ) -> None:
     label, p = np.array([y for y, _ in rows]), np.array([q for _, q in rows])
     found = calibration(label, p, bins)
-    counts = [b.count for b in found]
+    counts = [b.exposures for b in found]
     assert sum(counts) == len(rows)
     assert len(found) == min(bins, len(rows))
     assert max(counts) - min(counts) <= 1
     predicted = [b.predicted for b in found]
     assert predicted == pytest.approx(sorted(predicted))
-    assert sum(b.predicted * b.count for b in found) == pytest.approx(p.sum())
-    assert sum(b.observed * b.count for b in found) == pytest.approx(label.sum())
+    assert sum(b.predicted * b.exposures for b in found) == pytest.approx(p.sum())
+    assert sum(b.observed * b.exposures for b in found) == pytest.approx(label.sum())
 
 
 def test_by_hand() -> None:

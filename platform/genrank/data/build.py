@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import ray
 
+from genrank import errors
 from genrank.config import DataConfig
 from genrank.config.data import SplitConfig
 from genrank.data.ids import IdTypes, id_type, to_ids
@@ -205,6 +206,4 @@ def _id_types(log: Log, schema: Schema) -> IdTypes:
 
 
 def _raise(error: list[Any]) -> None:
-    import genrank.errors
-
-    raise getattr(genrank.errors, error[0])(error[1])
+    raise getattr(errors, error[0])(error[1])

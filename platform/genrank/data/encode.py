@@ -30,14 +30,13 @@ def encode(values: pa.Array | pa.ChunkedArray, feature: Feature, where: str) -> 
     if feature.kind == "ids":
         return _encode_lists(values, where)
     if feature.kind == "id":
-        ids = _fill(
+        return _fill(
             to_ids(values, where)
             if values.null_count < len(values)
             else pa.nulls(len(values), pa.int64()),
             _default_id(feature),
             where,
         )
-        return ids
     numbers = _numbers(values, where)
     default = None if feature.default is None else float(feature.default)
     numbers = _fill(numbers, default, where)

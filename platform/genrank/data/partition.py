@@ -168,7 +168,8 @@ def _profiles(
         source_column = schema.column(name)
         where = f"{feature.source}: column {source_column!r}"
         if feature.source == "users":
-            assert users is not None and rows is not None
+            assert users is not None
+            assert rows is not None
             if rows.null_count:
                 missing = user_keys.filter(rows.is_null())[0].as_py()
                 where += f" (user {missing!r} has exposures but no row in users)"

@@ -18,7 +18,7 @@ FIRST_DAY_MS = 1_772_380_800_000  # 2026-03-02 00:00 in Shanghai
 SLATE = (6, 12)
 MEAN_SLATE = sum(SLATE) / 2
 CLICK_RATE = 0.18
-"""Near enough to plan with: a user row holds the clicks until its day's end and the day's slates."""
+"""To plan with: a user row holds the clicks until its day's end, and the day's slates."""
 # Lunch, dinner, late evening: the minutes of the day between which a session starts. Apart enough
 # that a late order of one session never falls into the next, which would blur its true label.
 SESSION_START = np.array([[660, 750], [1050, 1125], [1230, 1305]])

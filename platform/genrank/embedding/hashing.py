@@ -5,7 +5,7 @@ import zlib
 import torch
 
 # SplitMix64's constants (Steele, Lea, Flood: Fast splittable pseudorandom number generators,
-# OOPSLA 2014) as signed integers: torch has no unsigned 64-bit arithmetic, but its signed one wraps.
+# OOPSLA 2014) as signed integers: torch's signed 64-bit arithmetic wraps, and it has no other.
 _GAMMA = 0x9E3779B97F4A7C15 - (1 << 64)
 _MIX_1 = 0xBF58476D1CE4E5B9 - (1 << 64)
 _MIX_2 = 0x94D049BB133111EB - (1 << 64)

@@ -1,4 +1,4 @@
-"""What one has without a sequence model: a running rate, trees on numbers, and (simulated) truth."""
+"""What one has without a sequence model: a running rate, trees on numbers, simulated truth."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from genrank.evaluate.predict import candidate_table
 from genrank.schema import Schema
 
 Scores = dict[str, np.ndarray]
-"""Task -> score of every test candidate, float64, in the order of `read_candidates(rows, "test")`."""
+"""Task -> score of every test candidate, float64, in the order of `read_candidates`."""
 
 
 def read_rows(rows: Path, split: str) -> pa.Table:
@@ -45,7 +45,7 @@ def item_rate(rows: Path, schema: Schema, test: pa.Table) -> Scores:
     scores = {}
     for task in schema.tasks:
         counts = running_counts(item, time, time, every[f"label.{task}"].to_numpy())
-        scores[task] = smoothed(*counts)[-len(test) :]
+        scores[task] = smoothed(*counts)[len(every) - len(test) :]
     return scores
 
 

@@ -6,11 +6,13 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import ray
+import torch
 
 from genrank.config import RunConfig
 from genrank.data.jagged import to_jagged
 from genrank.data.packing import pack, row_costs
 from genrank.schema import Schema
+from genrank.train.export import local_ranker
 
 Watch = Callable[[int, int], None]
 """Called with how much is done, and of how much."""
@@ -23,31 +25,13 @@ def predict(
 
     rows is a folder of user-row files; the result is in order of user id, then time.
     """
-    import torch
-
-    from genrank.train.export import local_ranker
-
-    class Scorer:
-        def __init__(self) -> None:
-            torch.set_num_threads(1)
-            self.ranker = local_ranker(config, name, schema, checkpoint)
-
-        @torch.inference_mode()
-        def __call__(self, part: pa.Table) -> pa.Table:
-            scored = []
-            for picked in pack(row_costs(part, 0.0), config.evaluate.max_tokens):
-                users = part.slice(picked[0], len(picked))
-                batch = to_jagged(users, schema)
-                p_CK = self.ranker.probabilities(self.ranker(batch)).numpy()
-                scored.append(candidate_table(users, schema, p_CK))
-            return pa.concat_tables(scored)
-
     files = sorted(str(path) for path in rows.glob("*.parquet"))
     dataset = ray.data.read_parquet(files)
     total = dataset.count()
     workers = config.evaluate.workers
-    scored = dataset.repartition(4 * workers).map_batches(
-        Scorer,
+    scored = dataset.repartition(min(4 * workers, total)).map_batches(
+        _Scorer,
+        fn_constructor_args=(config, name, schema, checkpoint),
         batch_size=None,
         batch_format="pyarrow",
         num_cpus=0.5,  # leaves room for the readers on a machine with two cores
@@ -60,6 +44,25 @@ def predict(
         watch(done, total)
     table = pa.concat_tables(parts)
     return table.sort_by([("user", "ascending"), ("time", "ascending"), ("item", "ascending")])
+
+
+class _Scorer:
+    """What each of Ray Data's actors does."""
+
+    def __init__(self, config: RunConfig, name: str, schema: Schema, checkpoint: Path) -> None:
+        torch.set_num_threads(1)
+        self.schema, self.max_tokens = schema, config.evaluate.max_tokens
+        self.ranker = local_ranker(config, name, schema, checkpoint)
+
+    @torch.inference_mode()
+    def __call__(self, rows: pa.Table) -> pa.Table:
+        scored = []
+        for picked in pack(row_costs(rows, 0.0), self.max_tokens):
+            users = rows.slice(picked[0], len(picked))
+            logits_CK = self.ranker(to_jagged(users, self.schema))
+            p_CK = self.ranker.probabilities(logits_CK).numpy()
+            scored.append(candidate_table(users, self.schema, p_CK))
+        return pa.concat_tables(scored)
 
 
 def candidate_table(rows: pa.Table, schema: Schema, p_CK: np.ndarray | None) -> pa.Table:

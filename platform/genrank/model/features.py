@@ -1,5 +1,7 @@
 """The features of one group of tokens, as one vector per token."""
 
+from itertools import pairwise
+
 import torch
 from torch import nn
 from torch.nn import functional
@@ -72,7 +74,7 @@ def embedded(
 def mlp(*widths: int, dropout: float = 0.0) -> nn.Sequential:
     """Linear layers with SiLU (and dropout) between them."""
     layers: list[nn.Module] = []
-    for width_in, width_out in zip(widths[:-1], widths[1:], strict=True):
+    for width_in, width_out in pairwise(widths):
         layers += [nn.Linear(width_in, width_out), nn.SiLU(), nn.Dropout(dropout)]
     return nn.Sequential(*layers[:-2])
 

@@ -120,7 +120,7 @@ def gauc_dots(
 
 def calibration_plot(task: str, bins: Sequence[CalibrationBin]) -> Element:
     """Observed rate over mean prediction; on the diagonal, 0.2 means one in five."""
-    errors = [1.96 * math.sqrt(b.observed * (1 - b.observed) / max(b.count, 1)) for b in bins]
+    errors = [1.96 * math.sqrt(b.observed * (1 - b.observed) / max(b.exposures, 1)) for b in bins]
     most = max(
         (max(b.predicted, b.observed + e) for b, e in zip(bins, errors, strict=True)), default=1.0
     )
@@ -129,7 +129,7 @@ def calibration_plot(task: str, bins: Sequence[CalibrationBin]) -> Element:
     parts = [line(x(0), y(0), x(high), y(high), "limit")]
     for b, error in zip(bins, errors, strict=True):
         top, low = min(b.observed + error, high), max(b.observed - error, 0.0)
-        tip = f"predicted {b.predicted:.4f}, observed {b.observed:.4f}, {b.count:,} exposures"
+        tip = f"predicted {b.predicted:.4f}, observed {b.observed:.4f}, {b.exposures:,} exposures"
         parts += [
             line(x(b.predicted), y(low), x(b.predicted), y(top), "error first"),
             h(

@@ -192,7 +192,7 @@ def _calibration(data: ReportData) -> Element:
     tables = [
         table(
             ["mean prediction", "observed rate", "exposures"],
-            [[_rate(b.predicted), _rate(b.observed), f"{b.count:,}"] for b in bins],
+            [[_rate(b.predicted), _rate(b.observed), f"{b.exposures:,}"] for b in bins],
             task,
         )
         for task, bins in data.calibration.items()

@@ -155,7 +155,7 @@ class Schema(Strict):
         return value
 
     @model_validator(mode="after")
-    def _hangs_together(self) -> "Schema":
+    def _features_fit_their_tokens(self) -> "Schema":
         for name, feature in self.features.items():
             where = f"features.{name}"
             if name in RESERVED:
@@ -178,6 +178,13 @@ class Schema(Strict):
                 )
             if feature.as_of is not None and feature.source != "exposures":
                 raise ValueError(f"{where}: as_of belongs to features of exposures")
+        unused = set(self.tables) - {f.table for f in self.features.values()}
+        if unused:
+            raise ValueError(f"tables.{sorted(unused)[0]}: no feature uses it")
+        return self
+
+    @model_validator(mode="after")
+    def _tasks_stand_on_earlier_ones(self) -> "Schema":
         earlier: list[str] = []
         for name, task in self.tasks.items():
             if name in RESERVED or (name in self.features and self.column(name) != name):
@@ -188,9 +195,6 @@ class Schema(Strict):
             earlier.append(name)
         if self.behaviours is not None and self.behaviours not in self.tasks:
             raise ValueError(f"behaviours: no task {self.behaviours!r}")
-        unused = set(self.tables) - {f.table for f in self.features.values()}
-        if unused:
-            raise ValueError(f"tables.{sorted(unused)[0]}: no feature uses it")
         return self
 
     def column(self, feature: str) -> str:

@@ -18,7 +18,7 @@ from genrank.train.worker import run_worker
 
 TOLD = "trained-from.json"
 MAY_CHANGE = ("workers", "use_gpu", "max_failures", "checkpoint_every", "keep_checkpoints")
-"""Of the training config, what a resumed run may do otherwise: it changes no result but rounding."""
+"""Of the training config, what a resumed run may do otherwise."""
 
 
 def train(schema: Schema, ranker: RankerConfig, rows: Path, folder: Path) -> Path:
