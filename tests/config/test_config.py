@@ -117,7 +117,7 @@ def test_rankers_by_name_or_the_first(path: Path) -> None:
 @pytest.mark.parametrize("file", sorted((ROOT / "configs").glob("*.yaml")), ids=lambda f: f.name)
 def test_the_shipped_configurations_load(file: Path) -> None:
     source = yaml.safe_load(file.read_text())["data"]
-    needs_path = source["source"] == "parquet" and "path" not in source
+    needs_path = source["source"] != "simulate" and "path" not in source
     config = load_config(file, ["data.path=here"] if needs_path else [])
     assert config.rankers
 

@@ -129,7 +129,7 @@ FAULTS: list[tuple[str, object, str]] = [
     ("tasks.click.given", "order", "(top level): tasks.click.given: no task 'order' above it"),
     ("tasks.order.given", "order", "(top level): tasks.order.given: no task 'order' above it"),
     ("tasks.order.after", "nothing", "(top level): tasks.order.after: no task 'nothing' above it"),
-    ("tasks.split", {"label": "x"}, "(top level): tasks.split: the name is taken"),
+    ("tasks.item", {"label": "x"}, "(top level): tasks.item: the name is taken"),
     ("behaviours", "nothing", "(top level): behaviours: no task 'nothing'"),
     *[("tasks.order.within", wrong, "tasks.order.within: expected a duration such as 90s")
       for wrong in ("10 minutes", "-1h", "1.5h", "1w", "", 600, "9" * 30 + "d")],
