@@ -71,12 +71,23 @@ def test_kernels_import_neither_genrank_nor_ray() -> None:
 
 
 def test_ray_and_torchrec_live_where_they_should() -> None:
-    homes = {"ray": {"data", "train", "serve", "evaluate"},
-             "torchrec": {"embedding", "train"},
-             "fbgemm_gpu": {"embedding", "train"}}
+    homes = {
+        "ray": {"data", "train", "serve", "evaluate"},
+        "torchrec": {"embedding", "train"},
+        "fbgemm_gpu": {"embedding", "train"},
+    }
     for package, folders in homes.items():
-        for folder in ("schema", "config", "data", "embedding", "model", "train", "metrics",
-                       "infer", "serve"):
+        for folder in (
+            "schema",
+            "config",
+            "data",
+            "embedding",
+            "model",
+            "train",
+            "metrics",
+            "infer",
+            "serve",
+        ):
             for file in python_files(GENRANK / folder):
                 allowed = folder in folders
                 assert allowed or package not in packages(file), f"{file} imports {package}"
@@ -101,8 +112,13 @@ for name in sys.argv[1:]:
 
 
 def import_without_ray(*names: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-c", BLOCKED, *names], capture_output=True, text=True,
-                          check=False, cwd=ROOT)
+    return subprocess.run(
+        [sys.executable, "-c", BLOCKED, *names],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=ROOT,
+    )
 
 
 def test_a_machine_without_ray_and_torchrec_can_import() -> None:

@@ -33,10 +33,17 @@ def fault(path: Path, *overrides: str) -> str:
 
 
 def test_overrides_are_yaml_at_dotted_keys(path: Path) -> None:
-    config = load_config(path, [
-        "data.partitions=8", "data.simulate.users=99", "rankers.second.train.learning_rate=1e-4",
-        "rankers.first.model={kind: dlrm, hidden: [64]}", "evaluate.workers=1",
-        "run_dir=elsewhere=here"])
+    config = load_config(
+        path,
+        [
+            "data.partitions=8",
+            "data.simulate.users=99",
+            "rankers.second.train.learning_rate=1e-4",
+            "rankers.first.model={kind: dlrm, hidden: [64]}",
+            "evaluate.workers=1",
+            "run_dir=elsewhere=here",
+        ],
+    )
     assert config.data.partitions == 8
     assert config.data.simulate.users == 99
     second, first = config.rankers["second"], config.rankers["first"]
@@ -51,41 +58,47 @@ def test_a_later_override_wins(path: Path) -> None:
     assert load_config(path, overrides).data.partitions == 9
 
 
-@pytest.mark.parametrize(("override", "key"), [
-    ("colour=1", "colour: unknown key"),
-    ("data.colour=1", "data.colour: unknown key"),
-    ("data.simulate.colour=1", "data.simulate.colour: unknown key"),
-    ("rankers.first.model.colour=1", "rankers.first.model.mtgr.colour: unknown key"),
-    ("rankers.second.train.colour=1", "rankers.second.train.colour: unknown key"),
-    ("data.partitions=many", "data.partitions: "),
-    ("data.partitions=0", "data.partitions: "),
-    ("data.partitions=1.5", "data.partitions: "),
-    ("data.split.test=1", "data.split.test: "),
-    ("data.source=csv", "data.source: "),
-    ("data.source=parquet", "data: path belongs to"),
-    ("data.path=here", "data: path belongs to"),
-    ("data.schema_path=here", "data: schema_path belongs to"),
-    ("rankers={}", "rankers: "),
-    ("rankers.first.model={}", "rankers.first.model: "),
-    ("rankers.first.model.kind=bert", "rankers.first.model: "),
-    ("rankers.first.model.size=[tiny]", "rankers.first.model.mtgr.size: "),
-    ("rankers.first.model.size=null", "rankers.first.model.mtgr.layers: missing"),
-    ("rankers.first.model.heads=5", "rankers.first.model.mtgr: d_model / heads"),
-    ("rankers.first.model.heads=8", "rankers.first.model.mtgr: d_model / heads"),
-    ("rankers.second.train.seed=-1", "rankers.second.train.seed: "),
-    ("rankers.second.train.precision=float16", "rankers.second.train.precision: "),
-    ("rankers.second.train.use_gpu=perhaps", "rankers.second.train.use_gpu: "),
-])
+@pytest.mark.parametrize(
+    ("override", "key"),
+    [
+        ("colour=1", "colour: unknown key"),
+        ("data.colour=1", "data.colour: unknown key"),
+        ("data.simulate.colour=1", "data.simulate.colour: unknown key"),
+        ("rankers.first.model.colour=1", "rankers.first.model.mtgr.colour: unknown key"),
+        ("rankers.second.train.colour=1", "rankers.second.train.colour: unknown key"),
+        ("data.partitions=many", "data.partitions: "),
+        ("data.partitions=0", "data.partitions: "),
+        ("data.partitions=1.5", "data.partitions: "),
+        ("data.split.test=1", "data.split.test: "),
+        ("data.source=csv", "data.source: "),
+        ("data.source=parquet", "data: path belongs to"),
+        ("data.path=here", "data: path belongs to"),
+        ("data.schema_path=here", "data: schema_path belongs to"),
+        ("rankers={}", "rankers: "),
+        ("rankers.first.model={}", "rankers.first.model: "),
+        ("rankers.first.model.kind=bert", "rankers.first.model: "),
+        ("rankers.first.model.size=[tiny]", "rankers.first.model.mtgr.size: "),
+        ("rankers.first.model.size=null", "rankers.first.model.mtgr.layers: missing"),
+        ("rankers.first.model.heads=5", "rankers.first.model.mtgr: d_model / heads"),
+        ("rankers.first.model.heads=8", "rankers.first.model.mtgr: d_model / heads"),
+        ("rankers.second.train.seed=-1", "rankers.second.train.seed: "),
+        ("rankers.second.train.precision=float16", "rankers.second.train.precision: "),
+        ("rankers.second.train.use_gpu=perhaps", "rankers.second.train.use_gpu: "),
+    ],
+)
 def test_a_fault_is_named(path: Path, override: str, key: str) -> None:
     message = fault(path, override)
     assert message.startswith(f"{path}: {key}"), message
 
 
-@pytest.mark.parametrize(("override", "message"), [
-    ("data.partitions", "data.partitions: expected key=value"),
-    ("data.partitions=[", "data.partitions=[: the value is not YAML"),
-    ("run_dir.x=1", "run_dir.x=1: run_dir is not a section"),
-])
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("data.partitions", "data.partitions: expected key=value"),
+        ("data.partitions=[", "data.partitions=[: the value is not YAML"),
+        ("run_dir.x=1", "run_dir.x=1: run_dir is not a section"),
+    ],
+)
 def test_an_override_that_cannot_be_applied(path: Path, override: str, message: str) -> None:
     assert fault(path, override).startswith(message)
 
@@ -125,8 +138,11 @@ def test_the_shipped_configurations_load(file: Path) -> None:
 def test_sizes_are_those_of_the_paper() -> None:
     """MTGR, arXiv 2505.18654, table 2."""
     assert {name: tuple(size.values()) for name, size in SIZES.items() if name != "tiny"} == {
-        "small": (3, 512, 2), "middle": (5, 768, 3), "large": (15, 768, 3),
-        "xlarge": (22, 1024, 4)}
+        "small": (3, 512, 2),
+        "middle": (5, 768, 3),
+        "large": (15, 768, 3),
+        "xlarge": (22, 1024, 4),
+    }
     for name, size in SIZES.items():
         config = TypeAdapter(MTGRConfig).validate_python({"size": name})
         assert {key: getattr(config, key) for key in size} == size

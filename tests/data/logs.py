@@ -29,16 +29,37 @@ SHOP: Record = {
     "outcomes": ["watched"],
     "tables": {name: {"dim": 4} for name in ("item", "cat", "tag", "city", "age", "outcome")},
     "features": {
-        "city": {"tokens": ["profile"], "kind": "id", "source": "users", "table": "city",
-                 "default": -1},
-        "age": {"tokens": ["profile"], "kind": "bucket", "source": "users", "table": "age",
-                "boundaries": [18, 40], "default": 0},
+        "city": {
+            "tokens": ["profile"],
+            "kind": "id",
+            "source": "users",
+            "table": "city",
+            "default": -1,
+        },
+        "age": {
+            "tokens": ["profile"],
+            "kind": "bucket",
+            "source": "users",
+            "table": "age",
+            "boundaries": [18, 40],
+            "default": 0,
+        },
         "i": {"tokens": ["behaviour", "candidate"], "kind": "id", "table": "item"},
-        "cat": {"tokens": ["behaviour", "candidate"], "kind": "id", "source": "items",
-                "table": "cat", "default": 7},
+        "cat": {
+            "tokens": ["behaviour", "candidate"],
+            "kind": "id",
+            "source": "items",
+            "table": "cat",
+            "default": 7,
+        },
         "tags": {"tokens": ["candidate"], "kind": "ids", "source": "items", "table": "tag"},
-        "price": {"tokens": ["candidate"], "kind": "number", "source": "items",
-                  "transform": "log1p", "default": 0},
+        "price": {
+            "tokens": ["candidate"],
+            "kind": "number",
+            "source": "items",
+            "transform": "log1p",
+            "default": 0,
+        },
         "watched": {"tokens": ["behaviour"], "kind": "number"},
         "click": {"tokens": ["behaviour"], "kind": "id", "table": "outcome"},
         "order": {"tokens": ["behaviour"], "kind": "id", "table": "outcome"},
@@ -51,11 +72,22 @@ SHOP: Record = {
 }
 
 TYPES = {
-    "exposures": {"u": pa.int64(), "i": pa.int64(), "t": pa.int64(), "k": pa.int64(),
-                  "watched": pa.float64(), "click": pa.int64(), "ctr": pa.float64(),
-                  "s": pa.int64()},
-    "items": {"i": pa.int64(), "cat": pa.int64(), "tags": pa.list_(pa.int64()),
-              "price": pa.float64()},
+    "exposures": {
+        "u": pa.int64(),
+        "i": pa.int64(),
+        "t": pa.int64(),
+        "k": pa.int64(),
+        "watched": pa.float64(),
+        "click": pa.int64(),
+        "ctr": pa.float64(),
+        "s": pa.int64(),
+    },
+    "items": {
+        "i": pa.int64(),
+        "cat": pa.int64(),
+        "tags": pa.list_(pa.int64()),
+        "price": pa.float64(),
+    },
     "users": {"u": pa.int64(), "city": pa.int64(), "age": pa.int64()},
     "events": {"u": pa.int64(), "i": pa.int64(), "t": pa.int64(), "type": pa.string()},
 }
@@ -99,8 +131,16 @@ class Records:
 
 def shown(user: Any = 1, item: Any = 1, time: int = START, **columns: Any) -> Record:
     """An exposure, with something for every column of the shop."""
-    return {"u": user, "i": item, "t": time, "k": time, "watched": 0.5, "click": 0, "ctr": 0.25,
-            "s": time} | columns
+    return {
+        "u": user,
+        "i": item,
+        "t": time,
+        "k": time,
+        "watched": 0.5,
+        "click": 0,
+        "ctr": 0.25,
+        "s": time,
+    } | columns
 
 
 def ordered(user: Any, item: Any, time: int) -> Record:
@@ -110,7 +150,9 @@ def ordered(user: Any, item: Any, time: int) -> Record:
 # Dense, and around midnights: few hours of three days, a moment every ten minutes of them.
 TIMES = st.builds(
     lambda hour, moment: START + hour * HOUR + moment * 600_000,
-    st.sampled_from([0, 1, 9, 23, 24, 25, 47, 48]), st.integers(0, 5))
+    st.sampled_from([0, 1, 9, 23, 24, 25, 47, 48]),
+    st.integers(0, 5),
+)
 SHARES = st.integers(0, 8).map(lambda eighths: eighths / 8)
 
 
@@ -118,28 +160,42 @@ SHARES = st.integers(0, 8).map(lambda eighths: eighths / 8)
 def exposures(draw: st.DrawFn, users: int = 4) -> Record:
     time = draw(TIMES)
     return shown(
-        draw(st.integers(-1, users - 2)), draw(st.integers(0, 3)), time,
+        draw(st.integers(-1, users - 2)),
+        draw(st.integers(0, 3)),
+        time,
         k=time + draw(st.sampled_from([0, 1, 60_000, HOUR, 30 * HOUR])),
         s=time - draw(st.sampled_from([0, 1, HOUR])),
-        watched=draw(SHARES), click=draw(st.integers(0, 1)), ctr=draw(SHARES))
+        watched=draw(SHARES),
+        click=draw(st.integers(0, 1)),
+        ctr=draw(SHARES),
+    )
 
 
 @st.composite
 def logs(draw: st.DrawFn, min_size: int = 1, max_size: int = 16, users: int = 4) -> Records:
     """Few users and items, many coincidences; some users and items lack a row of their own."""
     events = st.builds(ordered, st.integers(-1, 2), st.integers(0, 3), TIMES)
-    profiles = st.fixed_dictionaries({
-        "u": st.integers(-1, 3), "city": st.none() | st.integers(0, 5),
-        "age": st.none() | st.integers(0, 60)})
-    items = st.fixed_dictionaries({
-        "i": st.integers(0, 4), "cat": st.none() | st.integers(0, 5),
-        "tags": st.none() | st.lists(st.integers(-5, 5), max_size=3),
-        "price": st.none() | SHARES})
+    profiles = st.fixed_dictionaries(
+        {
+            "u": st.integers(-1, 3),
+            "city": st.none() | st.integers(0, 5),
+            "age": st.none() | st.integers(0, 60),
+        }
+    )
+    items = st.fixed_dictionaries(
+        {
+            "i": st.integers(0, 4),
+            "cat": st.none() | st.integers(0, 5),
+            "tags": st.none() | st.lists(st.integers(-5, 5), max_size=3),
+            "price": st.none() | SHARES,
+        }
+    )
     return Records(
         exposures=draw(st.lists(exposures(users), min_size=min_size, max_size=max_size)),
         events=draw(st.lists(events, max_size=max_size)),
         users=draw(st.lists(profiles, max_size=4, unique_by=lambda user: user["u"])),
-        items=draw(st.lists(items, max_size=4, unique_by=lambda item: item["i"])))
+        items=draw(st.lists(items, max_size=4, unique_by=lambda item: item["i"])),
+    )
 
 
 def write(folder: Path, tables: dict[str, pa.Table], files: int = 1) -> Log:

@@ -49,17 +49,23 @@ def outcomes(
         found: dict[int, list[int]] = defaultdict(list)
         for event in events:
             touched = [
-                (start, row) for row, start in enumerate(clock_starts)
-                if start is not None and start <= event["t"] <= start + within
+                (start, row)
+                for row, start in enumerate(clock_starts)
+                if start is not None
+                and start <= event["t"] <= start + within
                 and event["type"] == task.event
-                and (exposures[row]["u"], exposures[row]["i"]) == (event["u"], event["i"])]
+                and (exposures[row]["u"], exposures[row]["i"]) == (event["u"], event["i"])
+            ]
             if touched:
                 found[max(touched)[1]].append(event["t"])
         results[name] = [
-            Outcome(1, min(found[row])) if row in found
-            else Outcome(0, start + within) if start is not None
+            Outcome(1, min(found[row]))
+            if row in found
+            else Outcome(0, start + within)
+            if start is not None
             else Outcome(0, results[task.after or ""][row].known_at)
-            for row, start in enumerate(clock_starts)]
+            for row, start in enumerate(clock_starts)
+        ]
     return results
 
 
@@ -78,10 +84,17 @@ def user_rows(log: Records, schema: Schema, cuts: list[int], max_history: int) -
         selected = schema.behaviours is None or results[schema.behaviours][row].label
         if selected:
             order = results["order"][row]
-            behaviours[e["u"]].append({
-                "time": e["t"], "known_at": max(e["k"], order.known_at), "i": e["i"],
-                "cat": _given(items.get(e["i"], {}).get("cat"), 7), "watched": e["watched"],
-                "click": e["click"], "order": order.label})
+            behaviours[e["u"]].append(
+                {
+                    "time": e["t"],
+                    "known_at": max(e["k"], order.known_at),
+                    "i": e["i"],
+                    "cat": _given(items.get(e["i"], {}).get("cat"), 7),
+                    "watched": e["watched"],
+                    "click": e["click"],
+                    "order": order.label,
+                }
+            )
     rows = []
     for (user, window, split), members in sorted(grouped.items()):
         known = sorted(behaviours[user], key=lambda b: b["known_at"])
@@ -89,26 +102,38 @@ def user_rows(log: Records, schema: Schema, cuts: list[int], max_history: int) -
         history = [b for b in known if b["known_at"] < window]
         profile = users.get(user, {})
         age = profile.get("age")
-        rows.append({
-            "user": user,
-            "window_start": window,
-            "history": history[max(0, len(history) - max_history):],
-            "realtime": [b for b in known if window <= b["known_at"] < last],
-            "candidates": [_candidate(exposures[row], items) for row in members],
-            "profile": {"city": _given(profile.get("city"), -1),
-                        "age": sum(edge <= (age or 0) for edge in (18, 40))},
-            "labels": {task: [float(results[task][row].label) for row in members]
-                       for task in schema.tasks},
-            "split": split})
+        rows.append(
+            {
+                "user": user,
+                "window_start": window,
+                "history": history[max(0, len(history) - max_history) :],
+                "realtime": [b for b in known if window <= b["known_at"] < last],
+                "candidates": [_candidate(exposures[row], items) for row in members],
+                "profile": {
+                    "city": _given(profile.get("city"), -1),
+                    "age": sum(edge <= (age or 0) for edge in (18, 40)),
+                },
+                "labels": {
+                    task: [float(results[task][row].label) for row in members]
+                    for task in schema.tasks
+                },
+                "split": split,
+            }
+        )
     return rows
 
 
 def _candidate(exposure: Record, items: dict[int, Record]) -> Record:
     item = items.get(exposure["i"], {})
-    return {"time": exposure["t"], "item": exposure["i"], "i": exposure["i"],
-            "cat": _given(item.get("cat"), 7), "tags": item.get("tags") or [],
-            "price": float(np.float32(math.log1p(item.get("price") or 0))),
-            "ctr": exposure["ctr"]}
+    return {
+        "time": exposure["t"],
+        "item": exposure["i"],
+        "i": exposure["i"],
+        "cat": _given(item.get("cat"), 7),
+        "tags": item.get("tags") or [],
+        "price": float(np.float32(math.log1p(item.get("price") or 0))),
+        "ctr": exposure["ctr"],
+    }
 
 
 def _given(value: int | None, default: int) -> int:
@@ -127,12 +152,14 @@ def visible_pairs(row: Record) -> int:
             pairs += (
                 key == "static"
                 or (query != "static" and key == "realtime" and known < now)
-                or q == k)
+                or q == k
+            )
     return pairs
 
 
 def unzipped(row: Record, group: str) -> list[Record]:
     """A struct of lists, as it is stored, as a list of elements."""
     columns = row[group]
-    return [dict(zip(columns, values, strict=True))
-            for values in zip(*columns.values(), strict=True)]
+    return [
+        dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)
+    ]

@@ -16,20 +16,24 @@ TASKS: dict[str, Record] = {
     "of any exposure": {"buy": {"event": "buy", "within": "10m"}},
     "after a label": {
         "click": {"label": "click"},
-        "buy": {"event": "buy", "within": "10m", "after": "click"}},
+        "buy": {"event": "buy", "within": "10m", "after": "click"},
+    },
     "after an event": {
         "cart": {"event": "cart", "within": "10m"},
-        "buy": {"event": "buy", "within": "5m", "after": "cart"}},
+        "buy": {"event": "buy", "within": "5m", "after": "cart"},
+    },
     "after an event after a label": {
         "click": {"label": "click"},
         "cart": {"event": "cart", "within": "10m", "after": "click"},
-        "buy": {"event": "buy", "within": "5m", "after": "cart"}},
+        "buy": {"event": "buy", "within": "5m", "after": "cart"},
+    },
 }
 
 
 def schema_with(tasks: Record) -> Schema:
-    return shop_schema({"tasks": tasks, "features.order": None, "features.click": None,
-                        "tables.outcome": None})
+    return shop_schema(
+        {"tasks": tasks, "features.order": None, "features.click": None, "tables.outcome": None}
+    )
 
 
 def exposure(user: int, item: int, minute: int, click: int = 1, known_after: int = 0) -> Record:
@@ -46,19 +50,46 @@ def attributed(schema: Schema, exposures: list[Record], events: list[Record]) ->
         return np.array([row[name] for row in rows], np.int64)
 
     return attribute(
-        schema, column(exposures, "u"), column(exposures, "i"), column(exposures, "t"),
-        column(exposures, "k"), {"click": column(exposures, "click")},
-        pd.DataFrame({"user": column(events, "u"), "item": column(events, "i"),
-                      "time_ms": column(events, "t"), "type": [e["type"] for e in events]}))
+        schema,
+        column(exposures, "u"),
+        column(exposures, "i"),
+        column(exposures, "t"),
+        column(exposures, "k"),
+        {"click": column(exposures, "click")},
+        pd.DataFrame(
+            {
+                "user": column(events, "u"),
+                "item": column(events, "i"),
+                "time_ms": column(events, "t"),
+                "type": [e["type"] for e in events],
+            }
+        ),
+    )
 
 
 MINUTES = st.integers(0, 30)
 EXPOSURES = st.lists(
-    st.builds(exposure, st.integers(0, 1), st.integers(0, 1), MINUTES, st.integers(0, 1),
-              st.integers(0, 3)), max_size=12)
+    st.builds(
+        exposure,
+        st.integers(0, 1),
+        st.integers(0, 1),
+        MINUTES,
+        st.integers(0, 1),
+        st.integers(0, 3),
+    ),
+    max_size=12,
+)
 EVENTS = st.lists(
-    st.builds(event, st.integers(0, 1), st.integers(0, 2), MINUTES,
-              st.sampled_from(["buy", "cart", "other"]), st.integers(-1, 1)), max_size=12)
+    st.builds(
+        event,
+        st.integers(0, 1),
+        st.integers(0, 2),
+        MINUTES,
+        st.sampled_from(["buy", "cart", "other"]),
+        st.integers(-1, 1),
+    ),
+    max_size=12,
+)
 
 
 @pytest.mark.parametrize("tasks", TASKS.values(), ids=TASKS)

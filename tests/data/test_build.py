@@ -32,33 +32,55 @@ def random_log(users: int = 14, exposures: int = 160) -> Records:
     rng = random.Random(7)
     shows, events = [], []
     for time in sorted(rng.sample(range(0, 3 * DAY, 1000), exposures)):
-        e = shown(rng.randrange(users), rng.randrange(9), START + time,
-                  k=START + time + rng.randrange(2 * HOUR), click=rng.randrange(2),
-                  watched=rng.randrange(8) / 8, ctr=rng.randrange(8) / 8)
+        e = shown(
+            rng.randrange(users),
+            rng.randrange(9),
+            START + time,
+            k=START + time + rng.randrange(2 * HOUR),
+            click=rng.randrange(2),
+            watched=rng.randrange(8) / 8,
+            ctr=rng.randrange(8) / 8,
+        )
         shows.append(e)
         if rng.random() < 0.5:
             events.append(ordered(e["u"], e["i"], e["t"] + rng.randrange(2 * HOUR)))
     return Records(
-        shows, events,
+        shows,
+        events,
         users=[{"u": user, "city": user % 3, "age": 10 + 5 * user} for user in range(users - 2)],
-        items=[{"i": item, "cat": item % 4, "tags": list(range(item % 3)), "price": item / 4}
-               for item in range(8)])
+        items=[
+            {"i": item, "cat": item % 4, "tags": list(range(item % 3)), "price": item / 4}
+            for item in range(8)
+        ],
+    )
 
 
 LOG = random_log()
 
 
 def config(partitions: int = 3, max_history: int = 20) -> DataConfig:
-    return DataConfig.model_validate({
-        "source": "parquet", "path": "unused", "partitions": partitions,
-        "max_history": max_history, "split": {"valid": 0.1, "test": 0.25}})
+    return DataConfig.model_validate(
+        {
+            "source": "parquet",
+            "path": "unused",
+            "partitions": partitions,
+            "max_history": max_history,
+            "split": {"valid": 0.1, "test": 0.25},
+        }
+    )
 
 
-def run(log: Log, out: Path, *, schema: Schema | None = None, partitions: int = 3,
-        max_history: int = 20) -> RowStats:
+def run(
+    log: Log, out: Path, *, schema: Schema | None = None, partitions: int = 3, max_history: int = 20
+) -> RowStats:
     steps: list[tuple[int, int]] = []
-    stats = build(log, schema or shop_schema(), out, config(partitions, max_history),
-                  lambda done, of: steps.append((done, of)))
+    stats = build(
+        log,
+        schema or shop_schema(),
+        out,
+        config(partitions, max_history),
+        lambda done, of: steps.append((done, of)),
+    )
     assert steps == [(done, partitions) for done in range(1, len(steps) + 1)]
     assert steps
     return stats
@@ -67,10 +89,14 @@ def run(log: Log, out: Path, *, schema: Schema | None = None, partitions: int = 
 def content(out: Path) -> dict[str, list[Record]]:
     """The rows of each split in an order of their own."""
     return {
-        split: sorted(pq.read_table(out / split).to_pylist(),
-                      key=lambda row: (str(row["user"]), row["window_start"]))
-        if list((out / split).glob("*.parquet")) else []
-        for split in SPLITS}
+        split: sorted(
+            pq.read_table(out / split).to_pylist(),
+            key=lambda row: (str(row["user"]), row["window_start"]),
+        )
+        if list((out / split).glob("*.parquet"))
+        else []
+        for split in SPLITS
+    }
 
 
 @pytest.fixture(scope="module")
@@ -130,8 +156,13 @@ def test_stats(built: tuple[Path, RowStats]) -> None:
     positives = {task: sum(sum(row["labels"][task]) for row in rows) for task in ("click", "order")}
     assert stats.positives == positives
     assert stats.attributed == positives["order"]
-    assert stats.id_types == {"city": "integer", "i": "integer", "cat": "integer",
-                              "tags": "integer", "click": "integer"}
+    assert stats.id_types == {
+        "city": "integer",
+        "i": "integer",
+        "cat": "integer",
+        "tags": "integer",
+        "click": "integer",
+    }
     train = [row for row in rows if row["split"] == 0]
     ctr = [c["ctr"] for row in train for c in row["candidates"]]
     watched = [b["watched"] for row in train for b in row["history"]]
@@ -173,7 +204,8 @@ def test_files_whose_types_differ_but_fit(built: tuple[Path, RowStats], tmp_path
     log = write(tmp_path / "log", {name: LOG.table(name) for name in TABLES}, files=2)
     for file, position, column, kind in (
         (log.files("users")[1], 2, "age", pa.float64()),
-        (log.files("exposures")[0], 0, "u", pa.int16())):
+        (log.files("exposures")[0], 0, "u", pa.int16()),
+    ):
         table = pq.read_table(file)
         pq.write_table(table.set_column(position, column, table[column].cast(kind)), file)
     same_stats(run(log, tmp_path / "rows", partitions=5), stats)
@@ -197,13 +229,14 @@ def test_string_keys_no_users_and_a_list(tmp_path: Path) -> None:
     items = items.set_column(2, "tags", pa.array(tags, pa.list_(pa.string())))
     log = write(tmp_path / "log", {"exposures": exposures, "events": events, "items": items})
     stats = run(log, tmp_path / "rows", schema=schema)
-    assert stats.id_types == {"i": "string", "cat": "integer", "tags": "string",
-                              "click": "integer"}
+    assert stats.id_types == {"i": "string", "cat": "integer", "tags": "string", "click": "integer"}
 
-    expected = {(f"u{row['user']}", row["window_start"], row["split"]): row
-                for row in expected_rows()}
-    tags_of = {f"i{item['i']}": [hash_string(f"tag {tag}") for tag in item["tags"]]
-               for item in LOG.items}
+    expected = {
+        (f"u{row['user']}", row["window_start"], row["split"]): row for row in expected_rows()
+    }
+    tags_of = {
+        f"i{item['i']}": [hash_string(f"tag {tag}") for tag in item["tags"]] for item in LOG.items
+    }
     found = content(tmp_path / "rows")
     assert sum(map(len, found.values())) == len(expected)
     for number, split in enumerate(SPLITS):
@@ -221,8 +254,7 @@ FAULTS: list[tuple[Record, type[Exception], str]] = [
     # Found by the check of all values, before anything is built.
     ({"click": 2}, DataError, r"exposures.parquet: column 'click': row 3 holds 2"),
     # Found only where rows are built, within a partition.
-    ({"s": START + 9 * DAY}, LeakageError,
-     r"exposures: column 's' says .* the first of user 5"),
+    ({"s": START + 9 * DAY}, LeakageError, r"exposures: column 's' says .* the first of user 5"),
 ]
 
 
@@ -249,9 +281,15 @@ def test_no_rows_yet(tmp_path: Path) -> None:
         read_stats(tmp_path)
 
 
-@pytest.mark.parametrize(("valid", "test", "expected"), [
-    (0.0, 0.25, [75, 0, 25]), (0.2, 0.25, [60, 15, 25]), (0.0, 0.0, [100, 0, 0]),
-    (0.5, 0.0, [50, 50, 0])])
+@pytest.mark.parametrize(
+    ("valid", "test", "expected"),
+    [
+        (0.0, 0.25, [75, 0, 25]),
+        (0.2, 0.25, [60, 15, 25]),
+        (0.0, 0.0, [100, 0, 0]),
+        (0.5, 0.0, [50, 50, 0]),
+    ],
+)
 def test_splits_are_shares_in_time_order(valid: float, test: float, expected: list[int]) -> None:
     shuffled = random.Random(1).sample(range(START, START + 100), 100)
     share = config().split.model_copy(update={"valid": valid, "test": test})

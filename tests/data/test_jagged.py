@@ -15,16 +15,39 @@ from hypothesis import strategies as st
 from .logs import DAY, START, Record, Records, logs, shop_schema, shown
 
 # A list in the profile and in behaviours too, and tables shared by several features.
-SCHEMA = shop_schema({
-    "features.tags": {"tokens": ["behaviour", "candidate"], "kind": "ids", "source": "items",
-                      "table": "tag"},
-    "features.tag_of_city": {"tokens": ["profile"], "kind": "id", "source": "users",
-                             "table": "tag", "column": "city", "default": 3},
-    "features.weight": {"tokens": ["profile"], "kind": "number", "source": "users",
-                        "column": "age", "default": 1},
-    "features.more": {"tokens": ["candidate"], "kind": "id", "source": "items", "table": "item",
-                      "column": "cat", "default": 1},
-})
+SCHEMA = shop_schema(
+    {
+        "features.tags": {
+            "tokens": ["behaviour", "candidate"],
+            "kind": "ids",
+            "source": "items",
+            "table": "tag",
+        },
+        "features.tag_of_city": {
+            "tokens": ["profile"],
+            "kind": "id",
+            "source": "users",
+            "table": "tag",
+            "column": "city",
+            "default": 3,
+        },
+        "features.weight": {
+            "tokens": ["profile"],
+            "kind": "number",
+            "source": "users",
+            "column": "age",
+            "default": 1,
+        },
+        "features.more": {
+            "tokens": ["candidate"],
+            "kind": "id",
+            "source": "items",
+            "table": "item",
+            "column": "cat",
+            "default": 1,
+        },
+    }
+)
 
 
 def rows_of(log: Records) -> pa.Table:
@@ -83,9 +106,11 @@ def test_ids_of_a_table_lie_side_by_side(log: Records) -> None:
         ids = batch.table_ids(table)
         vectors_ND = torch.stack([ids, -ids], 1)
         parts = [
-            (group, name) for group in GROUPS
+            (group, name)
+            for group in GROUPS
             for name, feature in SCHEMA.features_of(TOKEN_OF[group]).items()
-            if feature.table == table]
+            if feature.table == table
+        ]
         assert len(ids) == sum(len(batch.ids(group, name)) for group, name in parts)
         for group, name in parts:
             part = batch.of_table(vectors_ND, table, group, name)
@@ -95,8 +120,13 @@ def test_ids_of_a_table_lie_side_by_side(log: Records) -> None:
 def test_one_buffer_holds_everything() -> None:
     log = Records(exposures=[shown(1, 1, START + hour * 1000) for hour in range(3)])
     batch = to_jagged(rows_of(log), SCHEMA)
-    views = [batch.window_start, batch.ids("candidates", "tags"), batch.labels("click"),
-             batch.numbers("candidates", "price"), batch.table_ids("tag")]
+    views = [
+        batch.window_start,
+        batch.ids("candidates", "tags"),
+        batch.labels("click"),
+        batch.numbers("candidates", "price"),
+        batch.table_ids("tag"),
+    ]
     storage = batch.buffer.untyped_storage().data_ptr()
     assert batch.buffer.is_contiguous()
     assert all(view.untyped_storage().data_ptr() == storage for view in views)
@@ -140,4 +170,5 @@ def test_a_moved_batch_says_the_same() -> None:
     # Changing the rows' memory afterwards must not reach the batch: it is a copy.
     assert not np.shares_memory(
         batch.times("candidates").numpy(),
-        rows["candidates"].combine_chunks().field("time").values.to_numpy())
+        rows["candidates"].combine_chunks().field("time").values.to_numpy(),
+    )

@@ -55,12 +55,30 @@ def test_running_rates_by_hand(tmp_path: Path, separator: str, as_folder: bool) 
     # The second exposure ends at T + 7000: not known at that moment, known one ms later.
     assert rows["user_count"] == [0, 1, 0, 1, 2, 3]
     assert rows["user_is_click_rate"] == [
-        rate(0, 0), rate(1, 1), rate(0, 0), rate(1, 1), rate(2, 2), rate(2, 3)]
+        rate(0, 0),
+        rate(1, 1),
+        rate(0, 0),
+        rate(1, 1),
+        rate(2, 2),
+        rate(2, 3),
+    ]
     assert rows["user_long_view_rate"] == [
-        rate(0, 0), rate(1, 1), rate(0, 0), rate(1, 1), rate(1, 2), rate(1, 3)]
+        rate(0, 0),
+        rate(1, 1),
+        rate(0, 0),
+        rate(1, 1),
+        rate(1, 2),
+        rate(1, 3),
+    ]
     assert rows["video_count"] == [0, 1, 1, 0, 2, 3]
     assert rows["video_is_click_rate"] == [
-        rate(0, 0), rate(1, 1), rate(1, 1), rate(0, 0), rate(2, 2), rate(2, 3)]
+        rate(0, 0),
+        rate(1, 1),
+        rate(1, 1),
+        rate(0, 0),
+        rate(2, 2),
+        rate(2, 3),
+    ]
     check_all(tmp_path / "log")
 
 
@@ -78,17 +96,23 @@ def test_several_logs_and_the_feature_files(tmp_path: Path) -> None:
     for number, rows in enumerate((ROWS[3:], ROWS[:3])):
         (folder / f"log_{number}.csv").write_text("\n".join([HEADER, *rows]))
     (folder / "user_features_1k.csv").write_text(
-        "user_id,user_active_degree,ignored\n1,high,9\n2,,9\n2,,9\n")
+        "user_id,user_active_degree,ignored\n1,high,9\n2,,9\n2,,9\n"
+    )
     # A missing value makes pandas read the whole column as floats.
     (folder / "video_features_basic_1k.csv").write_text(
-        "video_id,author_id,video_type,music_type\n7,50,AD,4\n8,,NORMAL,\n")
+        "video_id,author_id,video_type,music_type\n7,50,AD,4\n8,,NORMAL,\n"
+    )
     convert(folder, tmp_path / "log")
     check_all(tmp_path / "log")
     log, schema = Log(str(tmp_path / "log")), load_schema(tmp_path / "log" / "schema.yaml")
     times = log.read("exposures", ["time_ms"])["time_ms"].to_pylist()
     assert times == sorted(times)
-    tables = Tables(*(log.read(t, columns) if (columns := tables_needed(schema).get(t)) else None
-                      for t in ("exposures", "events", "users", "items")))
+    tables = Tables(
+        *(
+            log.read(t, columns) if (columns := tables_needed(schema).get(t)) else None
+            for t in ("exposures", "events", "users", "items")
+        )
+    )
     rows = build_rows(tables, schema, [T + 10**6] * 2, 10).rows.to_pylist()
     assert [row["profile"]["user_id"] for row in rows] == [1, 2]
     assert rows[1]["profile"]["user_active_degree"] == -1

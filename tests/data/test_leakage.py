@@ -15,8 +15,9 @@ from .reference import unzipped
 CUTS = [START + DAY, START + 2 * DAY]
 
 
-@pytest.mark.parametrize(("columns", "column"), [
-    ({"k": START + HOUR - 1}, "k"), ({"s": START + HOUR + 1}, "s")])
+@pytest.mark.parametrize(
+    ("columns", "column"), [({"k": START + HOUR - 1}, "k"), ({"s": START + HOUR + 1}, "s")]
+)
 def test_a_row_that_knows_its_future_is_refused(columns: Record, column: str) -> None:
     log = Records(exposures=[shown(4), shown(77, 1, START + HOUR, **columns), shown(78)])
     with pytest.raises(LeakageError) as error:
@@ -41,9 +42,11 @@ def seen_by_candidates(log: Records, schema: Schema, until: int) -> Seen:
             time = candidate["time"]
             if time <= until:
                 content = {
-                    "candidate": candidate, "profile": row["profile"],
+                    "candidate": candidate,
+                    "profile": row["profile"],
                     "history": unzipped(row, "history"),
-                    "realtime": [b for b in unzipped(row, "realtime") if b["known_at"] < time]}
+                    "realtime": [b for b in unzipped(row, "realtime") if b["known_at"] < time],
+                }
                 key = (row["user"], row["window_start"], split, time)
                 seen.setdefault(key, []).append(content)
     return seen
@@ -60,8 +63,17 @@ def another_future(log: Records, now: int, rng: random.Random) -> Records:
                 orders.append(ordered(e["u"], e["i"], now + 1 + rng.randrange(HOUR)))
         elif rng.random() < 0.6:
             later = e["t"] + rng.randrange(3) * HOUR
-            exposures.append(shown(e["u"], rng.randrange(4), later, k=later + rng.randrange(DAY),
-                                   click=rng.randrange(2), ctr=rng.random(), watched=rng.random()))
+            exposures.append(
+                shown(
+                    e["u"],
+                    rng.randrange(4),
+                    later,
+                    k=later + rng.randrange(DAY),
+                    click=rng.randrange(2),
+                    ctr=rng.random(),
+                    watched=rng.random(),
+                )
+            )
     events = [e for e in log.events if e["t"] <= now or rng.random() < 0.5]
     for _ in range(rng.randrange(4)):
         later = now + 1 + rng.randrange(3 * HOUR)
@@ -71,8 +83,11 @@ def another_future(log: Records, now: int, rng: random.Random) -> Records:
 
 
 @settings(deadline=None, max_examples=150)
-@given(logs(min_size=8, max_size=20, users=2), st.integers(0, 2**32 - 1),
-       st.sampled_from([None, "click", "order"]))
+@given(
+    logs(min_size=8, max_size=20, users=2),
+    st.integers(0, 2**32 - 1),
+    st.sampled_from([None, "click", "order"]),
+)
 def test_nothing_after_a_moment_changes_a_candidate_up_to_it(
     log: Records, seed: int, behaviours: str | None
 ) -> None:

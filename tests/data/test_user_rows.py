@@ -18,16 +18,18 @@ SELECTIONS: list[Record] = [{}, {"behaviours": "click"}, {"behaviours": "order"}
 settings = hypothesis_settings(deadline=None, max_examples=100)
 
 
-def build(log: Records, schema: Schema, cuts: list[int] | None = None,
-          max_history: int = 100) -> UserRows:
+def build(
+    log: Records, schema: Schema, cuts: list[int] | None = None, max_history: int = 100
+) -> UserRows:
     return build_rows(log.tables(), schema, cuts or [START + 9 * DAY] * 2, max_history)
 
 
 def as_records(built: UserRows) -> list[Record]:
     rows = []
     for row, split in zip(built.rows.to_pylist(), built.split.tolist(), strict=True):
-        lists: Record = {g: reference.unzipped(row, g) for g in
-                         ("history", "realtime", "candidates")}
+        lists: Record = {
+            g: reference.unzipped(row, g) for g in ("history", "realtime", "candidates")
+        }
         rows.append(row | lists | {"split": split})
     return rows
 
@@ -38,8 +40,9 @@ def without_sizes(rows: list[Record]) -> list[Record]:
 
 @settings
 @given(logs(), CUTS, st.integers(1, 4), st.sampled_from(SELECTIONS))
-def test_equal_the_reference(log: Records, cuts: list[int], max_history: int,
-                             selection: Record) -> None:
+def test_equal_the_reference(
+    log: Records, cuts: list[int], max_history: int, selection: Record
+) -> None:
     schema = shop_schema(selection)
     built = build(log, schema, cuts, max_history)
     rows = as_records(built)
@@ -89,8 +92,9 @@ def test_have_the_types_of_row_schema(log: Records) -> None:
 
 
 def test_no_profile_features_no_profile() -> None:
-    schema = shop_schema({"features.city": None, "features.age": None, "tables.city": None,
-                          "tables.age": None})
+    schema = shop_schema(
+        {"features.city": None, "features.age": None, "tables.city": None, "tables.age": None}
+    )
     log = Records(exposures=[shown()])
     tables = log.tables()
     rows = build_rows(tables, schema, [START + DAY] * 2, 10).rows
@@ -110,7 +114,8 @@ def test_by_hand() -> None:
             # Watched over midnight: known only on the second day.
             shown(1, 13, START + 23 * HOUR, k=START + DAY + HOUR),
         ],
-        events=[ordered(1, 10, START + 9 * HOUR + 1000)])
+        events=[ordered(1, 10, START + 9 * HOUR + 1000)],
+    )
     first, second = as_records(build(log, shop_schema()))
     assert [c["item"] for c in first["candidates"]] == [10, 13]
     # Ordered, so known at once, an hour earlier than a click without an order would be.
@@ -131,11 +136,15 @@ def test_exposures_of_one_moment_keep_the_order_of_the_log() -> None:
     assert [c["item"] for c in rows[0]["candidates"]] == [5, 3, 9, 1]
 
 
-@pytest.mark.parametrize(("feature", "table", "key"), [
-    ("cat", "items", "item 4"), ("city", "users", "user 1")])
+@pytest.mark.parametrize(
+    ("feature", "table", "key"), [("cat", "items", "item 4"), ("city", "users", "user 1")]
+)
 def test_a_missing_row_without_a_default_is_named(feature: str, table: str, key: str) -> None:
-    log = Records(exposures=[shown(1, 3), shown(1, 4)], items=[{"i": 3, "cat": 0}],
-                  users=[{"u": 2, "city": 0}])
+    log = Records(
+        exposures=[shown(1, 3), shown(1, 4)],
+        items=[{"i": 3, "cat": 0}],
+        users=[{"u": 2, "city": 0}],
+    )
     with pytest.raises(DataError) as error:
         build(log, shop_schema({f"features.{feature}.default": None}))
     message = str(error.value)
@@ -154,9 +163,12 @@ def test_a_key_with_two_rows_is_refused(table: str, row: Record) -> None:
 def test_string_keys_stay_strings() -> None:
     log = Records(exposures=[shown(f"user {u}", 1, START + u * HOUR) for u in (1, 2, 1)])
     exposures = log.table("exposures", {"u": pa.string()})
-    schema = shop_schema({"features.city": None, "features.age": None, "tables.city": None,
-                          "tables.age": None})
+    schema = shop_schema(
+        {"features.city": None, "features.age": None, "tables.city": None, "tables.age": None}
+    )
     tables = Tables(exposures, None, None, log.table("items"))
     rows = build_rows(tables, schema, [START + DAY] * 2, 10).rows.to_pylist()
     assert {row["user"]: len(row["candidates"]["time"]) for row in rows} == {
-        "user 1": 2, "user 2": 1}
+        "user 1": 2,
+        "user 2": 1,
+    }

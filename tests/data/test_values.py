@@ -78,17 +78,26 @@ def test_booleans_are_zero_and_one() -> None:
     assert to_ids(pa.array([True, False, None]), "x").to_pylist() == [1, 0, None]
 
 
-@pytest.mark.parametrize("values", [
-    pa.array([1.0]), pa.array([b"x"]), pa.array([dt.datetime(2024, 1, 1)]), pa.array([[1]])])
+@pytest.mark.parametrize(
+    "values",
+    [pa.array([1.0]), pa.array([b"x"]), pa.array([dt.datetime(2024, 1, 1)]), pa.array([[1]])],
+)
 def test_nothing_else_is_an_id(values: pa.Array) -> None:
     with pytest.raises(DataError, match="x: expected integers or strings for an id, found"):
         to_ids(values, "x")
 
 
-@pytest.mark.parametrize(("kind", "expected"), [
-    (pa.string(), "string"), (pa.large_string(), "string"), (pa.int32(), "integer"),
-    (pa.list_(pa.string()), "string"), (pa.list_(pa.int64()), "integer"),
-    (pa.dictionary(pa.int32(), pa.string()), "string")])
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        (pa.string(), "string"),
+        (pa.large_string(), "string"),
+        (pa.int32(), "integer"),
+        (pa.list_(pa.string()), "string"),
+        (pa.list_(pa.int64()), "integer"),
+        (pa.dictionary(pa.int32(), pa.string()), "string"),
+    ],
+)
 def test_what_ids_are_outside(kind: pa.DataType, expected: str) -> None:
     assert id_type(kind) == expected
 
@@ -116,7 +125,8 @@ def test_numbers() -> None:
 @pytest.mark.parametrize("feature", [NUMBER, LOG, BUCKET])
 def test_numbers_are_finite(wrong: float, feature: Feature) -> None:
     assert f"row 1 holds {wrong}, expected a finite number" in refusal(
-        pa.array([1.0, wrong]), feature)
+        pa.array([1.0, wrong]), feature
+    )
 
 
 def test_numbers_fit_a_float32() -> None:
@@ -147,15 +157,24 @@ def test_lists() -> None:
     assert encoded(pa.array([[], []], pa.list_(pa.null())), IDS) == [[], []]
     assert encoded(pa.array([], pa.list_(pa.string())), IDS) == []
     assert encoded(pa.array([["a"], ["b", "a"]]), IDS) == [
-        [hash_string("a")], [hash_string("b"), hash_string("a")]]
+        [hash_string("a")],
+        [hash_string("b"), hash_string("a")],
+    ]
     assert "a list holds a missing id" in refusal(pa.array([[1, None]]), IDS)
 
 
-@pytest.mark.parametrize(("values", "feature", "expected"), [
-    (pa.array([1.5]), ID, "integers or strings"), (pa.array(["x"]), NUMBER, "numbers"),
-    (pa.array(["3"]), BUCKET, "numbers"), (pa.array([[1.0]]), NUMBER, "numbers"),
-    (pa.array([1]), IDS, "a list of ids"), (pa.array([[1.5]]), IDS, "integers or strings"),
-    (pa.array([[[1]]]), IDS, "integers or strings")])
+@pytest.mark.parametrize(
+    ("values", "feature", "expected"),
+    [
+        (pa.array([1.5]), ID, "integers or strings"),
+        (pa.array(["x"]), NUMBER, "numbers"),
+        (pa.array(["3"]), BUCKET, "numbers"),
+        (pa.array([[1.0]]), NUMBER, "numbers"),
+        (pa.array([1]), IDS, "a list of ids"),
+        (pa.array([[1.5]]), IDS, "integers or strings"),
+        (pa.array([[[1]]]), IDS, "integers or strings"),
+    ],
+)
 def test_a_type_that_does_not_fit(values: pa.Array, feature: Feature, expected: str) -> None:
     assert f"expected {expected}" in refusal(values, feature)
 
@@ -164,13 +183,17 @@ MOMENT = dt.datetime(2022, 4, 10, 8, 59, 9, 287_000, dt.UTC)
 MS = 1_649_581_149_287
 
 
-@pytest.mark.parametrize(("values", "unit", "expected"), [
-    (pa.array([MS]), "ms", MS),
-    (pa.array([MS // 1000], pa.uint32()), "s", MS - 287),
-    (pa.array([MS * 1000 + 999]), "us", MS),
-    (pa.array([MOMENT], pa.timestamp("us", "UTC")), "s", MS),
-    (pa.array([MOMENT], pa.timestamp("ns", "Asia/Shanghai")), "s", MS),
-    (pa.array([MOMENT.replace(tzinfo=None)], pa.timestamp("ms")), "s", MS)])
+@pytest.mark.parametrize(
+    ("values", "unit", "expected"),
+    [
+        (pa.array([MS]), "ms", MS),
+        (pa.array([MS // 1000], pa.uint32()), "s", MS - 287),
+        (pa.array([MS * 1000 + 999]), "us", MS),
+        (pa.array([MOMENT], pa.timestamp("us", "UTC")), "s", MS),
+        (pa.array([MOMENT], pa.timestamp("ns", "Asia/Shanghai")), "s", MS),
+        (pa.array([MOMENT.replace(tzinfo=None)], pa.timestamp("ms")), "s", MS),
+    ],
+)
 def test_times(values: pa.Array, unit: str, expected: int) -> None:
     result = to_ms(values, unit, "x")
     assert result.type == pa.int64()
@@ -181,32 +204,53 @@ def test_no_times() -> None:
     assert to_ms(pa.array([], pa.int64()), "ms", "x").to_pylist() == []
 
 
-@pytest.mark.parametrize(("values", "unit"), [
-    (pa.array([MS // 1000]), "ms"), (pa.array([MS]), "us"), (pa.array([MS]), "s"),
-    (pa.array([MS * 1000]), "ms"), (pa.array([2**64 - 1], pa.uint64()), "ms"),
-    (pa.array([dt.datetime(1970, 1, 1)]), "ms")])
+@pytest.mark.parametrize(
+    ("values", "unit"),
+    [
+        (pa.array([MS // 1000]), "ms"),
+        (pa.array([MS]), "us"),
+        (pa.array([MS]), "s"),
+        (pa.array([MS * 1000]), "ms"),
+        (pa.array([2**64 - 1], pa.uint64()), "ms"),
+        (pa.array([dt.datetime(1970, 1, 1)]), "ms"),
+    ],
+)
 def test_a_wrong_unit_is_caught(values: pa.Array, unit: str) -> None:
     with pytest.raises(DataError, match=r"x: row 0 holds .* is time_unit right\?"):
         to_ms(values, unit, "x")
 
 
-@pytest.mark.parametrize(("values", "message"), [
-    (pa.array([1.5e12]), "expected a time"), (pa.array(["2022-04-10"]), "expected a time"),
-    (pa.array([dt.date(2022, 4, 10)]), "expected a time"),
-    (pa.array([MS, None, None]), "2 missing times, the first in row 1")])
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (pa.array([1.5e12]), "expected a time"),
+        (pa.array(["2022-04-10"]), "expected a time"),
+        (pa.array([dt.date(2022, 4, 10)]), "expected a time"),
+        (pa.array([MS, None, None]), "2 missing times, the first in row 1"),
+    ],
+)
 def test_what_is_not_a_time(values: pa.Array, message: str) -> None:
     with pytest.raises(DataError, match=f"x: {message}"):
         to_ms(values, "ms", "x")
 
 
-ZONES = ["UTC", "Asia/Shanghai", "Asia/Kolkata", "Europe/Berlin", "America/New_York",
-         # Clocks change at midnight: it comes twice, or not at all.
-         "America/Havana", "America/Sao_Paulo", "Asia/Beirut"]
+ZONES = [
+    "UTC",
+    "Asia/Shanghai",
+    "Asia/Kolkata",
+    "Europe/Berlin",
+    "America/New_York",
+    # Clocks change at midnight: it comes twice, or not at all.
+    "America/Havana",
+    "America/Sao_Paulo",
+    "Asia/Beirut",
+]
 
 
 def windows(times: list[int], zone: str) -> list[int]:
-    return list(window_start(pa.array(times, pa.int64()), shop_schema({"timezone": zone}))
-                .to_pylist())
+    return list(
+        window_start(pa.array(times, pa.int64()), shop_schema({"timezone": zone})).to_pylist()
+    )
 
 
 @pytest.mark.parametrize("zone", ZONES)
@@ -225,5 +269,8 @@ def test_a_window_starts_at_local_midnight_for_any_time(times: list[int], zone: 
 
 def test_midnight_itself_is_in_the_window_it_starts() -> None:
     assert windows([START - 1, START, START + 1], "Asia/Shanghai") == [
-        START - 86_400_000, START, START]
+        START - 86_400_000,
+        START,
+        START,
+    ]
     assert pc.max(window_start(pa.array([], pa.int64()), shop_schema())).as_py() is None

@@ -17,8 +17,11 @@ from torch import Tensor, nn
 
 WORLDS = (3, 2, 1)
 RATE, STD, SEED = 0.5, 0.3, 7
-TABLES = {"item": Table(dim=8, capacity=400), "tag": Table(dim=8, capacity=400),
-          "city": Table(dim=4, capacity=400)}
+TABLES = {
+    "item": Table(dim=8, capacity=400),
+    "tag": Table(dim=8, capacity=400),
+    "city": Table(dim=4, capacity=400),
+}
 PROBE = torch.tensor([0, -1, 5, 9, 1 << 62, -(1 << 63), 123_456])
 Ids = dict[str, Tensor]
 Batch = tuple[Ids, Ids]
@@ -43,14 +46,16 @@ def parts_of(step: int) -> list[Batch]:
 
 def joined(parts: list[Batch]) -> Batch:
     """Parts as one batch."""
-    return ({n: torch.cat([ids[n] for ids, _ in parts]) for n in TABLES},
-            {n: torch.cat([g[n] for _, g in parts]) for n in TABLES})
+    return (
+        {n: torch.cat([ids[n] for ids, _ in parts]) for n in TABLES},
+        {n: torch.cat([g[n] for _, g in parts]) for n in TABLES},
+    )
 
 
 def rank_batch(step: int, rank: int, world: int) -> Batch:
     """The parts that a rank gets: uneven in a world of two, and rank 0 of step 0 has none of 3."""
     cuts = {1: [0, 6], 2: [0, 1, 6], 3: [0, 1, 3, 6]}[world]
-    return joined(parts_of(step)[cuts[rank]:cuts[rank + 1]])
+    return joined(parts_of(step)[cuts[rank] : cuts[rank + 1]])
 
 
 def candidates_of(step: int) -> int:
@@ -72,16 +77,17 @@ class Model(nn.Module):
 
 def build(world: int, tables: dict[str, Table]) -> tuple[nn.Module, ShardedTables]:
     sharded = ShardedTables(tables, init_std=STD, seed=SEED, world_size=world)
-    return shard(Model(sharded), sharded, learning_rate=RATE,
-                 device=torch.device("cpu")), sharded
+    return shard(Model(sharded), sharded, learning_rate=RATE, device=torch.device("cpu")), sharded
 
 
 def steps(world: int, rank: int, folder: Path, first: int) -> None:
     """Two steps from where the last world stopped."""
     model, tables = build(world, TABLES)
     if first:
-        held = [torch.load(path, weights_only=False)
-                for path in sorted(folder.glob(f"rows-{first}-*.pt"))]
+        held = [
+            torch.load(path, weights_only=False)
+            for path in sorted(folder.glob(f"rows-{first}-*.pt"))
+        ]
         tables.load_rows({n: [rows[n] for rows in held] for n in TABLES}, rank, world)
     seen, gains = [], []
     model.train()
@@ -101,8 +107,15 @@ def steps(world: int, rank: int, folder: Path, first: int) -> None:
     model.eval()
     probed = model(dict.fromkeys(TABLES, PROBE))
     after = tables.local_rows()
-    torch.save({"seen": seen, "gains": gains, "probed": {n: v.detach() for n, v in probed.items()},
-                "kept": {n: len(after[n].keys) for n in TABLES}}, folder / f"saw-{first}-{rank}.pt")
+    torch.save(
+        {
+            "seen": seen,
+            "gains": gains,
+            "probed": {n: v.detach() for n, v in probed.items()},
+            "kept": {n: len(after[n].keys) for n in TABLES},
+        },
+        folder / f"saw-{first}-{rank}.pt",
+    )
 
 
 def fill(world: int) -> str:
@@ -122,8 +135,9 @@ def main() -> None:
     for number, world in enumerate(WORLDS):
         if rank >= world:
             return
-        dist.init_process_group("gloo", init_method=f"file://{folder}/meet-{world}", rank=rank,
-                                world_size=world)
+        dist.init_process_group(
+            "gloo", init_method=f"file://{folder}/meet-{world}", rank=rank, world_size=world
+        )
         steps(world, rank, folder, 2 * number)
         if world == 1:
             (folder / "full.txt").write_text(fill(world))

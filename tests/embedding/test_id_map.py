@@ -7,8 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 LOWEST, HIGHEST = -(1 << 63), (1 << 63) - 1
-IDS = st.one_of(st.integers(-5, 40), st.integers(LOWEST, HIGHEST),
-                st.sampled_from([LOWEST, LOWEST + 1, -1, 0, HIGHEST]))
+IDS = st.one_of(
+    st.integers(-5, 40),
+    st.integers(LOWEST, HIGHEST),
+    st.sampled_from([LOWEST, LOWEST + 1, -1, 0, HIGHEST]),
+)
 BATCHES = st.lists(st.tuples(st.booleans(), st.lists(IDS, max_size=60)), max_size=8)
 
 
@@ -34,7 +37,7 @@ def test_growth_moves_no_slot() -> None:
     generator = torch.Generator().manual_seed(0)
     everyone = torch.randperm(40_000, generator=generator) * 982_451_653 - (1 << 40)
     for size in (1, 31, 32, 33, 1_000, 20_000, 18_903):
-        batch = everyone[total:total + size]
+        batch = everyone[total : total + size]
         assert torch.equal(ids.find_or_insert(batch), torch.arange(total, total + size))
         total += size
         assert torch.equal(ids.find(everyone[:total]), torch.arange(total))

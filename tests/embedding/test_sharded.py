@@ -30,8 +30,9 @@ from .sharded_worker import (
     rank_batch,
 )
 
-WORLD_NUMBERS = pytest.mark.parametrize("number", range(len(WORLDS)),
-                                        ids=[f"{w}_ranks" for w in WORLDS])
+WORLD_NUMBERS = pytest.mark.parametrize(
+    "number", range(len(WORLDS)), ids=[f"{w}_ranks" for w in WORLDS]
+)
 
 
 @pytest.fixture(scope="module")
@@ -39,9 +40,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What the ranks left."""
     folder = tmp_path_factory.mktemp("ranks")
     worker = str(Path(__file__).with_name("sharded_worker.py"))
-    ranks = [subprocess.Popen([sys.executable, worker, str(rank), str(folder)],
-                              stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-             for rank in range(max(WORLDS))]
+    ranks = [
+        subprocess.Popen(
+            [sys.executable, worker, str(rank), str(folder)],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(max(WORLDS))
+    ]
     try:
         for rank in ranks:
             _, errors = rank.communicate(timeout=300)
@@ -72,8 +79,9 @@ class Adagrad:
                 gradients[name, key] = gradients.get((name, key), 0) + gradient * share
         for row, gradient in gradients.items():
             self.momentum[row] = self.momentum.get(row, 0) + float(gradient.square().mean())
-            self.learned[row] = self.learned.get(row, torch.zeros(1, dtype=torch.float64)) \
-                - RATE * gradient / (self.momentum[row] ** 0.5 + 1e-8)
+            self.learned[row] = self.learned.get(
+                row, torch.zeros(1, dtype=torch.float64)
+            ) - RATE * gradient / (self.momentum[row] ** 0.5 + 1e-8)
         return gain
 
     def vectors(self, name: str, ids: Tensor) -> Tensor:
@@ -100,8 +108,11 @@ def close(actual: Tensor, expected: Tensor) -> None:
 
 
 def test_the_batches_are_uneven_and_some_ranks_have_none() -> None:
-    sizes = [[len(rank_batch(step, rank, world)[0]["item"]) for rank in range(world)]
-             for number, world in enumerate(WORLDS) for step in (2 * number, 2 * number + 1)]
+    sizes = [
+        [len(rank_batch(step, rank, world)[0]["item"]) for rank in range(world)]
+        for number, world in enumerate(WORLDS)
+        for step in (2 * number, 2 * number + 1)
+    ]
     assert any(0 in of_ranks for of_ranks in sizes)
     assert all(len(set(of_ranks)) == len(of_ranks) for of_ranks in sizes)
 
@@ -134,8 +145,9 @@ def test_rows_are_row_wise_adagrads(folder: Path, number: int) -> None:
     for rank in range(world):
         for name, rows in load(folder / f"rows-{steps}-{rank}.pt").items():
             assert (owner(rows.keys, world) == rank).all()
-            for key, vector, momentum in zip(rows.keys.tolist(), rows.vectors,
-                                             rows.momentum.tolist(), strict=True):
+            for key, vector, momentum in zip(
+                rows.keys.tolist(), rows.vectors, rows.momentum.tolist(), strict=True
+            ):
                 assert (name, key) not in found
                 found[name, key] = vector, momentum
     # Every id that was met is somewhere, once, and no other is.
@@ -168,7 +180,8 @@ def test_evaluation_finds_what_was_learned_and_inserts_nothing(folder: Path, num
             # 123456 was never met.
             assert torch.equal(
                 saw["probed"][name][-1:],
-                initial_vectors(mix(PROBE[-1:]), TABLES[name].dim, table_seed(name, SEED), STD))
+                initial_vectors(mix(PROBE[-1:]), TABLES[name].dim, table_seed(name, SEED), STD),
+            )
 
 
 def test_local_tables_of_the_rows_serve_the_same_vectors(folder: Path) -> None:

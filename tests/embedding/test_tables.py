@@ -71,8 +71,11 @@ def test_repeated_ids_share_a_gradient_and_unseen_rows_have_none() -> None:
 
 
 @settings(max_examples=50, deadline=None)
-@given(known=st.lists(INT64, max_size=30, unique=True), others=st.lists(INT64, max_size=10),
-       data=st.data())
+@given(
+    known=st.lists(INT64, max_size=30, unique=True),
+    others=st.lists(INT64, max_size=10),
+    data=st.data(),
+)
 def test_rows_round_trip(known: list[int], others: list[int], data: st.DataObject) -> None:
     tables = trained(torch.tensor(known, dtype=torch.int64)).eval()
     rows = {name: tables.rows(name) for name in TABLES}

@@ -47,45 +47,72 @@ def test_an_items_rate_counts_strictly_earlier_exposures(records: Records) -> No
         rows = build(Path(name), records)
         test = read_candidates(rows, "test", SCHEMA)
         scores = item_rate(rows, SCHEMA, test)
-        everyone = [line for split in SPLITS if (rows / split).exists()
-                    for line in read_candidates(rows, split, SCHEMA).to_pylist()]
+        everyone = [
+            line
+            for split in SPLITS
+            if (rows / split).exists()
+            for line in read_candidates(rows, split, SCHEMA).to_pylist()
+        ]
     assert len(everyone) == len(records.exposures)
     for task, found in scores.items():
         expected = []
         for line in test.to_pylist():
-            earlier = [other[f"label.{task}"] for other in everyone
-                       if other["item"] == line["item"] and other["time"] < line["time"]]
+            earlier = [
+                other[f"label.{task}"]
+                for other in everyone
+                if other["item"] == line["item"] and other["time"] < line["time"]
+            ]
             expected.append((sum(earlier) + 2.5) / (len(earlier) + 5))
         assert found.tolist() == pytest.approx(expected)
 
 
 def test_a_rate_by_hand(tmp_path: Path) -> None:
     first, second, third = CUTS[0] - HOUR, CUTS[1] + HOUR, CUTS[1] + 2 * HOUR
-    records = Records([
-        shown(1, 1, first, click=1), shown(1, 2, first, click=0), shown(2, 1, second, click=0),
-        shown(1, 1, second, click=1), shown(1, 1, third, click=1)])
+    records = Records(
+        [
+            shown(1, 1, first, click=1),
+            shown(1, 2, first, click=0),
+            shown(2, 1, second, click=0),
+            shown(1, 1, second, click=1),
+            shown(1, 1, third, click=1),
+        ]
+    )
     rows = build(tmp_path, records)
     test = read_candidates(rows, "test", SCHEMA)
-    found = dict(zip(zip(test["user"].to_pylist(), test["time"].to_pylist(), strict=True),
-                     item_rate(rows, SCHEMA, test)["click"].tolist(), strict=True))
-    assert found == pytest.approx({
-        (2, second): 3.5 / 6, (1, second): 3.5 / 6, (1, third): 4.5 / 8})
+    found = dict(
+        zip(
+            zip(test["user"].to_pylist(), test["time"].to_pylist(), strict=True),
+            item_rate(rows, SCHEMA, test)["click"].tolist(),
+            strict=True,
+        )
+    )
+    assert found == pytest.approx({(2, second): 3.5 / 6, (1, second): 3.5 / 6, (1, third): 4.5 / 8})
 
 
 def test_the_oracle_finds_each_candidates_own_probabilities(tmp_path: Path) -> None:
     draw = np.random.default_rng(0)
     places = draw.permutation(4 * 3 * 30)[:120]
     exposures = [
-        shown(int(p % 4), int(p // 4 % 3), START + int(p // 12) * 2 * HOUR) for p in places]
+        shown(int(p % 4), int(p // 4 % 3), START + int(p // 12) * 2 * HOUR) for p in places
+    ]
     rows = build(tmp_path / "rows", Records(exposures))
     truth = {(e["u"], e["i"], e["t"]): tuple(draw.uniform(size=2)) for e in exposures}
     # The log in another order, and in another unit of time than the rows.
     shuffled = [list(truth)[i] for i in draw.permutation(len(truth))]
-    log = write(tmp_path / "log", {"exposures": pa.table({
-        "u": [u for u, _, _ in shuffled], "i": [i for _, i, _ in shuffled],
-        "t": [t // 1000 for _, _, t in shuffled],
-        "p_click": [truth[key][0] for key in shuffled],
-        "p_order": [truth[key][1] for key in shuffled]})})
+    log = write(
+        tmp_path / "log",
+        {
+            "exposures": pa.table(
+                {
+                    "u": [u for u, _, _ in shuffled],
+                    "i": [i for _, i, _ in shuffled],
+                    "t": [t // 1000 for _, _, t in shuffled],
+                    "p_click": [truth[key][0] for key in shuffled],
+                    "p_order": [truth[key][1] for key in shuffled],
+                }
+            )
+        },
+    )
     test = read_candidates(rows, "test", SCHEMA)
     scores = oracle(log, shop_schema({"time_unit": "s"}), test)
     keys = list(zip(*(test[n].to_pylist() for n in ("user", "item", "time")), strict=True))
@@ -102,9 +129,15 @@ def planted(users: int) -> Records:
         for day in range(3):
             for slot in range(6):
                 ctr = float(draw.uniform())
-                exposures.append(shown(
-                    user, int(draw.integers(4)), START + day * DAY + slot * HOUR, ctr=ctr,
-                    click=int(ctr > 0.5)))
+                exposures.append(
+                    shown(
+                        user,
+                        int(draw.integers(4)),
+                        START + day * DAY + slot * HOUR,
+                        ctr=ctr,
+                        click=int(ctr > 0.5),
+                    )
+                )
     return Records(exposures)
 
 

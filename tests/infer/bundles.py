@@ -19,11 +19,18 @@ CONFIGS: dict[str, ModelConfig] = {
     "dlrm": DLRMConfig(hidden=[16], embedding_std=1.0),
 }
 USERS = [
-    User(features(SCHEMA, "profile", 1), [behaviour(-3, 2)], [behaviour(1, 3)],
-         [candidate(2, 4), candidate(3, 5), candidate(3, 6)]),
+    User(
+        features(SCHEMA, "profile", 1),
+        [behaviour(-3, 2)],
+        [behaviour(1, 3)],
+        [candidate(2, 4), candidate(3, 5), candidate(3, 6)],
+    ),
     User(features(SCHEMA, "profile", 7), candidates=[candidate(1, 8)]),
-    User(features(SCHEMA, "profile", 9), [behaviour(-2, 10), behaviour(-1, 11)],
-         candidates=[candidate(1, 12), candidate(2, 13)]),
+    User(
+        features(SCHEMA, "profile", 9),
+        [behaviour(-2, 10), behaviour(-1, 11)],
+        candidates=[candidate(1, 12), candidate(2, 13)],
+    ),
 ]
 
 
@@ -42,9 +49,15 @@ def write(out: Path, ranker: Ranker, kind: str, **other: Any) -> Manifest:
     """Write a bundle; keyword arguments replace what `write_bundle` is told."""
     dense = {n: t for n, t in ranker.state_dict().items() if not n.startswith("tables.")}
     told: dict[str, Any] = {
-        "ranker": kind, "schema": SCHEMA, "model": CONFIGS[kind], "seed": SEED,
-        "max_history": 100, "id_types": {"item_id": "integer"},
-        "metrics": {"click": {"auc": 0.75, "auc_se": 1e-17}}, "trained_steps": 12,
-        "dense": dense, "rows": learned(ranker)}
+        "ranker": kind,
+        "schema": SCHEMA,
+        "model": CONFIGS[kind],
+        "seed": SEED,
+        "max_history": 100,
+        "id_types": {"item_id": "integer"},
+        "metrics": {"click": {"auc": 0.75, "auc_se": 1e-17}},
+        "trained_steps": 12,
+        "dense": dense,
+        "rows": learned(ranker),
+    }
     return write_bundle(out, **told | other)
-

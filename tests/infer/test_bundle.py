@@ -33,8 +33,12 @@ def test_a_loaded_ranker_scores_as_the_trained_one(
     ranker, batch = trained(kind), jagged(USERS)
     expected = ranker(batch)
     manifest = write(tmp_path / "bundle", ranker, kind)
-    for module, name in ((pickle, "load"), (pickle, "loads"), (torch, "load"),
-                         (torch.serialization, "load")):
+    for module, name in (
+        (pickle, "load"),
+        (pickle, "loads"),
+        (torch, "load"),
+        (torch.serialization, "load"),
+    ):
         monkeypatch.setattr(module, name, poisoned)
     loaded = load_bundle(tmp_path / "bundle")
     assert torch.equal(loaded.ranker(batch), expected)
@@ -53,19 +57,28 @@ def test_a_version_names_everything_in_it(tmp_path: Path) -> None:
     first = write(tmp_path / "a", ranker, "mtgr")
     assert write(tmp_path / "b", ranker, "mtgr").version == first.version
     assert len(first.version) == 12
-    others = [write(tmp_path / "c", trained("mtgr", 1), "mtgr"),
-              write(tmp_path / "d", ranker, "mtgr", trained_steps=13),
-              write(tmp_path / "e", ranker, "mtgr", metrics={"click": {"auc": 0.5}})]
+    others = [
+        write(tmp_path / "c", trained("mtgr", 1), "mtgr"),
+        write(tmp_path / "d", ranker, "mtgr", trained_steps=13),
+        write(tmp_path / "e", ranker, "mtgr", metrics={"click": {"auc": 0.5}}),
+    ]
     assert len({first.version, *(m.version for m in others)}) == 4
 
 
 def test_metrics_that_are_not_numbers_and_durations_survive(tmp_path: Path) -> None:
-    schema: Schema = SCHEMA.model_copy(update={"tasks": {
-        "click": Task(label="click"),
-        "order": Task.model_validate(
-            {"event": "order", "within": "10m", "after": "click", "given": "click"})}})
-    write(tmp_path / "b", trained("dlrm"), "dlrm", schema=schema,
-          metrics={"click": {"auc": math.nan}})
+    schema: Schema = SCHEMA.model_copy(
+        update={
+            "tasks": {
+                "click": Task(label="click"),
+                "order": Task.model_validate(
+                    {"event": "order", "within": "10m", "after": "click", "given": "click"}
+                ),
+            }
+        }
+    )
+    write(
+        tmp_path / "b", trained("dlrm"), "dlrm", schema=schema, metrics={"click": {"auc": math.nan}}
+    )
     loaded = load_bundle(tmp_path / "b")
     assert loaded.schema == schema
     assert loaded.manifest.metrics == {"click": {"auc": None}}
@@ -94,14 +107,26 @@ def test_a_file_that_is_not_whole_is_named(name: str, how: str, tmp_path: Path) 
     if how == "a folder":
         path.mkdir()
     elif how != "missing":
-        path.write_bytes(content[:len(content) // 2] if how == "cut" else b"")
+        path.write_bytes(content[: len(content) // 2] if how == "cut" else b"")
     with pytest.raises(BundleError, match=name):
         load_bundle(tmp_path / "b")
 
 
-@pytest.mark.parametrize("content", [
-    b"not json", b"\xff\xfe\x00", b"[1]", b'"text"', b"null", b'{"format": 2}', b"{}",
-    b"[" * 100_000, b'{"format": 1}', b'{"format": 1, "version": "000000000000"}'])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"not json",
+        b"\xff\xfe\x00",
+        b"[1]",
+        b'"text"',
+        b"null",
+        b'{"format": 2}',
+        b"{}",
+        b"[" * 100_000,
+        b'{"format": 1}',
+        b'{"format": 1, "version": "000000000000"}',
+    ],
+)
 def test_a_manifest_that_is_none_is_named(content: bytes, tmp_path: Path) -> None:
     write(tmp_path / "b", trained("dlrm"), "dlrm")
     (tmp_path / "b" / MANIFEST).write_bytes(content)
@@ -119,15 +144,18 @@ def rewrite(folder: Path, **changes: Any) -> None:
     path.write_text(json.dumps(content))
 
 
-@pytest.mark.parametrize(("changes", "message"), [
-    ({"format": 2}, "expected format 1"),
-    ({"seed": None}, "seed: missing"),
-    ({"extra": 1}, "extra: unknown key"),
-    ({"model": {"kind": "gpt"}}, "kind"),
-    ({"schema_": {"name": "x"}}, "features"),
-    ({"sha256": {}}, DENSE),
-    ({"sha256": {"../../etc/passwd": "0"}}, DENSE),
-])
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"format": 2}, "expected format 1"),
+        ({"seed": None}, "seed: missing"),
+        ({"extra": 1}, "extra: unknown key"),
+        ({"model": {"kind": "gpt"}}, "kind"),
+        ({"schema_": {"name": "x"}}, "features"),
+        ({"sha256": {}}, DENSE),
+        ({"sha256": {"../../etc/passwd": "0"}}, DENSE),
+    ],
+)
 def test_a_bundle_of_another_version_is_refused(
     changes: dict[str, Any], message: str, tmp_path: Path
 ) -> None:
@@ -161,8 +189,7 @@ def test_a_new_bundle_replaces_the_old_one(tmp_path: Path) -> None:
 def test_a_write_that_fails_leaves_the_old_bundle(tmp_path: Path) -> None:
     first = write(tmp_path / "b", trained("mtgr"), "mtgr")
     shared = torch.zeros(4)
-    for other in ({"metrics": {"click": object()}},
-                  {"dense": {"a": shared, "b": shared}}):
+    for other in ({"metrics": {"click": object()}}, {"dense": {"a": shared, "b": shared}}):
         with pytest.raises(Exception, match=r"serializ|memory"):
             write(tmp_path / "b", trained("dlrm"), "dlrm", **other)
         assert load_bundle(tmp_path / "b").manifest == first
@@ -183,8 +210,13 @@ bundles.write(Path(sys.argv[2]), bundles.trained("dlrm"), "dlrm")
 def test_a_killed_write_leaves_the_old_bundle(tmp_path: Path) -> None:
     first = write(tmp_path / "b", trained("mtgr"), "mtgr")
     root = Path(__file__).parents[2]
-    done = subprocess.run([sys.executable, "-c", KILLED, str(root), str(tmp_path / "b")],
-                          capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED, str(root), str(tmp_path / "b")],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
     assert done.returncode == 9, done.stderr
     assert len(os.listdir(tmp_path)) == 2  # what it was writing
     assert load_bundle(tmp_path / "b").manifest == first

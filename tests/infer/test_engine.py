@@ -106,6 +106,10 @@ def test_a_replicas_image_needs_neither_ray_nor_torchrec(tmp_path: Path) -> None
         file.write_table(rows)
     done = subprocess.run(
         [sys.executable, "-c", WITHOUT, str(tmp_path / "b"), str(tmp_path / "rows.arrow")],
-        capture_output=True, text=True, check=False, timeout=120)
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == ["6"]

@@ -9,10 +9,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 ROWS = st.lists(
-    st.tuples(st.integers(-2, 3), st.integers(0, 1),
-              st.one_of(st.integers(-3, 3).map(float), st.floats(-1e9, 1e9),
-                        st.sampled_from([math.inf, -math.inf, -0.0]))),
-    max_size=40)
+    st.tuples(
+        st.integers(-2, 3),
+        st.integers(0, 1),
+        st.one_of(
+            st.integers(-3, 3).map(float),
+            st.floats(-1e9, 1e9),
+            st.sampled_from([math.inf, -math.inf, -0.0]),
+        ),
+    ),
+    max_size=40,
+)
 
 
 def pairs(rows: list[tuple[int, int, float]]) -> float:
@@ -26,8 +33,11 @@ def pairs(rows: list[tuple[int, int, float]]) -> float:
 
 
 def columns(rows: list[tuple[int, int, float]]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    return (np.array([u for u, _, _ in rows], np.int64), np.array([y for _, y, _ in rows]),
-            np.array([s for _, _, s in rows], np.float64))
+    return (
+        np.array([u for u, _, _ in rows], np.int64),
+        np.array([y for _, y, _ in rows]),
+        np.array([s for _, _, s in rows], np.float64),
+    )
 
 
 @settings(max_examples=200, deadline=None)
@@ -67,13 +77,16 @@ def test_one_class_or_nobody_is_nan() -> None:
     assert math.isnan(gauc(np.arange(2), np.array([0, 1]), np.array([0.0, 1.0])))
 
 
-@pytest.mark.parametrize(("label", "score", "message"), [
-    ([0, 1], [0.1, math.nan], "1 scores are NaN"),
-    ([0, 2], [0.1, 0.2], "labels must be 0 or 1"),
-    ([0.5, 1], [0.1, 0.2], "labels must be 0 or 1"),
-    ([math.nan, 1], [0.1, 0.2], "labels must be 0 or 1"),
-    ([0, 1, 1], [0.1, 0.2], "lengths differ"),
-])
+@pytest.mark.parametrize(
+    ("label", "score", "message"),
+    [
+        ([0, 1], [0.1, math.nan], "1 scores are NaN"),
+        ([0, 2], [0.1, 0.2], "labels must be 0 or 1"),
+        ([0.5, 1], [0.1, 0.2], "labels must be 0 or 1"),
+        ([math.nan, 1], [0.1, 0.2], "labels must be 0 or 1"),
+        ([0, 1, 1], [0.1, 0.2], "lengths differ"),
+    ],
+)
 def test_what_cannot_be_measured_is_refused(
     label: list[float], score: list[float], message: str
 ) -> None:

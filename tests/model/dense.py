@@ -25,7 +25,7 @@ def dense_logits(model: MTGR, users: list[User], length: float, heads: int) -> T
     mask = torch.zeros(len(users), longest, longest, dtype=torch.float64)
     for b, user in enumerate(users):
         kinds = _kinds(user)
-        group[b, :len(kinds)] = torch.tensor([kind for kind, _ in kinds])
+        group[b, : len(kinds)] = torch.tensor([kind for kind, _ in kinds])
         for i, query in enumerate(kinds):
             for j, key in enumerate(kinds):
                 mask[b, i, j] = float(i == j or _sees(query, key))
@@ -33,9 +33,12 @@ def dense_logits(model: MTGR, users: list[User], length: float, heads: int) -> T
         assert isinstance(layer, HSTULayer)
         x = _layer(layer, x, group, mask / length, heads)
     x = _norm(model.norm, x, group)
-    rows = torch.cat([
-        x[b, len(_kinds(user)) - len(user.candidates):len(_kinds(user))]
-        for b, user in enumerate(users)])
+    rows = torch.cat(
+        [
+            x[b, len(_kinds(user)) - len(user.candidates) : len(_kinds(user))]
+            for b, user in enumerate(users)
+        ]
+    )
     return torch.cat([_mlp(head, rows) for head in model.heads], dim=1)
 
 
@@ -49,10 +52,12 @@ def _sees(query: tuple[int, int], key: tuple[int, int]) -> bool:
 
 def _kinds(user: User) -> list[tuple[int, int]]:
     """(group, time) of each token."""
-    return [*((PROFILE, 0) for _ in SCHEMA.features_of("profile")),
-            *((HISTORY, e["known_at"]) for e in user.history),
-            *((REALTIME, e["known_at"]) for e in user.realtime),
-            *((CANDIDATE, e["time"]) for e in user.candidates)]
+    return [
+        *((PROFILE, 0) for _ in SCHEMA.features_of("profile")),
+        *((HISTORY, e["known_at"]) for e in user.history),
+        *((REALTIME, e["known_at"]) for e in user.realtime),
+        *((CANDIDATE, e["time"]) for e in user.candidates),
+    ]
 
 
 def _layer(layer: HSTULayer, x: Tensor, group: Tensor, mask: Tensor, heads: int) -> Tensor:
@@ -89,10 +94,16 @@ def _tokens(model: MTGR, user: User) -> Tensor:
             at = event["time"] if events is user.history else event["known_at"]
             hours = (at - WINDOW) / 3_600_000
             ages = torch.tensor([math.log1p(max(-hours, 0.0)), math.log1p(max(hours, 0.0))])
-            tokens.append(_mlp(tokenizer.behaviour_token, torch.cat(
-                [_values(model, "behaviour", event), ages.double()])))
-    tokens += [_mlp(tokenizer.candidate_token, _values(model, "candidate", shown))
-               for shown in user.candidates]
+            tokens.append(
+                _mlp(
+                    tokenizer.behaviour_token,
+                    torch.cat([_values(model, "behaviour", event), ages.double()]),
+                )
+            )
+    tokens += [
+        _mlp(tokenizer.candidate_token, _values(model, "candidate", shown))
+        for shown in user.candidates
+    ]
     return torch.stack(tokens)
 
 

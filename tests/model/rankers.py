@@ -72,6 +72,7 @@ def flow(model: Ranker, batch: JaggedBatch) -> Flow:
     def keep(name: str, dim: int) -> torch.utils.hooks.RemovableHandle:
         def hook(_module: object, _args: object, output: Tensor) -> None:
             kept[name] = torch.cat([kept[name], output], dim) if name in kept else output
+
         return hooked[name].register_forward_hook(hook)
 
     assert isinstance(model.tables, LocalTables)

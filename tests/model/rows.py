@@ -19,39 +19,54 @@ POOL = 30
 
 Element = dict[str, Any]
 
-SCHEMA = Schema.model_validate({
-    "name": "every_kind",
-    "user": "user_id",
-    "item": "item_id",
-    "time": "time_ms",
-    "tables": {
-        "item": {"dim": 8, "capacity": 256},
-        "tag": {"dim": 4, "capacity": 256},
-        "small": {"dim": 4, "capacity": 256},
-    },
-    "features": {
-        "city": {"tokens": ["profile"], "kind": "id", "source": "users", "table": "small"},
-        "langs": {"tokens": ["profile"], "kind": "ids", "source": "users", "table": "tag"},
-        "age": {"tokens": ["profile"], "kind": "bucket", "source": "users", "table": "small",
-                "boundaries": [20, 40]},
-        "income": {"tokens": ["profile"], "kind": "number", "source": "users"},
-        "item_id": {"tokens": ["behaviour", "candidate"], "kind": "id", "table": "item"},
-        "tags": {"tokens": ["behaviour", "candidate"], "kind": "ids", "table": "tag"},
-        "price": {"tokens": ["behaviour", "candidate"], "kind": "bucket", "table": "small",
-                  "boundaries": [1, 2, 3]},
-        "watched": {"tokens": ["behaviour"], "kind": "number"},
-        "click": {"tokens": ["behaviour"], "kind": "id", "table": "small"},
-        "distance": {"tokens": ["candidate"], "kind": "number"},
-        "ctr": {"tokens": ["candidate"], "kind": "number"},
-    },
-    "outcomes": ["watched"],
-    "tasks": {"click": {"label": "click"}, "order": {"label": "order", "given": "click"}},
-})
-SCALES = {"profile.income": (1.5, 2.0), "behaviour.watched": (-0.5, 0.7),
-          "candidate.distance": (0.25, 1.5)}
+SCHEMA = Schema.model_validate(
+    {
+        "name": "every_kind",
+        "user": "user_id",
+        "item": "item_id",
+        "time": "time_ms",
+        "tables": {
+            "item": {"dim": 8, "capacity": 256},
+            "tag": {"dim": 4, "capacity": 256},
+            "small": {"dim": 4, "capacity": 256},
+        },
+        "features": {
+            "city": {"tokens": ["profile"], "kind": "id", "source": "users", "table": "small"},
+            "langs": {"tokens": ["profile"], "kind": "ids", "source": "users", "table": "tag"},
+            "age": {
+                "tokens": ["profile"],
+                "kind": "bucket",
+                "source": "users",
+                "table": "small",
+                "boundaries": [20, 40],
+            },
+            "income": {"tokens": ["profile"], "kind": "number", "source": "users"},
+            "item_id": {"tokens": ["behaviour", "candidate"], "kind": "id", "table": "item"},
+            "tags": {"tokens": ["behaviour", "candidate"], "kind": "ids", "table": "tag"},
+            "price": {
+                "tokens": ["behaviour", "candidate"],
+                "kind": "bucket",
+                "table": "small",
+                "boundaries": [1, 2, 3],
+            },
+            "watched": {"tokens": ["behaviour"], "kind": "number"},
+            "click": {"tokens": ["behaviour"], "kind": "id", "table": "small"},
+            "distance": {"tokens": ["candidate"], "kind": "number"},
+            "ctr": {"tokens": ["candidate"], "kind": "number"},
+        },
+        "outcomes": ["watched"],
+        "tasks": {"click": {"label": "click"}, "order": {"label": "order", "given": "click"}},
+    }
+)
+SCALES = {
+    "profile.income": (1.5, 2.0),
+    "behaviour.watched": (-0.5, 0.7),
+    "candidate.distance": (0.25, 1.5),
+}
 
-NO_PROFILE = SCHEMA.model_copy(update={
-    "features": {n: f for n, f in SCHEMA.features.items() if "profile" not in f.tokens}})
+NO_PROFILE = SCHEMA.model_copy(
+    update={"features": {n: f for n, f in SCHEMA.features.items() if "profile" not in f.tokens}}
+)
 
 
 @dataclass(frozen=True)
@@ -69,7 +84,8 @@ class User:
             self,
             history=sorted(self.history, key=lambda e: int(e["known_at"])),
             realtime=sorted(self.realtime, key=lambda e: int(e["known_at"])),
-            candidates=sorted(self.candidates, key=lambda e: int(e["time"])))
+            candidates=sorted(self.candidates, key=lambda e: int(e["time"])),
+        )
 
 
 def features(schema: Schema, token: Token, seed: int) -> Element:
@@ -92,8 +108,11 @@ def features(schema: Schema, token: Token, seed: int) -> Element:
 def behaviour(minute: int, seed: int, schema: Schema = SCHEMA) -> Element:
     """A behaviour known so many minutes after the window's start (before it, if negative)."""
     known = WINDOW + minute * MINUTE
-    return {"time": known - (seed % 7) * 1000, "known_at": known,
-            **features(schema, "behaviour", seed)}
+    return {
+        "time": known - (seed % 7) * 1000,
+        "known_at": known,
+        **features(schema, "behaviour", seed),
+    }
 
 
 def candidate(minute: int, seed: int, schema: Schema = SCHEMA) -> Element:
@@ -109,12 +128,16 @@ def table(users: list[User], schema: Schema = SCHEMA) -> pa.Table:
     rows = []
     for number, user in enumerate(users):
         row: dict[str, Any] = {
-            "user": f"u{number}", "window_start": WINDOW, "tokens": 0, "visible_pairs": 0,
+            "user": f"u{number}",
+            "window_start": WINDOW,
+            "tokens": 0,
+            "visible_pairs": 0,
             "history": _columns(user.history, ["time", "known_at"], schema, "behaviour"),
             "realtime": _columns(user.realtime, ["time", "known_at"], schema, "behaviour"),
             "candidates": _columns(user.candidates, ["time", "item"], schema, "candidate"),
-            "labels": {task: [c[f"label.{task}"] for c in user.candidates]
-                       for task in schema.tasks},
+            "labels": {
+                task: [c[f"label.{task}"] for c in user.candidates] for task in schema.tasks
+            },
             "profile": user.profile,
         }
         rows.append(row)
@@ -126,7 +149,8 @@ def jagged(users: list[User], schema: Schema = SCHEMA) -> JaggedBatch:
     return to_jagged(table(users, schema), schema)
 
 
-def _columns(elements: list[Element], fixed: list[str], schema: Schema,
-             token: Token) -> dict[str, list[Any]]:
+def _columns(
+    elements: list[Element], fixed: list[str], schema: Schema, token: Token
+) -> dict[str, list[Any]]:
     names = [*fixed, *schema.features_of(token)]
     return {name: [element[name] for element in elements] for name in names}

@@ -112,7 +112,7 @@ def test_nothing_at_or_after_a_realtime_event_moves_its_output(
         after = outputs(other)
         place = next(i for i, one in enumerate(other.realtime) if one is event)
         equal(after[static + place], before[static + r])
-        equal(after[:static + len(past)], before[:static + len(past)])
+        equal(after[: static + len(past)], before[: static + len(past)])
 
 
 @few
@@ -132,15 +132,20 @@ def test_shifting_the_future_moves_no_score(model: Ranker, user: User, later: in
     before = scores(model, user)
     for c, shown in enumerate(user.candidates):
         past, future = split(user.realtime, shown)
-        shifted = [e | {"known_at": e["known_at"] + i * later, "watched": e["watched"] + 1}
-                   for i, e in enumerate(future)]
+        shifted = [
+            e | {"known_at": e["known_at"] + i * later, "watched": e["watched"] + 1}
+            for i, e in enumerate(future)
+        ]
         equal(scores(model, replace(user, realtime=[*past, *shifted]))[c], before[c])
 
 
 def test_the_past_does_move_scores() -> None:
     """The tests above would pass for a model that sees nothing."""
-    user = User(profile=one_profile(), realtime=[one_behaviour(0, 1)],
-                         candidates=[one_candidate(1, 2), one_candidate(0, 2)])
+    user = User(
+        profile=one_profile(),
+        realtime=[one_behaviour(0, 1)],
+        candidates=[one_candidate(1, 2), one_candidate(0, 2)],
+    )
     without = replace(user, realtime=[])
     for model in MODELS.values():
         moved = (scores(model, user) - scores(model, without)).abs()
@@ -154,12 +159,15 @@ def test_gradients_reach_what_the_mask_allows_and_nothing_else(users: list[User]
     passed = flow(MTGR_MODEL, jagged(users))
     assert passed.inputs_TD is not None
     assert passed.outputs_TD is not None
-    by_group = [(u, g, i) for g in GROUPS for u, user in enumerate(users)
-                for i in range(count(user, g))]
-    by_user = [(u, g, i) for u, user in enumerate(users) for g in GROUPS
-               for i in range(count(user, g))]
-    direction = torch.randn(passed.outputs_TD.shape[1], dtype=torch.float64,
-                            generator=torch.Generator().manual_seed(0))
+    by_group = [
+        (u, g, i) for g in GROUPS for u, user in enumerate(users) for i in range(count(user, g))
+    ]
+    by_user = [
+        (u, g, i) for u, user in enumerate(users) for g in GROUPS for i in range(count(user, g))
+    ]
+    direction = torch.randn(
+        passed.outputs_TD.shape[1], dtype=torch.float64, generator=torch.Generator().manual_seed(0)
+    )
     for t, query in enumerate(by_user):
         gradient = grad(passed.outputs_TD[t] @ direction, passed.inputs_TD)
         for row, key in enumerate(by_group):
@@ -211,8 +219,9 @@ def test_gradients_of_a_batch_are_the_sum_of_its_users(
     together = parameter_gradients(model, flow(model, jagged([first, second])))
     apart = [parameter_gradients(model, flow(model, jagged([user]))) for user in (first, second)]
     for name, gradient in together.items():
-        torch.testing.assert_close(gradient, apart[0][name] + apart[1][name],
-                                   rtol=1e-8, atol=1e-9, msg=name)
+        torch.testing.assert_close(
+            gradient, apart[0][name] + apart[1][name], rtol=1e-8, atol=1e-9, msg=name
+        )
 
 
 # 4. Jagged is padded dense.
@@ -238,11 +247,14 @@ def test_gradients_equal_those_of_padded_dense(users: list[User]) -> None:
         weights = torch.linspace(-1, 1, logits.numel(), dtype=torch.float64).view_as(logits)
         MTGR_MODEL.zero_grad()
         (logits * weights).sum().backward()
-        return {n: torch.zeros_like(p) if p.grad is None else p.grad.clone()
-                for n, p in MTGR_MODEL.named_parameters()}
+        return {
+            n: torch.zeros_like(p) if p.grad is None else p.grad.clone()
+            for n, p in MTGR_MODEL.named_parameters()
+        }
 
-    dense = gradients(dense_logits(
-        MTGR_MODEL, users, MTGR_CONFIG.attention_length, MTGR_CONFIG.heads))
+    dense = gradients(
+        dense_logits(MTGR_MODEL, users, MTGR_CONFIG.attention_length, MTGR_CONFIG.heads)
+    )
     ours = gradients(whole_logits(users))
     assert any((g != 0).any() for n, g in ours.items() if n.startswith("tables."))
     for name, gradient in ours.items():
@@ -276,8 +288,10 @@ def outputs(user: User) -> Tensor:
 def split(events: list[Element], at: Element) -> tuple[list[Element], list[Element]]:
     """Events known strictly before `at`, and the others but itself."""
     moment = minute_of(at)
-    return ([e for e in events if minute_of(e) < moment],
-            [e for e in events if minute_of(e) >= moment and e is not at])
+    return (
+        [e for e in events if minute_of(e) < moment],
+        [e for e in events if minute_of(e) >= moment and e is not at],
+    )
 
 
 def grad(output: Tensor, wanted: Tensor) -> Tensor:
@@ -287,11 +301,15 @@ def grad(output: Tensor, wanted: Tensor) -> Tensor:
 
 def parameter_gradients(model: Ranker, passed: Flow) -> dict[str, Tensor]:
     named: dict[str, Any] = {
-        n: p for n, p in model.named_parameters() if not n.startswith("tables.")}
-    found = torch.autograd.grad(passed.logits_CK.square().sum(), list(named.values()),
-                                allow_unused=True)
-    return {n: torch.zeros_like(p) if g is None else g
-            for (n, p), g in zip(named.items(), found, strict=True)}
+        n: p for n, p in model.named_parameters() if not n.startswith("tables.")
+    }
+    found = torch.autograd.grad(
+        passed.logits_CK.square().sum(), list(named.values()), allow_unused=True
+    )
+    return {
+        n: torch.zeros_like(p) if g is None else g
+        for (n, p), g in zip(named.items(), found, strict=True)
+    }
 
 
 def one_profile() -> Element:
@@ -300,10 +318,26 @@ def one_profile() -> Element:
 
 def one_behaviour(minute: int, seed: int) -> Element:
     at = WINDOW + minute * MINUTE
-    return {"time": at, "known_at": at, "item_id": seed, "tags": [seed], "price": 1,
-            "watched": 1.0, "click": 1}
+    return {
+        "time": at,
+        "known_at": at,
+        "item_id": seed,
+        "tags": [seed],
+        "price": 1,
+        "watched": 1.0,
+        "click": 1,
+    }
 
 
 def one_candidate(minute: int, seed: int) -> Element:
-    return {"time": WINDOW + minute * MINUTE, "item": str(seed), "item_id": seed, "tags": [seed],
-            "price": 2, "distance": 0.5, "ctr": 0.1, "label.click": 1.0, "label.order": 0.0}
+    return {
+        "time": WINDOW + minute * MINUTE,
+        "item": str(seed),
+        "item_id": seed,
+        "tags": [seed],
+        "price": 2,
+        "distance": 0.5,
+        "ctr": 0.1,
+        "label.click": 1.0,
+        "label.order": 0.0,
+    }

@@ -13,8 +13,15 @@ from hypothesis import strategies as st
 
 from .rows import SCHEMA, User, candidate, features, jagged
 
-CHAIN: Schema = SCHEMA.model_copy(update={"tasks": {
-    **SCHEMA.tasks, "review": Task(label="review", given="order"), "share": Task(label="share")}})
+CHAIN: Schema = SCHEMA.model_copy(
+    update={
+        "tasks": {
+            **SCHEMA.tasks,
+            "review": Task(label="review", given="order"),
+            "share": Task(label="share"),
+        }
+    }
+)
 RANKER = Ranker(CHAIN)
 PARENT = {"click": None, "order": "click", "review": "order", "share": None}
 PROFILE = features(SCHEMA, "profile", 0)
@@ -22,8 +29,10 @@ LOGITS = st.lists(st.lists(st.floats(-12, 12), min_size=4, max_size=4), min_size
 
 
 def labelled(labels: list[tuple[int, ...]]) -> JaggedBatch:
-    shown = [candidate(0, i) | {f"label.{t}": float(y) for t, y in zip(PARENT, row, strict=True)}
-             for i, row in enumerate(labels)]
+    shown = [
+        candidate(0, i) | {f"label.{t}": float(y) for t, y in zip(PARENT, row, strict=True)}
+        for i, row in enumerate(labels)
+    ]
     return jagged([User(PROFILE, candidates=shown)], CHAIN)
 
 

@@ -14,9 +14,12 @@ from .strategies import USERS
 
 P = len(SCHEMA.features_of("profile"))
 PROFILE = features(SCHEMA, "profile", 0)
-ALICE = User(PROFILE, [behaviour(-2, 1), behaviour(-1, 2)],
-             [behaviour(1, 3), behaviour(2, 4), behaviour(2, 5), behaviour(4, 6)],
-             [candidate(2, 7), candidate(3, 8), candidate(5, 9)])
+ALICE = User(
+    PROFILE,
+    [behaviour(-2, 1), behaviour(-1, 2)],
+    [behaviour(1, 3), behaviour(2, 4), behaviour(2, 5), behaviour(4, 6)],
+    [candidate(2, 7), candidate(3, 8), candidate(5, 9)],
+)
 ONLY_CANDIDATES = User(PROFILE, candidates=[candidate(0, 1), candidate(3, 2)])
 NO_HISTORY = User(PROFILE, realtime=[behaviour(1, 3)], candidates=[candidate(2, 1)])
 NO_REALTIME = User(PROFILE, history=[behaviour(-1, 3)], candidates=[candidate(2, 1)])
@@ -69,9 +72,17 @@ def test_layout_equals_brute_force(users: list[User]) -> None:
     assert batch.tokens == len(order)
 
 
-@pytest.mark.parametrize("users", [
-    [ONLY_CANDIDATES], [NO_HISTORY], [NO_REALTIME], [ONLY_CANDIDATES, ALICE, NO_HISTORY],
-    [User(PROFILE), ALICE]], ids=str)
+@pytest.mark.parametrize(
+    "users",
+    [
+        [ONLY_CANDIDATES],
+        [NO_HISTORY],
+        [NO_REALTIME],
+        [ONLY_CANDIDATES, ALICE, NO_HISTORY],
+        [User(PROFILE), ALICE],
+    ],
+    ids=str,
+)
 def test_users_who_lack_a_group(users: list[User]) -> None:
     batch, found = layout(users)
     assert found.visible_end.tolist() == [e for u in users for e in brute_force_ends(u, P)]
@@ -92,8 +103,10 @@ def test_an_empty_batch_has_no_scores_and_a_zero_gradient(config: object) -> Non
 
 @pytest.mark.parametrize("config", [MTGR_CONFIG, DLRM_CONFIG], ids=["mtgr", "dlrm"])
 def test_a_schema_without_profile_features(config: object) -> None:
-    users = [User({}, [behaviour(-1, 1)], [behaviour(1, 2)], [candidate(2, 3)]),
-             User({}, candidates=[candidate(0, 4)])]
+    users = [
+        User({}, [behaviour(-1, 1)], [behaviour(1, 2)], [candidate(2, 3)]),
+        User({}, candidates=[candidate(0, 4)]),
+    ]
     batch = jagged(users, NO_PROFILE)
     found = sequence(batch, 0)
     assert found.offsets.tolist() == [0, 3, 4]

@@ -11,13 +11,19 @@ from pydantic import ValidationError
 
 from .rows import SCHEMA
 
-STATED = {"tiny": (2, 64, 2), "small": (3, 512, 2), "middle": (5, 768, 3), "large": (15, 768, 3),
-          "xlarge": (22, 1024, 4)}
+STATED = {
+    "tiny": (2, 64, 2),
+    "small": (3, 512, 2),
+    "middle": (5, 768, 3),
+    "large": (15, 768, 3),
+    "xlarge": (22, 1024, 4),
+}
 
 
 def test_the_sizes_are_those_of_the_design() -> None:
-    assert {n: tuple(s[k] for k in ("layers", "d_model", "heads")) for n, s in SIZES.items()} \
-        == STATED
+    assert {
+        n: tuple(s[k] for k in ("layers", "d_model", "heads")) for n, s in SIZES.items()
+    } == STATED
 
 
 @pytest.mark.parametrize("size", STATED)
@@ -43,17 +49,20 @@ def test_a_size_can_be_changed_in_part() -> None:
     assert (config.layers, config.d_model, config.heads) == (7, 512, 2)
 
 
-@pytest.mark.parametrize(("wrong", "message"), [
-    ({"heads": 3}, "d_model / heads must be a whole number from 16 to 256"),
-    ({"d_model": 65}, "d_model / heads must be a whole number from 16 to 256"),
-    ({"heads": 8}, "from 16 to 256"),
-    ({"d_model": 1024}, "from 16 to 256"),
-    ({"heads": 0}, "heads"),
-    ({"layers": 0}, "layers"),
-    ({"size": "huge"}, "size"),
-    ({"size": None}, "layers"),
-    ({"d_modle": 64}, "d_modle"),
-])
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"heads": 3}, "d_model / heads must be a whole number from 16 to 256"),
+        ({"d_model": 65}, "d_model / heads must be a whole number from 16 to 256"),
+        ({"heads": 8}, "from 16 to 256"),
+        ({"d_model": 1024}, "from 16 to 256"),
+        ({"heads": 0}, "heads"),
+        ({"layers": 0}, "layers"),
+        ({"size": "huge"}, "size"),
+        ({"size": None}, "layers"),
+        ({"d_modle": 64}, "d_modle"),
+    ],
+)
 def test_a_wrong_size_is_refused(wrong: dict[str, object], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         MTGRConfig.model_validate(wrong)

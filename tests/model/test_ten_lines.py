@@ -59,7 +59,13 @@ def entropy(p: float) -> float:
 
 @pytest.mark.parametrize("kind", ["mtgr", "dlrm"])
 def test_a_planted_rule_is_learned(kind: str) -> None:
-    done = subprocess.run([sys.executable, "-c", LOOP, kind], capture_output=True, text=True,
-                          check=False, cwd=Path(__file__).parent, timeout=120)
+    done = subprocess.run(
+        [sys.executable, "-c", LOOP, kind],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=Path(__file__).parent,
+        timeout=120,
+    )
     assert done.returncode == 0, done.stderr
     assert float(done.stdout) < 0.25 * (entropy(1 / 4) + entropy(1 / 10))

@@ -37,26 +37,49 @@ def quality(gauc: float, error: float | None = 0.0031) -> TaskQuality:
 
 
 def report(**changes: Any) -> ReportData:
-    rankers = {"mtgr": 0.7821, "dlrm": 0.7502, "lightgbm": 0.7401, "item_rate": 0.6113,
-               "oracle": 0.8140}
+    rankers = {
+        "mtgr": 0.7821,
+        "dlrm": 0.7502,
+        "lightgbm": 0.7401,
+        "item_rate": 0.6113,
+        "oracle": 0.8140,
+    }
     facts = DataFacts(
-        exposures=168_431, user_rows=12_450, compression=13.53, tokens=943_465,
-        lengths=Lengths(mean=76.2, p50=53, p99=519, max=2694, edges=[8, 64, 512, 4096],
-                        counts=[7001, 5002, 447]))
-    serving = Serving(requests=4, p50_ms=11.25, p99_ms=31.75, max_abs_diff=2.34e-7,
-                      latencies_ms=[9.87, 10.5, 12.0, 32.1])
+        exposures=168_431,
+        user_rows=12_450,
+        compression=13.53,
+        tokens=943_465,
+        lengths=Lengths(
+            mean=76.2, p50=53, p99=519, max=2694, edges=[8, 64, 512, 4096], counts=[7001, 5002, 447]
+        ),
+    )
+    serving = Serving(
+        requests=4,
+        p50_ms=11.25,
+        p99_ms=31.75,
+        max_abs_diff=2.34e-7,
+        latencies_ms=[9.87, 10.5, 12.0, 32.1],
+    )
     content: dict[str, Any] = {
-        "title": "A run", "when": datetime(2026, 6, 1, 9, 30, tzinfo=UTC),
-        "machine": "two cores", "versions": {"torch": "2.13.0"}, "facts": facts,
+        "title": "A run",
+        "when": datetime(2026, 6, 1, 9, 30, tzinfo=UTC),
+        "machine": "two cores",
+        "versions": {"torch": "2.13.0"},
+        "facts": facts,
         "steps": [LossPoint(k + 1, 2900 * (k + 1), 0.7 / (k + 1)) for k in range(5)],
-        "epochs": [EpochPoint(2, {"click": 0.7111, "order": 0.6999}),
-                   EpochPoint(5, {"click": 0.7777, "order": 0.7666})],
-        "quality": {name: {"click": quality(g), "order": quality(g - 0.01)}
-                    for name, g in rankers.items()},
-        "calibration": {"click": [CalibrationBin(0.0512, 0.0534, 1500),
-                                  CalibrationBin(0.4012, 0.3987, 1499)],
-                        "order": [CalibrationBin(0.0612, 0.0598, 2999)]},
-        "serving": serving, "stages": {"build": 14.2, "train": 72.4},
+        "epochs": [
+            EpochPoint(2, {"click": 0.7111, "order": 0.6999}),
+            EpochPoint(5, {"click": 0.7777, "order": 0.7666}),
+        ],
+        "quality": {
+            name: {"click": quality(g), "order": quality(g - 0.01)} for name, g in rankers.items()
+        },
+        "calibration": {
+            "click": [CalibrationBin(0.0512, 0.0534, 1500), CalibrationBin(0.4012, 0.3987, 1499)],
+            "order": [CalibrationBin(0.0612, 0.0598, 2999)],
+        },
+        "serving": serving,
+        "stages": {"build": 14.2, "train": 72.4},
     }
     return ReportData.model_validate(content | changes)
 
@@ -99,8 +122,12 @@ def found(figure: Element, tag: str, style: str) -> list[Element]:
 def test_every_number_is_on_the_page(tmp_path: Path) -> None:
     data = report()
     text = page_of(data, tmp_path).text
-    rates = [rate for ranker in data.quality.values() for q in ranker.values()
-             for rate in (q.auc, q.gauc)]
+    rates = [
+        rate
+        for ranker in data.quality.values()
+        for q in ranker.values()
+        for rate in (q.auc, q.gauc)
+    ]
     rates += [s.loss for s in data.steps] + [v for e in data.epochs for v in e.gauc.values()]
     bins = [b for bins in data.calibration.values() for b in bins]
     rates += [rate for b in bins for rate in (b.predicted, b.observed)]
@@ -140,10 +167,17 @@ def test_text_is_escaped(tmp_path: Path) -> None:
     nasty = "</title><script>alert('1 & \"2\"')</script>"
     every = {nasty: {nasty: quality(0.7)}}
     page = page_of(
-        report(title=nasty, machine=nasty, versions={nasty: nasty}, quality=every,
-               calibration={nasty: [CalibrationBin(0.1, 0.1, 10)]}, stages={nasty: 1.0},
-               epochs=[EpochPoint(1, {nasty: 0.7})]),
-        tmp_path)
+        report(
+            title=nasty,
+            machine=nasty,
+            versions={nasty: nasty},
+            quality=every,
+            calibration={nasty: [CalibrationBin(0.1, 0.1, 10)]},
+            stages={nasty: 1.0},
+            epochs=[EpochPoint(1, {nasty: 0.7})],
+        ),
+        tmp_path,
+    )
     assert "script" not in {tag for tag, _ in page.tags}
     assert page.text.count(nasty) > 10
 
@@ -161,23 +195,35 @@ def test_charts_have_names_and_descriptions(tmp_path: Path) -> None:
 
 def test_every_colour_is_set_for_light_and_dark() -> None:
     used = set(re.findall(r"var\((--\w+)\)", CSS))
-    light, dark = (set(re.findall(r"(--\w+):", block)) for block in
-                   re.findall(r":root \{(.*?)\}", CSS, re.DOTALL))
+    light, dark = (
+        set(re.findall(r"(--\w+):", block))
+        for block in re.findall(r":root \{(.*?)\}", CSS, re.DOTALL)
+    )
     assert used <= light
     assert light == dark
 
 
-@pytest.mark.parametrize("changes", [
-    {"steps": [LossPoint(1, 10, 0.5)], "epochs": []},
-    {"steps": [LossPoint(k, 10 * k, 0.5) for k in range(1, 2000)]},
-    {"epochs": [EpochPoint(3, {"click": math.nan})]},
-    {"calibration": {"click": [], "order": [CalibrationBin(0.0, 0.0, 5)]}},
-    {"quality": {"mtgr": {"click": quality(math.nan, math.nan), "order": quality(0.4, None)}}},
-    {"serving": Serving(requests=1, p50_ms=3, p99_ms=3, latencies_ms=[3], max_abs_diff=0)},
-    {"facts": DataFacts(exposures=0, user_rows=0, compression=0, tokens=0, lengths=Lengths(
-        mean=1, p50=1, p99=1, max=1, edges=[1, 2], counts=[0]))},
-    {"stages": {}, "versions": {}},
-])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"steps": [LossPoint(1, 10, 0.5)], "epochs": []},
+        {"steps": [LossPoint(k, 10 * k, 0.5) for k in range(1, 2000)]},
+        {"epochs": [EpochPoint(3, {"click": math.nan})]},
+        {"calibration": {"click": [], "order": [CalibrationBin(0.0, 0.0, 5)]}},
+        {"quality": {"mtgr": {"click": quality(math.nan, math.nan), "order": quality(0.4, None)}}},
+        {"serving": Serving(requests=1, p50_ms=3, p99_ms=3, latencies_ms=[3], max_abs_diff=0)},
+        {
+            "facts": DataFacts(
+                exposures=0,
+                user_rows=0,
+                compression=0,
+                tokens=0,
+                lengths=Lengths(mean=1, p50=1, p99=1, max=1, edges=[1, 2], counts=[0]),
+            )
+        },
+        {"stages": {}, "versions": {}},
+    ],
+)
 def test_the_thinnest_run_has_a_page(tmp_path: Path, changes: dict[str, Any]) -> None:
     page = page_of(report(**changes), tmp_path)
     for _, attributes in page.tags:
@@ -189,8 +235,8 @@ def test_dots_stand_at_their_values() -> None:
     values = {"mtgr": 0.78, "rate": 0.60}
     figure = gauc_dots("click", {n: quality(v) for n, v in values.items()}, 0.82, "mtgr")
     dots = [float(e.get("cx", "")) for e in figure.iter("circle")]
-    oracle, = found(figure, "line", "limit")
-    chance, = found(figure, "line", "axis")
+    (oracle,) = found(figure, "line", "limit")
+    (chance,) = found(figure, "line", "axis")
     start, end = float(chance.get("x1", "")), float(oracle.get("x1", ""))
     for x, value in zip(dots, values.values(), strict=True):
         assert (x - start) / (end - start) == pytest.approx((value - 0.5) / 0.32, abs=0.002)
@@ -198,17 +244,22 @@ def test_dots_stand_at_their_values() -> None:
 
 def test_a_calibrated_bin_is_on_the_diagonal() -> None:
     bins = [CalibrationBin(p, p, 100) for p in (0.1, 0.35)] + [CalibrationBin(0.2, 0.3, 100)]
-    places = [((float(e.get("cx", "")) - LEFT) / (RIGHT - LEFT),
-               (BOTTOM - float(e.get("cy", ""))) / (BOTTOM - TOP))
-              for e in calibration_plot("click", bins).iter("circle")]
+    places = [
+        (
+            (float(e.get("cx", "")) - LEFT) / (RIGHT - LEFT),
+            (BOTTOM - float(e.get("cy", ""))) / (BOTTOM - TOP),
+        )
+        for e in calibration_plot("click", bins).iter("circle")
+    ]
     assert places[0][0] == pytest.approx(places[0][1], abs=0.002)
     assert places[1][0] == pytest.approx(places[1][1], abs=0.002)
     assert places[2][1] == pytest.approx(1.5 * places[2][0], abs=0.003)
 
 
 def test_bars_are_as_high_as_their_counts() -> None:
-    figure = histogram("Lengths", [1, 10, 100, 1000], [10, 40, 20], unit="tokens", what="rows",
-                       marks={"mean": 50})
+    figure = histogram(
+        "Lengths", [1, 10, 100, 1000], [10, 40, 20], unit="tokens", what="rows", marks={"mean": 50}
+    )
     heights = [float(e.get("height", "")) for e in found(figure, "rect", "bar")]
     widths = [float(e.get("width", "")) for e in found(figure, "rect", "bar")]
     assert heights[1] == pytest.approx(4 * heights[0], abs=0.5)

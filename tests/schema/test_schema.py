@@ -24,8 +24,13 @@ SOUND: Content = {
     "behaviours": "click",
     "tables": {"item": {"dim": 8}, "age": {"dim": 4}},
     "features": {
-        "age": {"tokens": ["profile"], "kind": "bucket", "source": "users", "table": "age",
-                "boundaries": [18, 40]},
+        "age": {
+            "tokens": ["profile"],
+            "kind": "bucket",
+            "source": "users",
+            "table": "age",
+            "boundaries": [18, 40],
+        },
         "i": {"tokens": ["behaviour", "candidate"], "kind": "id", "table": "item"},
         "shared": {"tokens": ["candidate"], "kind": "ids", "table": "item", "source": "items"},
         "watched": {"tokens": ["behaviour"], "kind": "number", "transform": "log1p"},
@@ -102,16 +107,31 @@ FAULTS: list[tuple[str, object, str]] = [
     # Tokens and sources.
     ("features.i.tokens", [], "features.i.tokens: "),
     ("features.i.tokens", ["candidate", "candidate"], "features.i: a token is named twice"),
-    ("features.more", PROFILE | {"source": "exposures"},
-     "(top level): features.more: a profile feature comes from users"),
-    ("features.more", PROFILE | {"source": "items"},
-     "(top level): features.more: a profile feature comes from users"),
-    ("features.more", PROFILE | {"tokens": ["profile", "candidate"]},
-     "(top level): features.more: a profile feature is in no other token"),
-    ("features.more", NUMBER | {"source": "users"},
-     "(top level): features.more: a feature of users belongs to token profile"),
-    ("features.more", NUMBER | {"source": "items", "as_of": "s"},
-     "(top level): features.more: as_of belongs to features of exposures"),
+    (
+        "features.more",
+        PROFILE | {"source": "exposures"},
+        "(top level): features.more: a profile feature comes from users",
+    ),
+    (
+        "features.more",
+        PROFILE | {"source": "items"},
+        "(top level): features.more: a profile feature comes from users",
+    ),
+    (
+        "features.more",
+        PROFILE | {"tokens": ["profile", "candidate"]},
+        "(top level): features.more: a profile feature is in no other token",
+    ),
+    (
+        "features.more",
+        NUMBER | {"source": "users"},
+        "(top level): features.more: a feature of users belongs to token profile",
+    ),
+    (
+        "features.more",
+        NUMBER | {"source": "items", "as_of": "s"},
+        "(top level): features.more: as_of belongs to features of exposures",
+    ),
     ("features.time", NUMBER, "(top level): features.time: the name is taken"),
     ("features.two words", NUMBER, "features.two words.[key]: "),
     # Leakage: what is known only afterwards, in a candidate.
@@ -131,8 +151,10 @@ FAULTS: list[tuple[str, object, str]] = [
     ("tasks.order.after", "nothing", "(top level): tasks.order.after: no task 'nothing' above it"),
     ("tasks.item", {"label": "x"}, "(top level): tasks.item: the name is taken"),
     ("behaviours", "nothing", "(top level): behaviours: no task 'nothing'"),
-    *[("tasks.order.within", wrong, "tasks.order.within: expected a duration such as 90s")
-      for wrong in ("10 minutes", "-1h", "1.5h", "1w", "", 600, "9" * 30 + "d")],
+    *[
+        ("tasks.order.within", wrong, "tasks.order.within: expected a duration such as 90s")
+        for wrong in ("10 minutes", "-1h", "1.5h", "1w", "", 600, "9" * 30 + "d")
+    ],
 ]
 
 
@@ -142,9 +164,17 @@ def test_a_fault_is_named(tmp_path: Path, key: str, value: object, message: str)
     assert found.startswith(message), found
 
 
-@pytest.mark.parametrize(("text", "message"), [
-    ("user: [", "not YAML"), ("", "expected a mapping"), ("- user\n", "expected a mapping"),
-    ("just words", "expected a mapping"), ("1: 2", "1: "), ("user: \0", "not YAML")])
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("user: [", "not YAML"),
+        ("", "expected a mapping"),
+        ("- user\n", "expected a mapping"),
+        ("just words", "expected a mapping"),
+        ("1: 2", "1: "),
+        ("user: \0", "not YAML"),
+    ],
+)
 def test_a_file_without_a_mapping(tmp_path: Path, text: str, message: str) -> None:
     assert message in fault(tmp_path, text)
 
@@ -179,9 +209,15 @@ def test_round_trip(tmp_path: Path, content: Content) -> None:
     assert Schema.model_validate(dumped).model_dump(mode="json") == dumped
 
 
-@pytest.mark.parametrize(("text", "duration"), [
-    ("90s", timedelta(seconds=90)), ("10m", timedelta(minutes=10)), ("1h", timedelta(hours=1)),
-    ("7d", timedelta(days=7))])
+@pytest.mark.parametrize(
+    ("text", "duration"),
+    [
+        ("90s", timedelta(seconds=90)),
+        ("10m", timedelta(minutes=10)),
+        ("1h", timedelta(hours=1)),
+        ("7d", timedelta(days=7)),
+    ],
+)
 def test_durations(text: str, duration: timedelta) -> None:
     schema = Schema.model_validate(changed("tasks.order.within", text))
     assert schema.tasks["order"].within == duration

@@ -14,20 +14,37 @@ from hypothesis import strategies as st
 
 from ..data.logs import DAY, START, shop_schema
 
-SCHEMA = shop_schema({
-    "features.uid": {"tokens": ["profile"], "kind": "id", "column": "u", "table": "city"},
-    "features.langs": {"tokens": ["profile"], "kind": "ids", "source": "users", "table": "tag"}})
+SCHEMA = shop_schema(
+    {
+        "features.uid": {"tokens": ["profile"], "kind": "id", "column": "u", "table": "city"},
+        "features.langs": {"tokens": ["profile"], "kind": "ids", "source": "users", "table": "tag"},
+    }
+)
 LIMITS = Limits(candidates=4, behaviours=5, list_ids=3)
 PARSER = RequestParser(SCHEMA, {"i": "integer", "cat": "string"}, 100, LIMITS)
 NOW = START + 3_600_000
 GOOD: dict[str, Any] = {
-    "user": 7, "time_ms": NOW,
+    "user": 7,
+    "time_ms": NOW,
     "profile": {"city": 3, "age": 30, "langs": [1]},
-    "behaviours": {"time_ms": [START - 10, START + 10], "known_at_ms": [START - 10, START + 60],
-                   "i": [1, 2], "cat": ["x", "y"], "watched": [0.5, 1], "click": [1, 0],
-                   "order": [0, 0]},
-    "candidates": {"item": [5, 6], "time_ms": [NOW - 5, NOW], "i": [5, 6], "cat": ["x", None],
-                   "tags": [[1], []], "price": [1.5, None], "ctr": [0.1, 0]},
+    "behaviours": {
+        "time_ms": [START - 10, START + 10],
+        "known_at_ms": [START - 10, START + 60],
+        "i": [1, 2],
+        "cat": ["x", "y"],
+        "watched": [0.5, 1],
+        "click": [1, 0],
+        "order": [0, 0],
+    },
+    "candidates": {
+        "item": [5, 6],
+        "time_ms": [NOW - 5, NOW],
+        "i": [5, 6],
+        "cat": ["x", None],
+        "tags": [[1], []],
+        "price": [1.5, None],
+        "ctr": [0.1, 0],
+    },
 }
 GONE = object()
 
@@ -62,9 +79,20 @@ def test_a_good_request_is_parsed() -> None:
     assert parsed.tokens == 8
 
 
-@pytest.mark.parametrize("path", [
-    "profile.city", "profile.age", "profile.langs", "behaviours", "behaviours.known_at_ms",
-    "behaviours.cat", "candidates.time_ms", "candidates.cat", "candidates.price"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "profile.city",
+        "profile.age",
+        "profile.langs",
+        "behaviours",
+        "behaviours.known_at_ms",
+        "behaviours.cat",
+        "candidates.time_ms",
+        "candidates.cat",
+        "candidates.price",
+    ],
+)
 def test_what_may_be_left_out(path: str) -> None:
     if path == "profile.langs":
         assert refusal(json.dumps(changed(path, GONE)).encode()).field == path
@@ -72,11 +100,29 @@ def test_what_may_be_left_out(path: str) -> None:
     assert PARSER.parse(json.dumps(changed(path, GONE)).encode()).items == [5, 6]
 
 
-@pytest.mark.parametrize("body", [
-    b"", b"{", b"nope", b'{"user": 1', b"{'user': 1}", b'{"user": 01}', b"\xff\xfe\x00\x01",
-    b'{"user": "\xff"}', b'{"user": "\xed\xa0\x80"}', json.dumps(GOOD).encode("utf-16"),
-    json.dumps(GOOD).encode("utf-32"), b"[" * 100_000, b'{"a":' * 100_000, b'{"user": "\\ud800"}',
-    b'{"\\udfff": 1}', b'{"user": ' + b"9" * 5000 + b"}", b"\x00"], ids=lambda b: repr(b[:20]))
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b"nope",
+        b'{"user": 1',
+        b"{'user': 1}",
+        b'{"user": 01}',
+        b"\xff\xfe\x00\x01",
+        b'{"user": "\xff"}',
+        b'{"user": "\xed\xa0\x80"}',
+        json.dumps(GOOD).encode("utf-16"),
+        json.dumps(GOOD).encode("utf-32"),
+        b"[" * 100_000,
+        b'{"a":' * 100_000,
+        b'{"user": "\\ud800"}',
+        b'{"\\udfff": 1}',
+        b'{"user": ' + b"9" * 5000 + b"}",
+        b"\x00",
+    ],
+    ids=lambda b: repr(b[:20]),
+)
 def test_what_is_not_json_is_400(body: bytes) -> None:
     error = refusal(body)
     assert (error.status, error.field) == (400, "(body)")
@@ -105,10 +151,22 @@ def test_an_unknown_field_at_each_level(section: str) -> None:
     assert "unknown field" in error.message
 
 
-@pytest.mark.parametrize("path", [
-    "user", "time_ms", "candidates", "candidates.item", "candidates.i", "candidates.ctr",
-    "candidates.tags", "behaviours.time_ms", "behaviours.i", "behaviours.watched",
-    "behaviours.click"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "user",
+        "time_ms",
+        "candidates",
+        "candidates.item",
+        "candidates.i",
+        "candidates.ctr",
+        "candidates.tags",
+        "behaviours.time_ms",
+        "behaviours.i",
+        "behaviours.watched",
+        "behaviours.click",
+    ],
+)
 def test_a_missing_field(path: str) -> None:
     error = refusal(json.dumps(changed(path, GONE)).encode())
     assert (error.status, error.field) == (422, path)
@@ -118,44 +176,95 @@ def test_a_missing_field(path: str) -> None:
 HUGE = 1 << 64
 WRONG: list[tuple[str, Any]] = [
     # Numbers that are none.
-    ("candidates.ctr", [math.nan, 0]), ("candidates.ctr", [math.inf, 0]),
-    ("candidates.ctr", [0, -math.inf]), ("candidates.ctr", [1e39, 0]),
-    ("candidates.ctr", [10**400, 0]), ("candidates.price", [-2, 0]), ("profile.age", math.nan),
-    ("time_ms", math.nan), ("user", math.inf), ("candidates.i", [math.nan, 1]),
+    ("candidates.ctr", [math.nan, 0]),
+    ("candidates.ctr", [math.inf, 0]),
+    ("candidates.ctr", [0, -math.inf]),
+    ("candidates.ctr", [1e39, 0]),
+    ("candidates.ctr", [10**400, 0]),
+    ("candidates.price", [-2, 0]),
+    ("profile.age", math.nan),
+    ("time_ms", math.nan),
+    ("user", math.inf),
+    ("candidates.i", [math.nan, 1]),
     # Other types.
-    ("candidates.ctr", ["0.5", 1]), ("candidates.ctr", [[1], 1]), ("candidates.i", [1.0, 2]),
-    ("candidates.i", ["1", "2"]), ("candidates.i", [{}, 2]), ("candidates.cat", [1, 2]),
-    ("behaviours.cat", ["a", 2]), ("candidates.tags", [["a"], []]), ("candidates.tags", [1, 2]),
-    ("candidates.tags", [[1.5], []]), ("candidates.tags", [[[1]], []]),
-    ("candidates.tags", [[None], []]), ("profile.city", "3"), ("profile.langs", 1),
-    ("profile.age", "30"), ("user", None), ("user", 1.5), ("user", [1]), ("user", {}),
-    ("time_ms", str(NOW)), ("time_ms", float(NOW)), ("time_ms", None),
-    ("candidates.item", [1.5, 2]), ("candidates.item", [None, 2]), ("candidates.item", "ab"),
-    ("candidates.item", {"0": 1}), ("candidates.i", 5), ("candidates.i", "ab"),
-    ("candidates.time_ms", [str(NOW), NOW]), ("candidates.time_ms", NOW),
-    ("behaviours.time_ms", [START, None]), ("behaviours.known_at_ms", [START, 1.5]),
+    ("candidates.ctr", ["0.5", 1]),
+    ("candidates.ctr", [[1], 1]),
+    ("candidates.i", [1.0, 2]),
+    ("candidates.i", ["1", "2"]),
+    ("candidates.i", [{}, 2]),
+    ("candidates.cat", [1, 2]),
+    ("behaviours.cat", ["a", 2]),
+    ("candidates.tags", [["a"], []]),
+    ("candidates.tags", [1, 2]),
+    ("candidates.tags", [[1.5], []]),
+    ("candidates.tags", [[[1]], []]),
+    ("candidates.tags", [[None], []]),
+    ("profile.city", "3"),
+    ("profile.langs", 1),
+    ("profile.age", "30"),
+    ("user", None),
+    ("user", 1.5),
+    ("user", [1]),
+    ("user", {}),
+    ("time_ms", str(NOW)),
+    ("time_ms", float(NOW)),
+    ("time_ms", None),
+    ("candidates.item", [1.5, 2]),
+    ("candidates.item", [None, 2]),
+    ("candidates.item", "ab"),
+    ("candidates.item", {"0": 1}),
+    ("candidates.i", 5),
+    ("candidates.i", "ab"),
+    ("candidates.time_ms", [str(NOW), NOW]),
+    ("candidates.time_ms", NOW),
+    ("behaviours.time_ms", [START, None]),
+    ("behaviours.known_at_ms", [START, 1.5]),
     # True is not 1.
-    ("user", True), ("time_ms", True), ("candidates.ctr", [True, 0]), ("candidates.i", [True, 2]),
-    ("candidates.item", [False, 2]), ("candidates.tags", [[True], []]), ("profile.age", False),
-    ("behaviours.click", [True, False]), ("behaviours.time_ms", [True, START]),
+    ("user", True),
+    ("time_ms", True),
+    ("candidates.ctr", [True, 0]),
+    ("candidates.i", [True, 2]),
+    ("candidates.item", [False, 2]),
+    ("candidates.tags", [[True], []]),
+    ("profile.age", False),
+    ("behaviours.click", [True, False]),
+    ("behaviours.time_ms", [True, START]),
     # Lengths that differ, and nothing to rank.
-    ("candidates.i", [1]), ("candidates.i", [1, 2, 3]), ("candidates.time_ms", [NOW]),
-    ("candidates.tags", []), ("behaviours.i", [1]), ("behaviours.known_at_ms", [START]),
+    ("candidates.i", [1]),
+    ("candidates.i", [1, 2, 3]),
+    ("candidates.time_ms", [NOW]),
+    ("candidates.tags", []),
+    ("behaviours.i", [1]),
+    ("behaviours.known_at_ms", [START]),
     ("candidates.item", []),
     # Times.
-    ("time_ms", 0), ("time_ms", NOW // 1000), ("time_ms", NOW * 1000), ("time_ms", -1),
-    ("time_ms", HUGE), ("candidates.time_ms", [NOW, NOW + 1]),
-    ("candidates.time_ms", [START - 1, NOW]), ("candidates.time_ms", [NOW - DAY, NOW]),
+    ("time_ms", 0),
+    ("time_ms", NOW // 1000),
+    ("time_ms", NOW * 1000),
+    ("time_ms", -1),
+    ("time_ms", HUGE),
+    ("candidates.time_ms", [NOW, NOW + 1]),
+    ("candidates.time_ms", [START - 1, NOW]),
+    ("candidates.time_ms", [NOW - DAY, NOW]),
     ("behaviours.known_at_ms", [START - 11, START + 60]),
-    ("behaviours.known_at_ms", [START - 10, NOW + 1]), ("behaviours.time_ms", [HUGE, START]),
+    ("behaviours.known_at_ms", [START - 10, NOW + 1]),
+    ("behaviours.time_ms", [HUGE, START]),
     # Integers beyond 64 bits.
-    ("candidates.i", [HUGE, 1]), ("candidates.i", [-HUGE, 1]), ("candidates.i", [-1, HUGE - 1]),
-    ("candidates.tags", [[HUGE], []]), ("profile.city", HUGE), ("behaviours.click", [HUGE, 0]),
+    ("candidates.i", [HUGE, 1]),
+    ("candidates.i", [-HUGE, 1]),
+    ("candidates.i", [-1, HUGE - 1]),
+    ("candidates.tags", [[HUGE], []]),
+    ("profile.city", HUGE),
+    ("behaviours.click", [HUGE, 0]),
     # Missing values without a default.
-    ("candidates.i", [None, 1]), ("candidates.ctr", [None, 1]), ("behaviours.click", [None, 1]),
+    ("candidates.i", [None, 1]),
+    ("candidates.ctr", [None, 1]),
+    ("behaviours.click", [None, 1]),
     ("behaviours.watched", [0.5, None]),
     # Too long lists; what comes from elsewhere.
-    ("candidates.tags", [[1, 2, 3, 4], []]), ("profile.langs", [1, 2, 3, 4]), ("profile.uid", 7),
+    ("candidates.tags", [[1, 2, 3, 4], []]),
+    ("profile.langs", [1, 2, 3, 4]),
+    ("profile.uid", 7),
 ]
 
 
@@ -182,8 +291,9 @@ def test_text_outside_the_basic_plane_is_fine() -> None:
         assert PARSER.parse(request.encode()).items == ["🍜", "鼎"]
 
 
-@pytest.mark.parametrize("path", ["candidates.item", "behaviours.time_ms",
-                                  "behaviours.known_at_ms"])
+@pytest.mark.parametrize(
+    "path", ["candidates.item", "behaviours.time_ms", "behaviours.known_at_ms"]
+)
 def test_too_many_are_413(path: str) -> None:
     most = LIMITS.candidates if path.startswith("cand") else LIMITS.behaviours
     error = refusal(json.dumps(changed(path, [START] * (most + 1))).encode())
@@ -193,10 +303,12 @@ def test_too_many_are_413(path: str) -> None:
 
 def test_as_many_as_allowed_are_served() -> None:
     request = copy.deepcopy(GOOD)
-    request["candidates"] = {n: (v * 2)[:LIMITS.candidates]
-                             for n, v in request["candidates"].items()}
-    request["behaviours"] = {n: (v * 3)[:LIMITS.behaviours]
-                             for n, v in request["behaviours"].items()}
+    request["candidates"] = {
+        n: (v * 2)[: LIMITS.candidates] for n, v in request["candidates"].items()
+    }
+    request["behaviours"] = {
+        n: (v * 3)[: LIMITS.behaviours] for n, v in request["behaviours"].items()
+    }
     assert len(PARSER.parse(json.dumps(request).encode()).items) == LIMITS.candidates
 
 
@@ -219,18 +331,39 @@ def parse_or_refuse(body: bytes) -> None:
 
 
 SCALARS = st.one_of(
-    st.none(), st.booleans(), st.integers(), st.integers(START - DAY, START + DAY), st.floats(),
-    st.text(max_size=5), st.sampled_from([NOW, HUGE, 1e308, "\ud800", "\x00"]))
-JSON = st.recursive(SCALARS, lambda inner: st.one_of(
-    st.lists(inner, max_size=3),
-    st.dictionaries(st.sampled_from(["i", "item", "time_ms", "a", "\udfff"]), inner, max_size=3)),
-    max_leaves=6)
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.integers(START - DAY, START + DAY),
+    st.floats(),
+    st.text(max_size=5),
+    st.sampled_from([NOW, HUGE, 1e308, "\ud800", "\x00"]),
+)
+JSON = st.recursive(
+    SCALARS,
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3),
+        st.dictionaries(
+            st.sampled_from(["i", "item", "time_ms", "a", "\udfff"]), inner, max_size=3
+        ),
+    ),
+    max_leaves=6,
+)
 SECTIONS = ("profile", "behaviours", "candidates")
-PATHS = st.sampled_from([
-    "user", "time_ms", "x", *SECTIONS,
-    *(f"{section}.{name}" for section in SECTIONS for name in [*GOOD[section], "wat"])])
-CHANGES = st.lists(st.tuples(PATHS, st.one_of(
-    JSON, st.lists(SCALARS, min_size=2, max_size=2), st.just(GONE))), min_size=1, max_size=3)
+PATHS = st.sampled_from(
+    [
+        "user",
+        "time_ms",
+        "x",
+        *SECTIONS,
+        *(f"{section}.{name}" for section in SECTIONS for name in [*GOOD[section], "wat"]),
+    ]
+)
+CHANGES = st.lists(
+    st.tuples(PATHS, st.one_of(JSON, st.lists(SCALARS, min_size=2, max_size=2), st.just(GONE))),
+    min_size=1,
+    max_size=3,
+)
 
 
 @settings(max_examples=300, deadline=None)

@@ -22,8 +22,9 @@ from hypothesis import strategies as st
 from ..data.logs import DAY, START, TYPES, Records, logs, shop_schema, write
 
 # The user's own id is a feature too.
-SCHEMA = shop_schema({"features.uid": {
-    "tokens": ["profile"], "kind": "id", "column": "u", "table": "city"}})
+SCHEMA = shop_schema(
+    {"features.uid": {"tokens": ["profile"], "kind": "id", "column": "u", "table": "city"}}
+)
 Key = Callable[[int], Any]
 KEYS: dict[str, tuple[pa.DataType, Key]] = {
     "integers": (pa.int64(), lambda i: i),
@@ -37,8 +38,9 @@ def keyed(records: Records, kind: str) -> dict[str, pa.Table]:
     arrow, key = KEYS[kind]
     tables = {}
     for name in ("exposures", "events", "users", "items"):
-        rows = [row | {k: key(row[k]) for k in ("u", "i") if k in row}
-                for row in getattr(records, name)]
+        rows = [
+            row | {k: key(row[k]) for k in ("u", "i") if k in row} for row in getattr(records, name)
+        ]
         types = {n: arrow if n in ("u", "i") else t for n, t in TYPES[name].items()}
         tables[name] = pa.Table.from_pylist(rows, pa.schema(types))
     return tables
@@ -81,7 +83,7 @@ def test_a_replayed_request_is_the_training_row(
         ours = to_jagged(parsed.row, SCHEMA).buffer
         theirs = to_jagged(trained.slice(number, 1), SCHEMA)
         labels = 4 * len(SCHEMA.tasks) * len(parsed.items)
-        assert ours.tolist() == theirs.buffer[:len(theirs.buffer) - labels].tolist()
+        assert ours.tolist() == theirs.buffer[: len(theirs.buffer) - labels].tolist()
 
 
 def test_test_rows_are_the_third_split() -> None:
@@ -91,12 +93,25 @@ def test_test_rows_are_the_third_split() -> None:
 def test_requests_of_many_users_are_one_table() -> None:
     """The server scores them together."""
     parser = RequestParser(SCHEMA, {}, 10, Limits())
-    full = {"user": 1, "time_ms": START, "profile": {"city": 3},
-            "behaviours": {"time_ms": [START - 5], "i": [1], "cat": [2], "watched": [1],
-                           "click": [1], "order": [0]},
-            "candidates": {"item": [7], "i": [7], "tags": [[1, 2]], "ctr": [0.5]}}
-    bare = {"user": 2, "time_ms": START,
-            "candidates": {"item": ["x", "y"], "i": [1, 2], "tags": [None, []], "ctr": [0, 1]}}
+    full = {
+        "user": 1,
+        "time_ms": START,
+        "profile": {"city": 3},
+        "behaviours": {
+            "time_ms": [START - 5],
+            "i": [1],
+            "cat": [2],
+            "watched": [1],
+            "click": [1],
+            "order": [0],
+        },
+        "candidates": {"item": [7], "i": [7], "tags": [[1, 2]], "ctr": [0.5]},
+    }
+    bare = {
+        "user": 2,
+        "time_ms": START,
+        "candidates": {"item": ["x", "y"], "i": [1, 2], "tags": [None, []], "ctr": [0, 1]},
+    }
     rows = [parser.parse(json.dumps(request).encode()).row for request in (full, bare)]
     batch = to_jagged(pa.concat_tables(rows), SCHEMA)
     assert batch.users == 2
@@ -110,9 +125,17 @@ def test_requests_of_many_users_are_one_table() -> None:
 def test_candidates_keep_the_order_they_were_sent_in() -> None:
     parser = RequestParser(SCHEMA, {}, 10, Limits())
     times = [START + 30, START + 10, START + 20, START + 10]
-    request = {"user": 1, "time_ms": START + 30, "candidates": {
-        "item": ["a", "b", "c", "d"], "time_ms": times, "i": [0, 1, 2, 3], "tags": [[]] * 4,
-        "ctr": [0, 1, 2, 3]}}
+    request = {
+        "user": 1,
+        "time_ms": START + 30,
+        "candidates": {
+            "item": ["a", "b", "c", "d"],
+            "time_ms": times,
+            "i": [0, 1, 2, 3],
+            "tags": [[]] * 4,
+            "ctr": [0, 1, 2, 3],
+        },
+    }
     parsed = parser.parse(json.dumps(request).encode())
     assert parsed.items == ["a", "b", "c", "d"]
     assert parsed.order.tolist() == [1, 3, 2, 0]

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from genrank.config import DataConfig, RankerConfig, RunConfig
+from genrank.config.data import SimulateConfig
 from genrank.data.build import build
-from genrank.data.simulate import SimulateConfig
 from genrank.data.source import prepare_log
 
 

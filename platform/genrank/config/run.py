@@ -6,10 +6,9 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import Field, model_validator
 
-from genrank.config.data import SplitConfig
+from genrank.config.data import SimulateConfig, SplitConfig
 from genrank.config.model import ModelConfig
 from genrank.config.train import TrainConfig
-from genrank.data.simulate import SimulateConfig
 from genrank.errors import ConfigError
 from genrank.strict import Strict, parse, read_yaml
 

@@ -10,20 +10,18 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
-from typing import Annotated
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
-from pydantic import Field
 
+from genrank.config.data import SimulateConfig
 from genrank.data.running import running_counts
 from genrank.data.simulate_schema import SCHEMA
 from genrank.data.simulate_traffic import (
     DAY_MS,
     FIRST_DAY_MS,
-    MAX_REQUESTS,
     MINUTE_MS,
     Exposures,
     expose,
@@ -31,26 +29,12 @@ from genrank.data.simulate_traffic import (
 )
 from genrank.data.simulate_world import CITIES, CUISINES, World, draw_world
 from genrank.errors import DataError
-from genrank.strict import Strict
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
 LATE_ORDERS = 0.06
 """The share of orders that come after the schema's ten minutes, and so are not attributed."""
-
-
-class SimulateConfig(Strict):
-    """The size of the simulated log; its difficulty is fixed."""
-
-    users: Annotated[int, Field(ge=1)] = 2000
-    items: Annotated[int, Field(ge=len(CUISINES) * (MAX_REQUESTS + 5))] = 400
-    days: Annotated[int, Field(ge=1)] = 10
-    mean_length: Annotated[float, Field(gt=0)] = 60
-    """Tokens in a user row (clicks so far, and the day's exposures), averaged over user-days;
-    met to about a tenth."""
-    max_length: Annotated[int, Field(ge=1)] = 3000
-    seed: Annotated[int, Field(ge=0)] = 0
 
 
 def simulate(config: SimulateConfig, out: Path) -> None:
@@ -80,11 +64,12 @@ def _tables(config: SimulateConfig) -> dict[str, pa.Table]:
     requests = requests_per_day(
         rng, config.users, config.days, config.mean_length, config.max_length
     )
-    shown = expose(rng, world, requests, config.max_length)
-
+    shown = expose(rng, world, requests)
     p_click = world.p_click(shown.user, shown.item, shown.day, shown.slot, shown.position)
-    p_order = world.p_order_given_click(shown.user, shown.item, shown.day, shown.slot)
     click = (rng.random(len(p_click)) < p_click).astype(np.int64)
+    kept = row_length(shown.user, shown.day, click) <= config.max_length
+    shown, p_click, click = shown.take(kept), p_click[kept], click[kept]
+    p_order = world.p_order_given_click(shown.user, shown.item, shown.day, shown.slot)
     ordered = click * (rng.random(len(p_order)) < p_order) == 1
     exposures = pa.table(
         {
@@ -107,6 +92,16 @@ def _tables(config: SimulateConfig) -> dict[str, pa.Table]:
         "users": _users(world),
         "events": _orders(rng, shown, ordered),
     }
+
+
+def row_length(user: Ints, day: Ints, click: Ints) -> Ints:
+    """After each exposure, the length of its user row: clicks so far, and the day's exposures."""
+    first_of_user = np.searchsorted(user, user)
+    clicks = click.cumsum()
+    user_day = user * (day.max(initial=0) + 1) + day
+    today = np.arange(len(user)) + 1 - np.searchsorted(user_day, user_day)
+    so_far: Ints = clicks - (clicks - click)[first_of_user] + today
+    return so_far
 
 
 def cross_statistics(shown: Exposures, cuisine: Ints, click: Ints) -> dict[str, Ints | Floats]:

@@ -1,6 +1,6 @@
 """Who opens the app when, and what is shown: the exposures of the simulated log."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +38,10 @@ class Exposures:
     request: Ints
     position: Ints
     time_ms: Ints
+
+    def take(self, kept: NDArray[np.bool_]) -> "Exposures":
+        """Some of the exposures."""
+        return Exposures(*(getattr(self, column.name)[kept] for column in fields(self)))
 
 
 def requests_per_day(
@@ -78,7 +82,7 @@ def requests_per_day(
     return requests(high)
 
 
-def expose(rng: np.random.Generator, world: World, requests: Ints, max_length: int) -> Exposures:
+def expose(rng: np.random.Generator, world: World, requests: Ints) -> Exposures:
     """Spread the requests over sessions and fill each with items of different cuisines."""
     user, day, slot = _sessions(rng, requests)
     session = np.cumsum(_starts(user, day, slot)) - 1
@@ -99,10 +103,7 @@ def expose(rng: np.random.Generator, world: World, requests: Ints, max_length: i
     elapsed -= elapsed[first][session]
     time_ms = FIRST_DAY_MS + day * DAY_MS + start.astype(np.int64) + elapsed
 
-    of_user = np.arange(len(user)) - np.searchsorted(user, user)
-    kept = CLICK_RATE * of_user < max_length
-    columns = (user, item, day, slot, request, position, time_ms)
-    return Exposures(*(column[kept] for column in columns))
+    return Exposures(user, item, day, slot, request, position, time_ms)
 
 
 def _sessions(rng: np.random.Generator, requests: Ints) -> tuple[Ints, Ints, Ints]:
