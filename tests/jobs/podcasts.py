@@ -43,7 +43,7 @@ def write_podcasts(folder: Path, listeners: int = 40, days: int = 6) -> None:
         1, "s"
     )
     liked = np.array([likes[u] in topics[e] for u, e in zip(who, what, strict=True)])
-    finished = generator.random(count) < np.where(liked, 0.85, 0.2)
+    finished = generator.random(count) < np.where(liked, 0.95, 0.05)
     (folder / "exposures").mkdir(parents=True)
     exposures = pa.table(
         {

@@ -53,8 +53,20 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trained]:
                 "data": {"source": "parquet", "path": str(work / "log"), "partitions": 2},
                 "rankers": {
                     "mtgr": {
-                        "model": {"kind": "mtgr", "d_model": 32, "heads": 2},
-                        "train": {"epochs": 2, "max_cost": 400},
+                        "model": {
+                            "kind": "mtgr",
+                            "d_model": 32,
+                            "heads": 2,
+                            "embedding_std": 0.5,
+                            "attention_length": 16,
+                        },
+                        "train": {
+                            "epochs": 4,
+                            "max_cost": 200,
+                            "learning_rate": 1e-2,
+                            "table_learning_rate": 0.1,
+                            "warmup_steps": 5,
+                        },
                     }
                 },
                 "evaluate": {"bootstrap_samples": 5},
