@@ -20,7 +20,7 @@ MAY_IMPORT = {
     "embedding": {"schema", "config"},
     "model": {"schema", "config", "data", "embedding"},
 }
-EVERYONE = {"errors", "strict"}
+EVERYONE = {"errors", "strict", "watch"}
 
 
 def imports(file: Path) -> set[str]:

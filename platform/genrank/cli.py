@@ -17,9 +17,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from genrank.config import RunConfig, load_config
 from genrank.errors import GenrankError
+from genrank.watch import Watch
 
 console = Console(stderr=True)
-Watch = Callable[[int, int], None]
 
 
 def run_job(description: str, main: Callable[[RunConfig, argparse.Namespace], None]) -> None:

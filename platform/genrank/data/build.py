@@ -7,7 +7,6 @@ in one partition; items are small and go to every task.
 import json
 import shutil
 import uuid
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +32,7 @@ from genrank.data.row_stats import STATS, RowStats, row_stats
 from genrank.data.times import to_ms
 from genrank.errors import DataError, GenrankError
 from genrank.schema import Schema
-
-Watch = Callable[[int, int], None]
-"""Called with how much is done, and of how much."""
+from genrank.watch import Watch
 
 SPLITS = ("train", "valid", "test")
 KEY = "__user"

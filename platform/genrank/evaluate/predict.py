@@ -1,6 +1,5 @@
 """A trained ranker's scores of user rows, on Ray Data."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +12,7 @@ from genrank.data.jagged import to_jagged
 from genrank.data.packing import pack, row_costs
 from genrank.schema import Schema
 from genrank.train.export import local_ranker
-
-Watch = Callable[[int, int], None]
-"""Called with how much is done, and of how much."""
+from genrank.watch import Watch
 
 
 def predict(

@@ -13,10 +13,11 @@ from genrank.config import RunConfig
 from genrank.data.ids import to_ids
 from genrank.data.log import Log
 from genrank.evaluate.baselines import Scores, gradient_boosting, item_rate, oracle, read_candidates
-from genrank.evaluate.predict import Watch, predict
+from genrank.evaluate.predict import predict
 from genrank.metrics import auc, bootstrap_over_users, calibration, gauc
 from genrank.schema import Schema
 from genrank.train.export import finished_checkpoint
+from genrank.watch import Watch
 
 Quality = dict[str, dict[str, float]]
 

@@ -2,7 +2,6 @@
 
 import json
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
@@ -13,8 +12,7 @@ import pyarrow as pa
 from genrank.errors import GenrankError
 from genrank.schema import Schema
 from genrank.serve.replay import Request
-
-Watch = Callable[[int, int], None]
+from genrank.watch import Watch
 
 
 class Checked(NamedTuple):

@@ -3,11 +3,12 @@
 import threading
 from pathlib import Path
 
-from genrank.cli import Watch, watching
+from genrank.cli import watching
 from genrank.config import RunConfig
 from genrank.data.source import open_log
 from genrank.train.progress import STEPS, read_progress
 from genrank.train.run import train
+from genrank.watch import Watch
 
 POLL_S = 0.5
 

@@ -1,0 +1,37 @@
+"""What docs/data.md shows is a schema, and a request that it allows."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from genrank.schema import Schema
+from genrank.serve.limits import Limits
+from genrank.serve.request import RequestParser
+
+DOCS = (Path(__file__).parents[2] / "docs" / "data.md").read_text()
+
+
+def block(language: str) -> str:
+    found = re.search(rf"```{language}\n(.*?)```", DOCS, re.DOTALL)
+    assert found is not None
+    return found[1]
+
+
+@pytest.fixture
+def schema() -> Schema:
+    return Schema.model_validate(yaml.safe_load(block("yaml")))
+
+
+def test_the_schema_has_every_key(schema: Schema) -> None:
+    assert set(yaml.safe_load(block("yaml"))) == set(Schema.model_fields)
+    assert schema.features["country"].default == "unknown"
+
+
+def test_the_request_is_one(schema: Schema) -> None:
+    strings = dict.fromkeys(["listener", "country", "episode", "topics"], "string")
+    parser = RequestParser(schema, strings, 100, Limits())  # type: ignore[arg-type]
+    request = parser.parse(block("json").encode())
+    assert request.items == json.loads(block("json"))["candidates"]["item"]
+    assert request.tokens == 2 + 1 + 2
