@@ -74,7 +74,7 @@ def ray_head(cpus: int = 2, **variables: str) -> Iterator[Head]:
     with tempfile.TemporaryDirectory(prefix="genrank-") as folder:
         token = Path(folder) / "token"
         token.write_text(secrets.token_hex(32))
-        port = free_port()
+        port, agent, client = free_port(), free_port(), free_port()
         inherited = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")}
         environment = inherited | {
             "RAY_AUTH_MODE": "token",
@@ -91,6 +91,9 @@ def ray_head(cpus: int = 2, **variables: str) -> Iterator[Head]:
                 "--port=0",
                 f"--num-cpus={cpus}",
                 f"--dashboard-port={port}",
+                # Their usual ports belong to whatever other Ray runs on this machine.
+                f"--dashboard-agent-listen-port={agent}",
+                f"--ray-client-server-port={client}",
                 f"--temp-dir={folder}/ray",
                 "--disable-usage-stats",
             ],
@@ -110,12 +113,14 @@ def ray_head(cpus: int = 2, **variables: str) -> Iterator[Head]:
         def answers() -> bool:
             assert head.poll() is None, f"ray start ended with {head.returncode}"
             try:
-                return running.get("/api/version").status_code == 200
+                dashboard = running.get("/api/version")
+                jobs = httpx.get(f"http://127.0.0.1:{agent}/api/local_raylet_healthz")
+                return dashboard.status_code == jobs.status_code == 200
             except httpx.HTTPError:
                 return False
 
         try:
-            wait_until("the dashboard answers", answers)
+            wait_until("the dashboard and the agent that starts jobs answer", answers)
             yield running
         finally:
             head.terminate()

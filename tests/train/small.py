@@ -7,6 +7,9 @@ from genrank.config.data import SimulateConfig
 from genrank.data.build import build
 from genrank.data.source import prepare_log
 
+EPOCHS = 12
+"""Some two hundred steps: a process that is to be killed must still be at it."""
+
 
 def small_config(run_dir: Path, **train: object) -> RunConfig:
     """Simulated users, a two-layer MTGR with dropout, two workers."""
@@ -23,9 +26,9 @@ def small_config(run_dir: Path, **train: object) -> RunConfig:
                     "model": {"kind": "mtgr", "d_model": 32, "heads": 2, "dropout": 0.1},
                     "train": {
                         "workers": 2,
-                        "epochs": 2,
-                        "max_cost": 400,
-                        "checkpoint_every": 3,
+                        "epochs": EPOCHS,
+                        "max_cost": 60,
+                        "checkpoint_every": 10,
                         "warmup_steps": 2,
                         **train,
                     },

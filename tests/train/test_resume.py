@@ -15,7 +15,7 @@ from genrank.train.progress import STEPS, read_progress
 from genrank.train.worker import WORKERS
 
 from ..clusters import ROOT, wait_until
-from .small import build_small, small_config
+from .small import EPOCHS, build_small, small_config
 
 SCRIPT = """
 import logging, sys
@@ -74,7 +74,7 @@ def test_killed_worker(prepared: Path, tmp_path: Path) -> None:
         "steps beyond a checkpoint",
         lambda: (
             process.poll() is not None
-            or any(step["step"] >= 5 for step in read_progress(folder / STEPS))
+            or any(step["step"] >= 25 for step in read_progress(folder / STEPS))
         ),
     )
     assert process.poll() is None, process.communicate()[0]
@@ -88,7 +88,7 @@ def test_killed_worker(prepared: Path, tmp_path: Path) -> None:
     expected = read_progress(undisturbed / "rankers" / "mtgr" / STEPS)
     assert [s["step"] for s in steps] == [s["step"] for s in expected]
     assert [s["loss"] for s in steps] == [s["loss"] for s in expected]
-    assert sum(s["users"] for s in steps) == 2 * rows_to_train(prepared)
+    assert sum(s["users"] for s in steps) == EPOCHS * rows_to_train(prepared)
     assert_same_state(resumed, whole)
 
 
@@ -131,7 +131,7 @@ def test_resume_on_one_worker(prepared: Path, tmp_path: Path) -> None:
     last = finish(start_training(run_dir))
     assert ckpt.read_position(last).world_size == 1
     steps = read_progress(folder / STEPS)
-    assert sum(s["users"] for s in steps) == 2 * rows_to_train(prepared)
+    assert sum(s["users"] for s in steps) == EPOCHS * rows_to_train(prepared)
 
 
 def test_a_changed_file_is_refused(tmp_path: Path) -> None:
