@@ -246,13 +246,15 @@ def test_metrics_reach_prometheus(trained: Trained, endpoint: Endpoint) -> None:
         "ray_genrank_train_tokens_total",
     ]
 
+    def scraped(address: str) -> str:
+        try:
+            return httpx.get(f"http://{address}/metrics").text
+        except httpx.HTTPError:  # a component that has not started to listen yet
+            return ""
+
     def exported() -> bool:
         targets = json.loads(trained.head.targets.read_text())
-        text = "".join(
-            httpx.get(f"http://{address}/metrics").text
-            for group in targets
-            for address in group["targets"]
-        )
+        text = "".join(scraped(address) for group in targets for address in group["targets"])
         return all(name in text for name in wanted)
 
     wait_until(f"metrics {wanted}", exported, seconds=60)
