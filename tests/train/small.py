@@ -7,8 +7,8 @@ from genrank.config.data import SimulateConfig
 from genrank.data.build import build
 from genrank.data.source import prepare_log
 
-EPOCHS = 12
-"""Some two hundred steps: a process that is to be killed must still be at it."""
+EPOCHS = 8
+"""Over a hundred steps: a process that is to be killed must still be at it."""
 
 
 def small_config(run_dir: Path, **train: object) -> RunConfig:
