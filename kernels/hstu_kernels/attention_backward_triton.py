@@ -17,11 +17,11 @@ from torch import Tensor
 from .attention_triton import contiguous_or, dims, rows_whole
 from .triton_blocks import (
     PRECISION,
+    dot_rows,
     keys_of_block,
     load_rows,
     locate,
-    silu,
-    silu_slope,
+    silu_and_slope,
     store_rows,
     visible_range,
 )
@@ -41,7 +41,8 @@ def _dq_kernel(
     BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr,
 ):  # fmt: skip
     head = tl.program_id(1)
-    first, length, block, _ = locate(tl.program_id(0), offsets_ptr, B, BLOCK_M)
+    slot = tl.num_programs(0) - 1 - tl.program_id(0)  # from the back, as forward
+    first, length, block, _ = locate(slot, offsets_ptr, B, BLOCK_M)
     if block * BLOCK_M >= length:
         return
     do_ptr += first * stride_dot + head * stride_doh
@@ -61,17 +62,20 @@ def _dq_kernel(
         k = load_rows(k_ptr, stride_kt, col, length, DQK, BLOCK_DQK)
         v = load_rows(v_ptr, stride_vt, col, length, DV, BLOCK_DV)
         score = alpha * tl.dot(q, tl.trans(k), input_precision=PRECISION)
-        slope = tl.dot(do, tl.trans(v), input_precision=PRECISION) * silu_slope(score)
+        slope = silu_and_slope(score, q.dtype != tl.float32)[1]
+        slope *= tl.dot(do, tl.trans(v), input_precision=PRECISION)
         seen = (col[None, :] >= start[:, None]) & (col[None, :] < end[:, None])
         slope = tl.where(seen, slope, 0.0)
         dq = tl.dot(slope.to(k.dtype), k, dq, input_precision=PRECISION)
 
     outside = (row < length) & ((row < start) | (row >= end))
     if tl.max(outside.to(tl.int32)) > 0:
-        k = load_rows(k_ptr, stride_kt, row, length, DQK, BLOCK_DQK).to(tl.float32)
-        v = load_rows(v_ptr, stride_vt, row, length, DV, BLOCK_DV).to(tl.float32)
-        score = alpha * tl.sum(q.to(tl.float32) * k, 1)
-        slope = tl.sum(do.to(tl.float32) * v, 1) * silu_slope(score)
+        score = alpha * dot_rows(
+            q_ptr, stride_qt, k_ptr, stride_kt, row, length, DQK, BLOCK_DQK, BLOCK_M
+        )
+        slope = silu_and_slope(score, False)[1]
+        slope *= dot_rows(do_ptr, stride_dot, v_ptr, stride_vt, row, length, DV, BLOCK_DV, BLOCK_M)
+        k = load_rows(k_ptr, stride_kt, row, length, DQK, BLOCK_DQK)
         dq += tl.where(outside, slope, 0.0)[:, None] * k
     # The factors come last, in float32: before, they would push half precision to its small end.
     store_rows(dq_ptr, stride_dqt, row, length, alpha * scale * dq, DQK, BLOCK_DQK)
@@ -137,9 +141,10 @@ def _dkdv_kernel(
                 do = load_rows(do_ptr, stride_dot, row, length, DV, BLOCK_DV)
                 # Keys by queries, so that the sums over queries need no transposed scores.
                 score = alpha * tl.dot(k, tl.trans(q), input_precision=PRECISION)
-                slope = tl.dot(v, tl.trans(do), input_precision=PRECISION) * silu_slope(score)
+                weight, slope = silu_and_slope(score, q.dtype != tl.float32)
+                slope *= tl.dot(v, tl.trans(do), input_precision=PRECISION)
                 seen = (col[:, None] >= start[None, :]) & (col[:, None] < end[None, :])
-                weight = tl.where(seen, silu(score), 0.0).to(do.dtype)
+                weight = tl.where(seen, weight, 0.0).to(do.dtype)
                 slope = tl.where(seen, slope, 0.0).to(q.dtype)
                 dv = tl.dot(weight, do, dv, input_precision=PRECISION)
                 dk = tl.dot(slope, q, dk, input_precision=PRECISION)
@@ -148,12 +153,15 @@ def _dkdv_kernel(
     start, end = visible_range(col, first, length, end_ptr, start_ptr, HAS_START)
     outside = (col < length) & ((col < start) | (col >= end))
     if tl.max(outside.to(tl.int32)) > 0:
-        q = load_rows(q_ptr, stride_qt, col, length, DQK, BLOCK_DQK).to(tl.float32)
-        do = load_rows(do_ptr, stride_dot, col, length, DV, BLOCK_DV).to(tl.float32)
-        score = alpha * tl.sum(q * k.to(tl.float32), 1)
-        slope = tl.sum(do * v.to(tl.float32), 1) * silu_slope(score)
+        score = alpha * dot_rows(
+            q_ptr, stride_qt, k_ptr, stride_kt, col, length, DQK, BLOCK_DQK, BLOCK_N
+        )
+        weight, slope = silu_and_slope(score, False)
+        slope *= dot_rows(do_ptr, stride_dot, v_ptr, stride_vt, col, length, DV, BLOCK_DV, BLOCK_N)
+        q = load_rows(q_ptr, stride_qt, col, length, DQK, BLOCK_DQK)
+        do = load_rows(do_ptr, stride_dot, col, length, DV, BLOCK_DV)
         dk += tl.where(outside, slope, 0.0)[:, None] * q
-        dv += tl.where(outside, silu(score), 0.0)[:, None] * do
+        dv += tl.where(outside, weight, 0.0)[:, None] * do
     store_rows(dk_ptr, stride_dkt, col, length, alpha * scale * dk, DQK, BLOCK_DQK)
     store_rows(dv_ptr, stride_dvt, col, length, scale * dv, DV, BLOCK_DV)
 

@@ -16,9 +16,11 @@ from torch import Tensor
 
 from .triton_blocks import (
     PRECISION,
+    dot_rows,
     keys_of_block,
     load_rows,
     locate,
+    sigmoid,
     silu,
     store_rows,
     visible_range,
@@ -35,7 +37,8 @@ def _attend(
     for n in range(low, high, BLOCK_N):
         col = n + tl.arange(0, BLOCK_N)
         k = load_rows(k_ptr, stride_k, col, length, DQK, BLOCK_DQK)
-        weight = silu(alpha * tl.dot(q, tl.trans(k), input_precision=PRECISION))
+        score = alpha * tl.dot(q, tl.trans(k), input_precision=PRECISION)
+        weight = score * sigmoid(score, q.dtype != tl.float32)
         if MASKED:
             seen = (col[None, :] >= start[:, None]) & (col[None, :] < end[:, None])
             weight = tl.where(seen, weight, 0.0)
@@ -53,7 +56,10 @@ def _forward_kernel(
     BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr,
 ):  # fmt: skip
     head = tl.program_id(1)
-    first, length, block, _ = locate(tl.program_id(0), offsets_ptr, B, BLOCK_M)
+    # From the back: where tokens see what came before them, the last blocks have the most to do,
+    # and what starts late should end soon.
+    slot = tl.num_programs(0) - 1 - tl.program_id(0)
+    first, length, block, _ = locate(slot, offsets_ptr, B, BLOCK_M)
     if block * BLOCK_M >= length:
         return
     q_ptr += first * stride_qt + head * stride_qh
@@ -84,10 +90,11 @@ def _forward_kernel(
 
     outside = (row < length) & ((row < start) | (row >= end))
     if tl.max(outside.to(tl.int32)) > 0:
-        k = load_rows(k_ptr, stride_kt, row, length, DQK, BLOCK_DQK).to(tl.float32)
-        v = load_rows(v_ptr, stride_vt, row, length, DV, BLOCK_DV).to(tl.float32)
-        own = silu(alpha * tl.sum(q.to(tl.float32) * k, 1))
-        acc += tl.where(outside, own, 0.0)[:, None] * v
+        score = alpha * dot_rows(
+            q_ptr, stride_qt, k_ptr, stride_kt, row, length, DQK, BLOCK_DQK, BLOCK_M
+        )
+        v = load_rows(v_ptr, stride_vt, row, length, DV, BLOCK_DV)
+        acc += tl.where(outside, silu(score), 0.0)[:, None] * v
     store_rows(o_ptr, stride_ot, row, length, scale * acc, DV, BLOCK_DV)
 
 

@@ -13,22 +13,27 @@ from pathlib import Path
 
 import torch
 
+# What one block may have, in bytes; sm_86 and sm_89 give 99 KiB, the least of today's.
+HOPPER_SHARED_MEMORY = 227 * 1024
 TUNED_FILE = Path(__file__).with_name("tuned.json")
 
 
 @dataclass(frozen=True)
 class Config:
-    block_m: int  # query rows
-    block_n: int  # keys
+    block_m: int  # query rows; rows of a projection
+    block_n: int  # keys; columns of a projection
     num_warps: int
     num_stages: int
 
 
 @functools.cache
 def best_config(kernel: str, device: torch.device, dtype: torch.dtype, Dqk: int, Dv: int) -> Config:
-    """``kernel`` is "forward", "dq" or "dkdv"."""
+    """``kernel`` is "forward", "dq", "dkdv" or "linear_silu" (there, Dqk is K and Dv is N)."""
     tuned = _tuned().get(torch.cuda.get_device_name(device), {}).get(key(kernel, dtype, Dqk, Dv))
-    return Config(**tuned) if tuned else default_config(kernel, dtype, Dqk, Dv)
+    if tuned:
+        return Config(**tuned)
+    shared_memory = torch.cuda.get_device_properties(device).shared_memory_per_block_optin
+    return default_config(kernel, dtype, Dqk, Dv, shared_memory)
 
 
 def key(kernel: str, dtype: torch.dtype, Dqk: int, Dv: int) -> str:
@@ -36,11 +41,17 @@ def key(kernel: str, dtype: torch.dtype, Dqk: int, Dv: int) -> str:
     return f"{kernel} {8 * dtype.itemsize} bits {Dqk} {Dv}"
 
 
-def default_config(kernel: str, dtype: torch.dtype, Dqk: int, Dv: int) -> Config:
-    """Fits the 99 KiB of shared memory a block has on sm_86 and sm_89, the least of today's."""
+def default_config(
+    kernel: str, dtype: torch.dtype, Dqk: int, Dv: int, shared_memory: int
+) -> Config:
+    """Fits a block's shared memory (bytes), and keeps what the inner loop needs in registers."""
+    if kernel == "linear_silu":
+        return Config(64, 64, 4, 2) if dtype == torch.float32 else Config(128, 128, 8, 3)
     widest = max(Dqk, Dv)
     if dtype == torch.float32:
         return Config(32, 32, 8, 1) if widest <= 128 else Config(16, 16, 8, 1)
+    if shared_memory >= HOPPER_SHARED_MEMORY:
+        return _hopper_config(kernel, widest)
     if widest > 128:
         return Config(64, 32, 8, 2) if kernel == "forward" else Config(32, 32, 4, 1)
     if kernel == "forward":
@@ -48,6 +59,16 @@ def default_config(kernel: str, dtype: torch.dtype, Dqk: int, Dv: int) -> Config
     if kernel == "dq" and widest > 64:
         return Config(128, 32, 8, 2)
     return Config(64, 64, 8, 2)
+
+
+def _hopper_config(kernel: str, widest: int) -> Config:
+    """A warpgroup (4 warps) owns 64 rows of what its program accumulates, so that scores go from
+    one product into the next within registers; two warpgroups share what they load."""
+    if kernel == "forward":
+        return Config(128, 64, 8, 3 if widest <= 128 else 2)
+    if widest > 128:
+        return Config(64, 64, 8, 2)
+    return Config(128, 64, 8, 2) if kernel == "dq" else Config(64, 128, 8, 2)
 
 
 @functools.cache
