@@ -92,8 +92,9 @@ def _tokens(model: MTGR, user: User) -> Tensor:
     for events in (user.history, user.realtime):
         for event in events:
             at = event["time"] if events is user.history else event["known_at"]
-            hours = (at - WINDOW) / 3_600_000
-            ages = torch.tensor([math.log1p(max(-hours, 0.0)), math.log1p(max(hours, 0.0))])
+            # Float32, as the model's: float64 would differ by more than the comparison allows.
+            hours = torch.tensor(at - WINDOW, dtype=torch.float32) / 3_600_000
+            ages = torch.stack([-hours, hours]).relu().log1p()
             tokens.append(
                 _mlp(
                     tokenizer.behaviour_token,

@@ -65,9 +65,10 @@ def flow(model: Ranker, batch: JaggedBatch) -> Flow:
         vectors.update({n: v.detach().requires_grad_() for n, v in output.items()})
         return vectors
 
-    def tokenized(_module: object, _args: object, output: Tensor) -> Tensor:
-        kept["inputs"] = output.detach().requires_grad_()
-        return kept["inputs"] + (output - output.detach())
+    def tokenized(_module: object, _args: object, output: list[Tensor]) -> list[Tensor]:
+        kept["inputs"] = torch.cat(output).detach().requires_grad_()
+        leaves = kept["inputs"].split([len(part) for part in output])
+        return [leaf + (part - part.detach()) for leaf, part in zip(leaves, output, strict=True)]
 
     def keep(name: str, dim: int) -> torch.utils.hooks.RemovableHandle:
         def hook(_module: object, _args: object, output: Tensor) -> None:

@@ -5,6 +5,7 @@ import torch
 from genrank.data.jagged import GROUPS, JaggedBatch
 from genrank.model.ranker import Ranker
 from genrank.model.sequence import Sequence, sequence
+from hstu_kernels import jagged_concat
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -30,6 +31,11 @@ def layout(users: list[User]) -> tuple[JaggedBatch, Sequence]:
     return batch, sequence(batch, P)
 
 
+def placed(elements_TD: torch.Tensor, found: Sequence) -> torch.Tensor:
+    """From all profile, all history, ... to user after user."""
+    return jagged_concat(elements_TD.split(found.group_tokens), found.group_offsets)
+
+
 def brute_force_ends(user: User, profile_features: int) -> list[int]:
     static = profile_features + len(user.history)
     known = [e["known_at"] for e in user.realtime]
@@ -43,8 +49,8 @@ def test_an_example_by_hand() -> None:
     assert found.offsets.tolist() == [0, 13]
     assert found.group_T.tolist() == [0] * 4 + [1] * 2 + [2] * 4 + [3] * 3
     assert found.visible_end.tolist() == [6] * 6 + [6, 7, 7, 9] + [7, 9, 10]
-    assert found.candidate_rows.tolist() == [10, 11, 12]
-    assert found.from_groups.tolist() == list(range(13))
+    assert [offsets.tolist() for offsets in found.group_offsets] == [[0, 4], [0, 2], [0, 4], [0, 3]]
+    assert found.group_tokens == (4, 2, 4, 3)
 
 
 @settings(max_examples=100, deadline=None)
@@ -64,11 +70,11 @@ def test_layout_equals_brute_force(users: list[User]) -> None:
             groups += [g] * elements
         ends += brute_force_ends(user, P)
         starts.append(len(order))
-    assert found.from_groups.tolist() == order
+    element_T1 = torch.arange(batch.tokens)[:, None]
+    assert placed(element_T1, found).flatten().tolist() == order
     assert found.group_T.tolist() == groups
     assert found.visible_end.tolist() == ends
     assert found.offsets.tolist() == starts
-    assert found.candidate_rows.tolist() == [t for t, g in enumerate(groups) if g == 3]
     assert batch.tokens == len(order)
 
 
@@ -86,7 +92,7 @@ def test_layout_equals_brute_force(users: list[User]) -> None:
 def test_users_who_lack_a_group(users: list[User]) -> None:
     batch, found = layout(users)
     assert found.visible_end.tolist() == [e for u in users for e in brute_force_ends(u, P)]
-    assert len(found.candidate_rows) == batch.candidates
+    assert found.group_tokens[3] == batch.candidates
 
 
 @pytest.mark.parametrize("config", [MTGR_CONFIG, DLRM_CONFIG], ids=["mtgr", "dlrm"])

@@ -8,7 +8,7 @@ from genrank.embedding.tables import Tables
 from genrank.model.features import Features, Scales, behaviour_ages, lookup, mlp
 from genrank.model.mtgr import AGES
 from genrank.model.ranker import Ranker
-from genrank.model.sequence import sequence
+from genrank.model.sequence import known_before
 from genrank.schema import Schema
 
 
@@ -30,18 +30,15 @@ class DLRM(Ranker):
 
     def forward(self, batch: JaggedBatch) -> torch.Tensor:
         vectors = lookup(batch, self.schema, self.tables)
-        profile_features = len(self.schema.features_of("profile"))
-        layout = sequence(batch, profile_features)
         user_C = torch.repeat_interleave(batch.lengths("candidates"), output_size=batch.candidates)
 
         history = self._behaviours(batch, vectors, "history")
         history_B = batch.lengths("history")
         until_B = history_B.cumsum(0)
         columns = [_mean(history, until_B - history_B, until_B)[user_C]]
-        static_B = history_B + profile_features
-        seen_C = layout.visible_end[layout.candidate_rows] - static_B[user_C]
         realtime_B = batch.lengths("realtime")
         first_C = (realtime_B.cumsum(0) - realtime_B)[user_C]
+        seen_C = known_before(batch, "candidates")
         columns.append(
             _mean(self._behaviours(batch, vectors, "realtime"), first_C, first_C + seen_C)
         )

@@ -1,9 +1,8 @@
 """The HSTU layer as MTGR has it: group norms, SiLU on all four projections, no feed-forward."""
 
 import torch
-from hstu_kernels import gated_group_layer_norm, group_layer_norm, hstu_attention
+from hstu_kernels import gated_group_layer_norm, group_layer_norm, hstu_attention, linear_silu
 from torch import nn
-from torch.nn import functional
 
 from genrank.config.model import MTGRConfig
 from genrank.data.jagged import GROUPS
@@ -43,7 +42,9 @@ class HSTULayer(nn.Module):
     def forward(self, x_TD: torch.Tensor, layout: Sequence) -> torch.Tensor:
         """[T, D] -> [T, D] for the tokens of `layout`."""
         n_TD = self.norm(x_TD, layout.group_T)
-        u_TD, q_TD, k_TD, v_TD = functional.silu(self.project(n_TD)).split(self.width, dim=1)
+        u_TD, q_TD, k_TD, v_TD = linear_silu(
+            n_TD, self.project.weight, self.project.bias, [self.width] * 4
+        )
         head_dim = self.width // self.heads
         q_THD, k_THD, v_THD = (
             part.reshape(-1, self.heads, head_dim) for part in (q_TD, k_TD, v_TD)

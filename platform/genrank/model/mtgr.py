@@ -1,10 +1,11 @@
 """MTGR (arXiv 2505.18654): a user's whole sequence in, a logit per task and candidate out."""
 
 import torch
+from hstu_kernels import jagged_concat, jagged_split
 from torch import nn
 
 from genrank.config.model import MTGRConfig
-from genrank.data.jagged import JaggedBatch
+from genrank.data.jagged import GROUPS, JaggedBatch
 from genrank.embedding.tables import Tables
 from genrank.model.features import Features, Scales, behaviour_ages, embedded, lookup, mlp
 from genrank.model.hstu import GroupLayerNorm, HSTULayer
@@ -28,11 +29,13 @@ class MTGR(Ranker):
 
     def forward(self, batch: JaggedBatch) -> torch.Tensor:
         layout = sequence(batch, self.tokenizer.profile_features)
-        x_TD = self.tokenizer(batch, lookup(batch, self.schema, self.tables))[layout.from_groups]
+        tokens = self.tokenizer(batch, lookup(batch, self.schema, self.tables))
+        x_TD = jagged_concat(tokens, layout.group_offsets)
         for layer in self.layers:
             x_TD = layer(x_TD, layout)
-        rows = layout.candidate_rows
-        c_CD = self.norm(x_TD[rows], layout.group_T[rows])
+        *_, c_CD = jagged_split(x_TD, layout.group_offsets, layout.group_tokens)
+        group_C = layout.group_T.new_full((batch.candidates,), GROUPS.index("candidates"))
+        c_CD = self.norm(c_CD, group_C)
         return torch.cat([head(c_CD) for head in self.heads], dim=1).float()
 
 
@@ -60,8 +63,8 @@ class Tokenizer(nn.Module):
         # Crosses of many features are made here, so this one is wide.
         self.candidate_token = mlp(self.candidate.width, 4 * width, width)
 
-    def forward(self, batch: JaggedBatch, vectors: dict[str, torch.Tensor]) -> torch.Tensor:
-        """[T, d_model]: all profile tokens, then history, realtime, candidates."""
+    def forward(self, batch: JaggedBatch, vectors: dict[str, torch.Tensor]) -> list[torch.Tensor]:
+        """Per group [tokens, d_model]: profile, history, realtime, candidates."""
         tokens = [self._profile(batch, vectors)] if self.profile_features else []
         for group in ("history", "realtime"):
             features = [self.behaviour(batch, vectors, group)] if self.behaviour.width else []
@@ -69,7 +72,9 @@ class Tokenizer(nn.Module):
                 self.behaviour_token(torch.cat([*features, behaviour_ages(batch, group)], dim=1))
             )
         tokens.append(self.candidate_token(self.candidate(batch, vectors, "candidates")))
-        return torch.cat(tokens)
+        if not self.profile_features:
+            tokens.insert(0, tokens[0][:0].detach())  # a group of no tokens is one too
+        return tokens
 
     def _profile(self, batch: JaggedBatch, vectors: dict[str, torch.Tensor]) -> torch.Tensor:
         columns = {
