@@ -4,7 +4,7 @@
 # make test                      all tests
 # make lint                      ruff and mypy
 # make kuairand                  the KuaiRand table of the README: three seeds, standard deviations
-# make bench-kernels             the CPU attention against padding and against a loop
+# make bench-kernels             the CPU operators against plain PyTorch, as ratios
 #
 # Each sets itself up: a virtual environment in .venv with pinned packages (CPU).
 
@@ -48,7 +48,7 @@ kuairand: $(SETUP)
 	$(BIN)/python jobs/kuairand_table.py $(if $(DATA),--data '$(DATA)')
 
 bench-kernels: $(SETUP)
-	$(BIN)/python kernels/benchmarks/bench_attention.py
+	PYTHONPATH=kernels $(BIN)/python -m benchmarks.bench_kernels
 
 constraints: $(SETUP)
 	( echo "# Every version genrank is tested with: pip install -c constraints.txt. Made by 'make constraints'."; \

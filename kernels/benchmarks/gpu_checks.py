@@ -1,37 +1,65 @@
 """The operators on a GPU against their float64 definitions, before anything is timed."""
 
+import random
 from itertools import product
 
 import torch
 from torch import Tensor
 
-from hstu_kernels import gated_group_layer_norm, group_layer_norm, hstu_attention
+from hstu_kernels import (
+    gated_group_layer_norm,
+    group_layer_norm,
+    hstu_attention,
+    jagged_concat,
+    jagged_split,
+    linear_silu,
+)
 from hstu_kernels.attention_reference import attention_reference
 from hstu_kernels.group_layer_norm_reference import group_layer_norm_reference
+from hstu_kernels.jagged_concat_reference import jagged_concat_reference
+from hstu_kernels.linear_silu_reference import linear_silu_reference
 from hstu_kernels.testing import PATTERNS, assert_close, visibility
 
 TOLERANCE = {torch.float32: 1e-5, torch.float16: 3e-3, torch.bfloat16: 2e-2}
-LENGTHS = [0, 1, 17, 129, 1000, 64, 0, 333]
+LENGTHS = [0, 1, 17, 129, 1023, 64, 0, 333]
+LONG = [8192, 0, 1, 3000]
 ALPHA, SCALE, EPS = 0.1, 0.01, 1e-6
 
 
 def check_all() -> int:
-    """Raises AssertionError at the first difference; the number of comparisons otherwise."""
+    """Raises AssertionError at the first difference; the number of comparisons otherwise.
+
+    What is drawn is fresh each time, and its seed is printed. Fresh memory is NaN meanwhile, so an
+    element that no program writes cannot pass.
+    """
+    seed = random.SystemRandom().randrange(2**32)
+    print(f"checks with seed {seed}")
+    torch.manual_seed(seed)
+    torch.use_deterministic_algorithms(True, warn_only=True)
     # Every variant is compiled, which takes seconds each: so not the whole product.
-    cases = [*product(PATTERNS, TOLERANCE, [(64, 64)])]
-    cases += product(["mtgr"], [torch.bfloat16], [(16, 48), (128, 128), (256, 256)])
-    for pattern, dtype, (Dqk, Dv) in cases:
-        check_attention(pattern, dtype, Dqk, Dv)
+    attention = [*product(PATTERNS, TOLERANCE, [(64, 64)], [LENGTHS])]
+    attention += product(["mtgr"], [torch.bfloat16], [(16, 48), (256, 256)], [LENGTHS])
+    attention += product(PATTERNS, [torch.bfloat16], [(128, 128)], [LONG])
+    for pattern, dtype, dims, lengths in attention:
+        check_attention(pattern, dtype, *dims, lengths)
     norms = [*product(TOLERANCE, (48, 512), (False, True))]
     for dtype, D, gated in norms:
         check_norm(dtype, D, gated)
-    check_same_bits()
-    return len(cases) + len(norms) + 1
+    projections = [*product(TOLERANCE, [(512, [512] * 4), (40, [96, 7])])]
+    for dtype, (K, widths) in projections:
+        check_linear_silu(dtype, K, widths)
+    others = [check_jagged_concat, check_same_bits, check_graph]
+    for check in others:
+        check()
+    torch.use_deterministic_algorithms(False)
+    return len(attention) + len(norms) + len(projections) + len(others)
 
 
-def check_attention(pattern: str, dtype: torch.dtype, Dqk: int, Dv: int) -> None:
-    integers = visibility(pattern, LENGTHS, torch.Generator().manual_seed(0)).to("cuda")
-    q, k, v = (_normal(sum(LENGTHS), 2, D, dtype=dtype) for D in (Dqk, Dqk, Dv))
+def check_attention(
+    pattern: str, dtype: torch.dtype, Dqk: int, Dv: int, lengths: list[int]
+) -> None:
+    integers = visibility(pattern, lengths, torch.default_generator).to("cuda")
+    q, k, v = (_normal(sum(lengths), 2, D, dtype=dtype) for D in (Dqk, Dqk, Dv))
     do = torch.randn_like(v)
     exact = [x.detach().double().requires_grad_() for x in (q, k, v)]
     o = hstu_attention(q, k, v, *integers, alpha=ALPHA, scale=SCALE)
@@ -56,9 +84,58 @@ def check_norm(dtype: torch.dtype, D: int, gated: bool) -> None:
         _compare(y, expected, [x, weight, bias], [ex, ew, eb], torch.randn_like(y), 1.0)
 
 
+def check_linear_silu(dtype: torch.dtype, K: int, widths: list[int]) -> None:
+    x, weight = _normal(1000, K, dtype=dtype), _normal(sum(widths), K, dtype=dtype)
+    bias = _normal(sum(widths), dtype=dtype)
+    exact = [t.detach().double().requires_grad_() for t in (x, weight, bias)]
+    parts = linear_silu(x, weight, bias, widths)
+    expected = linear_silu_reference(exact[0], exact[1], exact[2], widths)
+    # Sums of K products, of which many cancel.
+    size = K**0.5
+    y, wanted = torch.cat(parts, 1), torch.cat(expected, 1)
+    _compare(y, wanted, [x, weight, bias], exact, torch.randn_like(y), size)
+
+
+def check_jagged_concat() -> None:
+    lengths = [LENGTHS, LENGTHS[::-1], [3] * len(LENGTHS)]
+    offsets = [torch.tensor([0, *each], device="cuda").cumsum(0) for each in lengths]
+    parts = [torch.randn(sum(each), 96, device="cuda") for each in lengths]
+    x_TD = jagged_concat(parts, offsets)
+    assert torch.equal(x_TD, jagged_concat_reference(parts, offsets)), "not the parts' tokens"
+    for part, back in zip(parts, jagged_split(x_TD, offsets, list(map(len, parts))), strict=True):
+        assert torch.equal(part, back), "a part did not come back"
+
+
+def check_graph() -> None:
+    """A captured graph follows the batch that is written into its buffers."""
+    generator = torch.default_generator
+    batches = [visibility("mtgr", each, generator) for each in (LENGTHS, LENGTHS[::-1])]
+    buffers, other = (batch.to("cuda") for batch in batches)
+    group = torch.randint(4, (sum(LENGTHS),), device="cuda")
+    x, weight, gain = (torch.randn(n, 256, device="cuda").half() for n in (len(group), 1024, 4))
+    bias = torch.zeros(1024, device="cuda").half()
+
+    def layer() -> Tensor:
+        u, *qkv = linear_silu(group_layer_norm(x, group, gain, gain), weight, bias, [256] * 4)
+        q, k, v = (part.unflatten(1, (2, 128)) for part in qkv)
+        o = hstu_attention(q, k, v, *buffers, alpha=ALPHA, scale=SCALE).flatten(1)
+        return gated_group_layer_norm(o, u, group, gain, gain)
+
+    with torch.inference_mode():
+        layer()  # compiles what a capture may not
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            captured = layer()
+        for buffer, value in zip(buffers, other, strict=True):
+            if buffer is not None and value is not None:
+                buffer.copy_(value)
+        graph.replay()
+        assert torch.equal(captured, layer()), "a replayed graph differs from its operators"
+
+
 def check_same_bits() -> None:
     """A sequence's results do not depend on its neighbours, nor on the run."""
-    integers = visibility("mtgr", LENGTHS, torch.Generator().manual_seed(1)).to("cuda")
+    integers = visibility("mtgr", LENGTHS, torch.default_generator).to("cuda")
     q, k, v = (_normal(sum(LENGTHS), 4, 128, dtype=torch.bfloat16) for _ in range(3))
     do = torch.randn_like(v)
 

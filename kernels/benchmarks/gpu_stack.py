@@ -7,21 +7,33 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear, silu
 
-from benchmarks.gpu_measure import Limits, seconds
-from hstu_kernels import gated_group_layer_norm, group_layer_norm, hstu_attention
+from benchmarks.gpu_measure import seconds
+from hstu_kernels import (
+    gated_group_layer_norm,
+    group_layer_norm,
+    hstu_attention,
+    jagged_concat,
+    linear_silu,
+)
 from hstu_kernels.testing import Visibility, mtgr_visible_end
 
-BATCH, MEAN_HISTORY, REALTIME, CANDIDATES = 32, 1024, 32, 2048
+BATCH, PROFILE, MEAN_HISTORY, REALTIME, CANDIDATES = 32, 8, 1024, 32, 2048
 LAYERS, WIDTH, HEADS, DIM, GROUPS = 5, 512, 4, 128, 4
 DTYPE, HALF_BYTES = torch.float16, 2
 INNER = HEADS * DIM
+WIDTHS = [INNER] * 4  # of u, q, k and v
 
 
 @dataclass(frozen=True)
 class Batch:
     integers: Visibility
     group_T: Tensor
+    counts_GB: Tensor  # tokens of each group and user, on the CPU
     pairs: int
+
+    @property
+    def tokens(self) -> int:
+        return len(self.group_T)
 
 
 @dataclass(frozen=True)
@@ -32,20 +44,29 @@ class Layer:
     out: Tensor
 
 
+@dataclass(frozen=True)
+class Part:
+    """A step of a layer, or another way to the same, and the least work it can be."""
+
+    run: Callable[[], object]
+    flops: float
+    moved_bytes: float
+
+
 def make_batch(device: str) -> Batch:
-    """Histories are long-tailed with the given mean; every user brings all the candidates."""
+    """Histories are uniform with the given mean; every user brings all the candidates."""
     generator = torch.Generator().manual_seed(0)
-    draw = torch.randn(BATCH, generator=generator).exp()
-    history = (draw / draw.mean() * MEAN_HISTORY).long().clamp(min=16)
-    ends, groups = [], []
-    for static in history.tolist():
-        ends.append(mtgr_visible_end(static, REALTIME, CANDIDATES, generator))
-        counts = torch.tensor([8, static - 8, REALTIME, CANDIDATES])
-        groups.append(torch.arange(GROUPS).repeat_interleave(counts))
-    lengths = history + REALTIME + CANDIDATES
-    offsets = torch.cat([torch.zeros(1, dtype=torch.int64), lengths.cumsum(0)])
+    history = torch.randint(1, 2 * MEAN_HISTORY, (BATCH,), generator=generator)
+    counts_GB = torch.stack(
+        [torch.full_like(history, n) for n in (PROFILE, 0, REALTIME, CANDIDATES)]
+    )
+    counts_GB[1] = history
+    static_B = PROFILE + history
+    ends = [mtgr_visible_end(n, REALTIME, CANDIDATES, generator) for n in static_B.tolist()]
+    offsets = torch.cat([torch.zeros(1, dtype=torch.int64), counts_GB.sum(0).cumsum(0)])
+    group_T = torch.arange(GROUPS).repeat(BATCH).repeat_interleave(counts_GB.T.flatten())
     integers = Visibility(offsets, torch.cat(ends), None)
-    return Batch(integers.to(device), torch.cat(groups).to(device), integers.pairs())
+    return Batch(integers.to(device), group_T.to(device), counts_GB, integers.pairs())
 
 
 def make_layer(device: str) -> Layer:
@@ -63,75 +84,131 @@ def make_layer(device: str) -> Layer:
     )
 
 
-def cut(uqkv_TE: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """u [T, H * D] and q, k, v [T, H, D], all views."""
-    u_TE, q_TE, k_TE, v_TE = uqkv_TE.split(INNER, dim=1)
-    q, k, v = (x.unflatten(1, (HEADS, DIM)) for x in (q_TE, k_TE, v_TE))
-    return u_TE, q, k, v
-
-
-def attend(q_THD: Tensor, k_THD: Tensor, v_THD: Tensor, batch: Batch) -> Tensor:
-    return hstu_attention(q_THD, k_THD, v_THD, *batch.integers, alpha=DIM**-0.5, scale=1 / 1024)
+def attend(q_TE: Tensor, k_TE: Tensor, v_TE: Tensor, batch: Batch) -> Tensor:
+    q, k, v = (x_TE.unflatten(1, (HEADS, DIM)) for x_TE in (q_TE, k_TE, v_TE))
+    return hstu_attention(q, k, v, *batch.integers, alpha=DIM**-0.5, scale=1 / 1024).flatten(1)
 
 
 def run_layer(x_TD: Tensor, layer: Layer, batch: Batch) -> Tensor:
     n_TD = group_layer_norm(x_TD, batch.group_T, *layer.norm_GD)
-    u_TE, q, k, v = cut(silu(linear(n_TD, *layer.project), inplace=True))
-    o_TE = attend(q, k, v, batch).flatten(1)
+    u_TE, q_TE, k_TE, v_TE = linear_silu(n_TD, *layer.project, WIDTHS)
+    o_TE = attend(q_TE, k_TE, v_TE, batch)
     g_TE = gated_group_layer_norm(o_TE, u_TE, batch.group_T, *layer.gate_GD)
     return torch.addmm(x_TD, g_TE, layer.out.T)
 
 
-@torch.inference_mode()
-def time_stack(batch: Batch, layers: list[Layer], x_TD: Tensor) -> float:
-    def stack() -> Tensor:
-        h_TD = x_TD
-        for layer in layers:
-            h_TD = run_layer(h_TD, layer, batch)
-        return h_TD
-
-    return seconds(stack)
+def run_stack(x_TD: Tensor, layers: list[Layer], batch: Batch) -> Tensor:
+    for layer in layers:
+        x_TD = run_layer(x_TD, layer, batch)
+    return x_TD
 
 
 @torch.inference_mode()
-def time_parts(
-    batch: Batch, layer: Layer, x_TD: Tensor, limits: Limits
-) -> dict[str, tuple[float, float]]:
-    """For each part of a layer its seconds, and the least the device could take for it."""
-    T = len(x_TD)
-    uqkv_TE = linear(x_TD, *layer.project)
-    u_TE, q, k, v = cut(uqkv_TE)
-    o_TE = attend(q, k, v, batch).flatten(1)
+def time_stack(batch: Batch, layers: list[Layer], x_TD: Tensor) -> tuple[float, float]:
+    """Seconds of a pass as PyTorch launches it, and of the same pass replayed as a CUDA graph."""
+    launched = seconds(lambda: run_stack(x_TD, layers, batch))
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        run_stack(x_TD, layers, batch)
+    return launched, seconds(graph.replay)
+
+
+def layer_parts(batch: Batch, layer: Layer, x_TD: Tensor) -> dict[str, Part]:
+    """The steps of one layer's forward pass, in order."""
+    T = batch.tokens
     token = T * HALF_BYTES
-    parts: dict[str, tuple[Callable[[], object], float, float]] = {
-        "norm": (
-            lambda: group_layer_norm(x_TD, batch.group_T, *layer.norm_GD),
-            0.0,
-            2 * WIDTH * token,
+    u_TE, q_TE, k_TE, v_TE = linear_silu(x_TD, *layer.project, WIDTHS)
+    o_TE = attend(q_TE, k_TE, v_TE, batch)
+    return {
+        "norm": Part(
+            lambda: group_layer_norm(x_TD, batch.group_T, *layer.norm_GD), 0.0, 2 * WIDTH * token
         ),
-        "projection": (
-            lambda: linear(x_TD, *layer.project),
+        "projection": Part(
+            lambda: linear_silu(x_TD, *layer.project, WIDTHS),
             2.0 * T * WIDTH * 4 * INNER,
             (WIDTH + 4 * INNER) * token,
         ),
-        "silu": (lambda: silu(uqkv_TE, inplace=True), 0.0, 2 * 4 * INNER * token),
-        "attention": (
-            lambda: attend(q, k, v, batch),
-            4.0 * batch.pairs * INNER,
-            4 * INNER * token,
+        "attention": Part(
+            lambda: attend(q_TE, k_TE, v_TE, batch), 4.0 * batch.pairs * INNER, 4 * INNER * token
         ),
-        "gated norm": (
+        "gated norm": Part(
             lambda: gated_group_layer_norm(o_TE, u_TE, batch.group_T, *layer.gate_GD),
             0.0,
             3 * INNER * token,
         ),
-        "output": (
+        "output": Part(
             lambda: torch.addmm(x_TD, o_TE, layer.out.T),
             2.0 * T * WIDTH * INNER,
             (INNER + 2 * WIDTH) * token,
         ),
     }
+
+
+def _leaves(*tensors: Tensor) -> list[Tensor]:
+    return [t.detach().requires_grad_() for t in tensors]
+
+
+def backward_parts(batch: Batch, layer: Layer, x_TD: Tensor) -> dict[str, Part]:
+    """The operators of one layer's backward pass; each must be timed with gradients enabled."""
+    T = batch.tokens
+    token = T * HALF_BYTES
+    x_TD, *norm = _leaves(x_TD, *layer.norm_GD)
+    gate, project = _leaves(*layer.gate_GD), _leaves(*layer.project)
+    o_TE, u_TE, q_TE, k_TE, v_TE = (
+        torch.randn(T, INNER, device=x_TD.device, dtype=DTYPE, requires_grad=True) for _ in range(5)
+    )
+
+    def backward(outputs: list[Tensor], inputs: list[Tensor]) -> Callable[[], object]:
+        grads = [torch.randn_like(x) for x in outputs]
+        return lambda: torch.autograd.grad(outputs, inputs, grads, retain_graph=True)
+
     return {
-        name: (seconds(run), limits.seconds(flops, moved))
-        for name, (run, flops, moved) in parts.items()
+        "norm": Part(
+            backward([group_layer_norm(x_TD, batch.group_T, norm[0], norm[1])], [x_TD, *norm]),
+            0.0,
+            3 * WIDTH * token,
+        ),
+        "projection": Part(
+            backward(list(linear_silu(x_TD, project[0], project[1], WIDTHS)), [x_TD, *project]),
+            4.0 * T * WIDTH * 4 * INNER,
+            (2 * WIDTH + 2 * 4 * INNER) * token,
+        ),
+        "attention": Part(
+            backward([attend(q_TE, k_TE, v_TE, batch)], [q_TE, k_TE, v_TE]),
+            10.0 * batch.pairs * INNER,
+            7 * INNER * token,
+        ),
+        "gated norm": Part(
+            backward(
+                [gated_group_layer_norm(o_TE, u_TE, batch.group_T, gate[0], gate[1])],
+                [o_TE, u_TE, *gate],
+            ),
+            0.0,
+            5 * INNER * token,
+        ),
+    }
+
+
+def fusions(batch: Batch, layer: Layer, x_TD: Tensor) -> dict[str, tuple[Part, Part]]:
+    """What a fused operator is worth: it, and PyTorch's own operations for the same."""
+    T = batch.tokens
+    token = T * HALF_BYTES
+    projection = layer_parts(batch, layer, x_TD)["projection"]
+    plain_projection = Part(
+        lambda: silu(linear(x_TD, *layer.project), inplace=True).split(WIDTHS, dim=1),
+        projection.flops,
+        projection.moved_bytes,
+    )
+    counts = batch.counts_GB.sum(1).tolist()
+    parts = [torch.randn(count, WIDTH, device=x_TD.device, dtype=DTYPE) for count in counts]
+    zero = torch.zeros(GROUPS, 1, dtype=torch.int64)
+    offsets = list(torch.cat([zero, batch.counts_GB.cumsum(1)], dim=1).to(x_TD.device))
+    row_T = torch.argsort(torch.argsort(batch.group_T, stable=True))
+    moved = 2 * WIDTH * token
+    return {
+        "projection": (projection, plain_projection),
+        "concat of groups": (
+            Part(lambda: jagged_concat(parts, offsets), 0.0, moved),
+            Part(lambda: torch.cat(parts)[row_T], 0.0, moved),
+        ),
     }

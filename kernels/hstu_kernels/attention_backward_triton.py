@@ -14,13 +14,14 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from .attention_triton import contiguous_or, dims, rows_whole
+from .attention_triton import contiguous_or, dims
 from .triton_blocks import (
     PRECISION,
     dot_rows,
     keys_of_block,
     load_rows,
     locate,
+    rows_whole,
     silu_and_slope,
     store_rows,
     visible_range,

@@ -20,6 +20,7 @@ from .triton_blocks import (
     keys_of_block,
     load_rows,
     locate,
+    rows_whole,
     sigmoid,
     silu,
     store_rows,
@@ -127,11 +128,6 @@ def attention_forward(
         num_warps=config.num_warps, num_stages=config.num_stages,
     )  # fmt: skip
     return o_THD
-
-
-def rows_whole(x_THD: Tensor) -> Tensor:
-    """A view into a wider projection is read in place; only a row must lie in one piece."""
-    return x_THD if x_THD.stride(2) == 1 else x_THD.contiguous()
 
 
 def contiguous_or(integers: Tensor | None, other: Tensor) -> Tensor:

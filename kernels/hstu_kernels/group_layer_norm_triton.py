@@ -13,6 +13,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from .triton_blocks import rows_whole
+
 # Elements a forward program holds at once, and programs of a backward launch at most.
 FORWARD_ELEMENTS = 2048
 BACKWARD_PROGRAMS = 1024
@@ -105,7 +107,7 @@ def group_layer_norm_forward(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The result, and the mean and reciprocal deviation of each token, float32 [T]."""
     T, D = x_TD.shape
-    x_TD, u_or_x_TD = _row_whole(x_TD), _row_whole(x_TD if u_TD is None else u_TD)
+    x_TD, u_or_x_TD = rows_whole(x_TD), rows_whole(x_TD if u_TD is None else u_TD)
     y_TD = torch.empty(T, D, dtype=x_TD.dtype, device=x_TD.device)
     mean_T, rstd_T = (torch.empty(T, dtype=torch.float32, device=x_TD.device) for _ in range(2))
     if T == 0:
@@ -133,8 +135,8 @@ def group_layer_norm_backward(
     T, D = x_TD.shape
     G = weight_GD.shape[0]
     device, dtype = x_TD.device, weight_GD.dtype
-    dy_TD, x_TD = _row_whole(dy_TD), _row_whole(x_TD)
-    u_or_x_TD = x_TD if u_TD is None else _row_whole(u_TD)
+    dy_TD, x_TD = rows_whole(dy_TD), rows_whole(x_TD)
+    u_or_x_TD = x_TD if u_TD is None else rows_whole(u_TD)
     dx_TD = torch.empty(T, D, dtype=x_TD.dtype, device=device)
     du_TD = None if u_TD is None else torch.empty(T, D, dtype=u_TD.dtype, device=device)
     programs = min(T, BACKWARD_PROGRAMS)
@@ -151,11 +153,6 @@ def group_layer_norm_backward(
             num_warps=_warps(block_d),
         )  # fmt: skip
     return dx_TD, du_TD, dweight_PGD.sum(0).to(dtype), dbias_PGD.sum(0).to(dtype)
-
-
-def _row_whole(x_TD: Tensor) -> Tensor:
-    """A view into a wider projection is read in place; only a row must lie in one piece."""
-    return x_TD if x_TD.stride(1) == 1 else x_TD.contiguous()
 
 
 def _warps(block_d: int) -> int:

@@ -1,10 +1,11 @@
 # Triton reads a kernel's annotations as its own, so kernels have none for mypy.
 # mypy: disable-error-code="no-untyped-def,no-untyped-call,untyped-decorator"
 
-"""Device functions that the Triton bodies of attention share: where a block is, what it sees."""
+"""What the Triton bodies share; most of it is attention's: where a block is, what it sees."""
 
 import triton
 import triton.language as tl
+from torch import Tensor
 
 # A GPU's own hyperbolic tangent: one instruction. The interpreter knows no assembly.
 HAS_TANH = tl.constexpr(not triton.knobs.runtime.interpret)
@@ -12,6 +13,11 @@ HAS_TANH = tl.constexpr(not triton.knobs.runtime.interpret)
 # For float32: three TF32 products in place of one keep its accuracy on the tensor cores. Half
 # precision has its own products and does not look at this.
 PRECISION = tl.constexpr("tf32x3")
+
+
+def rows_whole(x: Tensor) -> Tensor:
+    """A view into something wider is read in place; only a row must lie in one piece."""
+    return x if x.stride(-1) == 1 else x.contiguous()
 
 
 @triton.jit

@@ -32,7 +32,9 @@ def best_config(kernel: str, device: torch.device, dtype: torch.dtype, Dqk: int,
     tuned = _tuned().get(torch.cuda.get_device_name(device), {}).get(key(kernel, dtype, Dqk, Dv))
     if tuned:
         return Config(**tuned)
-    shared_memory = torch.cuda.get_device_properties(device).shared_memory_per_block_optin
+    properties = torch.cuda.get_device_properties(device)
+    # torch's type stubs lack it.
+    shared_memory: int = properties.shared_memory_per_block_optin  # type: ignore[attr-defined]
     return default_config(kernel, dtype, Dqk, Dv, shared_memory)
 
 
@@ -50,8 +52,11 @@ def default_config(
     widest = max(Dqk, Dv)
     if dtype == torch.float32:
         return Config(32, 32, 8, 1) if widest <= 128 else Config(16, 16, 8, 1)
-    if shared_memory >= HOPPER_SHARED_MEMORY:
-        return _hopper_config(kernel, widest)
+    sized = _hopper_config if shared_memory >= HOPPER_SHARED_MEMORY else _small_config
+    return sized(kernel, widest)
+
+
+def _small_config(kernel: str, widest: int) -> Config:
     if widest > 128:
         return Config(64, 32, 8, 2) if kernel == "forward" else Config(32, 32, 4, 1)
     if kernel == "forward":

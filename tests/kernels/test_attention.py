@@ -1,5 +1,8 @@
 """HSTU attention on CPUs against its float64 definition, on ragged batches."""
 
+from collections.abc import Callable
+from itertools import pairwise
+
 import pytest
 import torch
 from hstu_kernels import hstu_attention
@@ -9,9 +12,11 @@ from hstu_kernels.testing import PATTERNS, Visibility, assert_close, visibility
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
+from torch.nn.functional import silu
+from torch.utils.checkpoint import checkpoint
 
 TOLERANCE = {torch.float64: 1e-11, torch.float32: 1e-5, torch.float16: 2e-3, torch.bfloat16: 1e-2}
-LENGTHS = st.lists(st.sampled_from([0, 1, 2, 17, 60, 128, 129, 300]), max_size=7)
+LENGTHS = st.lists(st.sampled_from([0, 1, 2, 17, 60, 128, 129, 300, 1023]), max_size=5)
 ALPHA, SCALE = 0.2, 0.1
 
 
@@ -40,7 +45,7 @@ def see(pattern: str, lengths: list[int], seed: int = 0) -> Visibility:
     return visibility(pattern, lengths, torch.Generator().manual_seed(seed))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(
     lengths=LENGTHS,
     pattern=st.sampled_from(PATTERNS),
@@ -179,6 +184,22 @@ def test_work_is_bounded_by_what_is_visible(lengths: list[int], pattern: str, se
     assert short <= sum(length + STEP for length in lengths)
 
 
+def test_one_batch_of_the_shortest_and_the_longest() -> None:
+    """Every row is checked; of the longest sequence's a few, the definition being a square."""
+    lengths = [1, 8192, 0, 1023, 1]
+    offsets, end, _ = see("mtgr", lengths)
+    inputs = draw(sum(lengths), 1, 16, 16, torch.float32, seed=7)
+    o_THD = hstu_attention(*inputs, offsets, end, alpha=ALPHA, scale=SCALE)
+    q, k, v = (x.detach().double() for x in inputs)
+    for first, last in pairwise(offsets.tolist()):
+        rows = torch.arange(first, last, max(1, (last - first) // 500))
+        score_NM = ALPHA * q[rows, 0] @ k[first:last, 0].T
+        column = torch.arange(first, last)
+        seen_NM = (column < first + end[rows, None]) | (column == rows[:, None])
+        expected = SCALE * (silu(score_NM) * seen_NM) @ v[first:last, 0]
+        assert_close(o_THD[rows, 0], expected, TOLERANCE[torch.float32], size=SCALE)
+
+
 def test_thousands_of_candidates_cost_what_they_see() -> None:
     """8,192 candidates of one user: a square of them would be 268 million scores."""
     static = torch.full((64,), 64)
@@ -208,6 +229,41 @@ def test_autocast_leaves_the_body_alone() -> None:
         cast_grads = torch.autograd.grad(cast.sum(), inputs)
     assert torch.equal(plain, cast)
     assert all(torch.equal(a, b) for a, b in zip(plain_grads, cast_grads, strict=True))
+
+
+def attend(integers: Visibility) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
+    """What a layer calls."""
+    return lambda q, k, v: hstu_attention(q, k, v, *integers, alpha=ALPHA, scale=SCALE)
+
+
+@pytest.mark.parametrize("reentrant", [False, True])
+def test_recomputing_under_checkpoint_changes_nothing(reentrant: bool) -> None:
+    lengths = [40, 0, 200]
+    layer, do = attend(see("mtgr", lengths)), torch.randn(240, 2, 16)
+    inputs = draw(240, 2, 16, 16, torch.float32, seed=8)
+    plain = torch.autograd.grad(layer(*inputs), inputs, do)
+    recomputed = leaves(*inputs)
+    checkpoint(layer, *recomputed, use_reentrant=reentrant).backward(do)
+    for got, wanted in zip(recomputed, plain, strict=True):
+        assert got.grad is not None
+        assert torch.equal(got.grad, wanted)
+
+
+def test_compiled_it_is_the_same() -> None:
+    """As one graph; the second batch, of other lengths, is compiled as any batch."""
+    compiled = torch.compile(
+        lambda q, k, v, *integers: attend(Visibility(*integers))(q, k, v),
+        backend="aot_eager",
+        fullgraph=True,
+    )
+    for lengths in ([40, 0, 200], [7, 150]):
+        integers = see("mtgr", lengths)
+        inputs = draw(sum(lengths), 2, 16, 16, torch.float32, seed=9)
+        expected, actual = attend(integers)(*inputs), compiled(*inputs, *integers)
+        assert torch.equal(actual, expected)
+        expected_grads = torch.autograd.grad(expected.sin().sum(), inputs)
+        actual_grads = torch.autograd.grad(actual.sin().sum(), inputs)
+        assert all(torch.equal(a, b) for a, b in zip(actual_grads, expected_grads, strict=True))
 
 
 @pytest.mark.parametrize("pattern", ["mtgr", "window"])

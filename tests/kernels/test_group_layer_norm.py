@@ -1,5 +1,6 @@
 """Group layer norm and its gated form on CPUs against their float64 definition."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from hstu_kernels.testing import assert_close
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 TOLERANCE = {torch.float64: 1e-11, torch.float32: 1e-5, torch.float16: 2e-3, torch.bfloat16: 1e-2}
 EPS = 1e-6
@@ -118,6 +120,30 @@ def test_under_autocast_the_input_keeps_its_dtype() -> None:
         cast_grads = torch.autograd.grad(cast.sum(), (x, u, weight, bias))
     assert torch.equal(plain, cast)
     assert all(torch.equal(a, b) for a, b in zip(plain_grads, cast_grads, strict=True))
+
+
+def both(o: Tensor, u: Tensor, group: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """What a layer calls, one after the other."""
+    return group_layer_norm(gated_group_layer_norm(o, u, group, weight, bias), group, weight, bias)
+
+
+def gradients(run: Callable[..., Tensor], T: int) -> tuple[Tensor, ...]:
+    o, u, group, weight, bias = draw(T, 3, 16, torch.float32, torch.float32, seed=7)
+    y = run(o, u, group, weight, bias)
+    return y, *torch.autograd.grad(y.sin().sum(), (o, u, weight, bias))
+
+
+def test_recomputing_under_checkpoint_changes_nothing() -> None:
+    recomputed = gradients(lambda *inputs: checkpoint(both, *inputs, use_reentrant=False), 20)
+    assert all(torch.equal(a, b) for a, b in zip(recomputed, gradients(both, 20), strict=True))
+
+
+def test_compiled_they_are_the_same() -> None:
+    """As one graph; the second length is compiled as any length."""
+    compiled = torch.compile(both, backend="aot_eager", fullgraph=True)
+    for T in (20, 33):
+        pairs = zip(gradients(compiled, T), gradients(both, T), strict=True)
+        assert all(torch.equal(a, b) for a, b in pairs)
 
 
 def test_are_well_behaved_torch_operators() -> None:

@@ -13,7 +13,15 @@ import pytest
 import torch
 
 
-@pytest.mark.parametrize("cases", ["triton_cases.py", "triton_norm_cases.py"])
+@pytest.mark.parametrize(
+    "cases",
+    [
+        "triton_cases.py",
+        "triton_jagged_concat_cases.py",
+        "triton_linear_silu_cases.py",
+        "triton_norm_cases.py",
+    ],
+)
 def test_triton(cases: str) -> None:
     interpret = "0" if torch.cuda.is_available() else "1"
     done = subprocess.run(

@@ -10,7 +10,9 @@ import triton
 from hstu_kernels import attention_backward_triton as backward
 from hstu_kernels import attention_triton as forward
 from hstu_kernels import group_layer_norm_triton as norm
-from hstu_kernels.tuning import default_config
+from hstu_kernels import jagged_concat_triton as jagged
+from hstu_kernels import linear_silu_triton as linear
+from hstu_kernels.tuning import HOPPER_SHARED_MEMORY, default_config
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource, CompiledKernel
 
@@ -46,6 +48,7 @@ def compile_for_hopper(
     return triton.compile(source, target=HOPPER, options=options)
 
 
+@pytest.mark.parametrize("shared_memory", [LEAST_SHARED_MEMORY, HOPPER_SHARED_MEMORY])
 @pytest.mark.parametrize(
     ("name", "dim", "windowed"),
     [
@@ -56,8 +59,8 @@ def compile_for_hopper(
         ("dkdv", 64, True),
     ],
 )
-def test_attention(name: str, dim: int, windowed: bool) -> None:
-    config = default_config(name, torch.float16, dim, dim)
+def test_attention(name: str, dim: int, windowed: bool, shared_memory: int) -> None:
+    config = default_config(name, torch.float16, dim, dim, shared_memory)
     constants: dict[str, object] = {
         "HAS_START": windowed,
         "BLOCK_M": config.block_m,
@@ -68,7 +71,8 @@ def test_attention(name: str, dim: int, windowed: bool) -> None:
         constants["CHUNK"] = backward.CHUNK
     compiled = compile_for_hopper(KERNELS[name], constants, config.num_warps, config.num_stages)
     assert "wgmma" in compiled.asm["ptx"], "the products should run on Hopper's tensor cores"
-    assert compiled.metadata.shared <= LEAST_SHARED_MEMORY
+    assert "tanh.approx" in compiled.asm["ptx"], "half precision needs no exact exponential"
+    assert compiled.metadata.shared <= shared_memory
 
 
 def test_query_block_ranges() -> None:
@@ -80,3 +84,42 @@ def test_group_layer_norm(gated: bool) -> None:
     constants: dict[str, object] = {"D": 768, "BLOCK_D": 1024, "GATED": gated}
     compile_for_hopper(norm._forward_kernel, constants | {"BLOCK_T": 2}, 4, 1)
     compile_for_hopper(norm._backward_kernel, constants | {"G": 3, "BLOCK_G": 4}, 4, 1)
+
+
+@pytest.mark.parametrize("keep", [False, True])
+def test_linear_silu(keep: bool) -> None:
+    config = default_config("linear_silu", torch.float16, 512, 2048, LEAST_SHARED_MEMORY)
+    constants: dict[str, object] = {
+        **{f"W{i}": 512 for i in range(4)},
+        "K": 512,
+        "KEEP": keep,
+        "BLOCK_M": config.block_m,
+        "BLOCK_N": config.block_n,
+        "BLOCK_K": linear.STEP_BYTES // 2,
+        "GROUP": linear.GROUP,
+    }
+    compiled = compile_for_hopper(
+        linear._forward_kernel, constants, config.num_warps, config.num_stages
+    )
+    assert "wgmma" in compiled.asm["ptx"], "the product should run on Hopper's tensor cores"
+    assert compiled.metadata.shared <= LEAST_SHARED_MEMORY
+    assert "STL" not in compiled.asm["sass"], "registers were spilled to local memory"
+
+
+def test_linear_silu_backward() -> None:
+    constants: dict[str, object] = {
+        **{f"W{i}": 512 for i in range(4)},
+        "STRETCH": linear.STRETCH,
+        "BLOCK_M": linear.BACKWARD_BLOCK_M,
+        "BLOCK_N": linear.BACKWARD_BLOCK_N,
+    }
+    compiled = compile_for_hopper(linear._backward_kernel, constants, 4, 3)
+    assert "STL" not in compiled.asm["sass"], "registers were spilled to local memory"
+
+
+@pytest.mark.parametrize("concat", [True, False])
+def test_jagged_concat(concat: bool) -> None:
+    constants: dict[str, object] = {"P": 4, "D": 512, "BLOCK_D": 512, "BLOCK_T": 8}
+    compiled = compile_for_hopper(jagged._move_kernel, constants | {"CONCAT": concat}, 4, 1)
+    for access in ("ld.global.v4.b32", "st.global.v4.b32"):
+        assert compiled.asm["ptx"].count(access) == 4, "each thread moves 16 bytes four times"

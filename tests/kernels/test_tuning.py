@@ -3,11 +3,12 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from hstu_kernels import tuning
-from hstu_kernels.tuning import Config, best_config, default_config, key
+from hstu_kernels.tuning import HOPPER_SHARED_MEMORY, Config, best_config, default_config, key
 
 GPU = torch.device("cuda", 0)
 
@@ -15,6 +16,8 @@ GPU = torch.device("cuda", 0)
 @pytest.fixture(autouse=True)
 def a_gpu_by_name(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda _device: "Test GPU")
+    properties = SimpleNamespace(shared_memory_per_block_optin=HOPPER_SHARED_MEMORY)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _device: properties)
     _forget()
     yield
     _forget()
@@ -34,7 +37,7 @@ def test_a_measured_choice_wins_over_the_default(
     tuning.TUNED_FILE.write_text(json.dumps(tuned))
     assert best_config("dq", GPU, torch.bfloat16, 64, 64) == Config(16, 128, 2, 5)
     assert best_config("dq", GPU, torch.float16, 64, 64) == Config(16, 128, 2, 5)
-    default = default_config("dkdv", torch.bfloat16, 64, 64)
+    default = default_config("dkdv", torch.bfloat16, 64, 64, HOPPER_SHARED_MEMORY)
     assert best_config("dkdv", GPU, torch.bfloat16, 64, 64) == default
 
 

@@ -1,0 +1,47 @@
+"""Ratios on CPUs: ways to compute the same, timed in turns so that they share what else runs."""
+
+import gc
+import os
+import platform
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+ROUNDS = 3
+
+
+def best_seconds(
+    ways: Mapping[str, Callable[[], Tensor | Sequence[Tensor]]],
+    inputs: Sequence[Tensor],
+    grads: Sequence[Tensor],
+) -> dict[str, float]:
+    """Each way's best round of forward and backward; one round before them is not counted."""
+    times: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(1 + ROUNDS):
+        for name, way in ways.items():
+            gc.collect()
+            begin = time.perf_counter()
+            result = way()
+            outputs = [result] if isinstance(result, Tensor) else result
+            torch.autograd.grad(outputs, inputs, grads)
+            times[name].append(time.perf_counter() - begin)
+    return {name: min(each[1:]) for name, each in times.items()}
+
+
+def over(seconds: dict[str, float], operator: str) -> dict[str, float]:
+    """How many times longer than the operator the other ways take."""
+    return {
+        f"over_{name}": round(value / seconds[operator], 2)
+        for name, value in seconds.items()
+        if name != operator
+    }
+
+
+def machine() -> dict[str, str | int | None]:
+    return {"cpu": platform.processor() or platform.machine(), "cores": os.cpu_count()}
+
+
+def versions() -> dict[str, str]:
+    return {"python": platform.python_version(), "torch": torch.__version__}
