@@ -13,6 +13,8 @@ from hstu_kernels.attention_reference import attention_reference
 from hstu_kernels.attention_triton import attention_forward
 from hstu_kernels.testing import PATTERNS, Visibility, assert_close, visibility
 from hstu_kernels.tuning import Config
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import Tensor
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
@@ -35,8 +37,8 @@ class Inputs(NamedTuple):
     do_THD: Tensor  # the gradient of the output
 
 
-def draw(T: int, H: int, Dqk: int, Dv: int, dtype: torch.dtype) -> Inputs:
-    generator = torch.Generator().manual_seed(T)
+def draw(T: int, H: int, Dqk: int, Dv: int, dtype: torch.dtype, seed: int = 0) -> Inputs:
+    generator = torch.Generator().manual_seed(seed)
 
     def normal(D: int) -> Tensor:
         return torch.randn(T, H, D, generator=generator).to(DEVICE, dtype)
@@ -58,13 +60,28 @@ def define(inputs: Inputs, integers: Visibility) -> tuple[Tensor, ...]:
     return o_THD, *torch.autograd.grad(o_THD, (q, k, v), inputs.do_THD.double())
 
 
-@pytest.mark.parametrize(
-    ("dtype", "config"), [(dtype, CONFIG) for dtype in DTYPES] + [(DTYPES[0], Config(32, 16, 4, 2))]
+@settings(max_examples=50, deadline=None)
+@given(
+    lengths=st.lists(st.sampled_from([0, 1, 17, 33, 70]), max_size=5),
+    pattern=st.sampled_from(PATTERNS),
+    heads=st.integers(1, 2),
+    dims=st.sampled_from([(16, 16), (24, 16), (16, 40)]),
+    dtype=st.sampled_from(DTYPES),
+    config=st.sampled_from([CONFIG, Config(32, 16, 4, 2)]),
+    seed=st.integers(0, 1000),
 )
-@pytest.mark.parametrize("pattern", PATTERNS)
-def test_matches_the_definition(pattern: str, dtype: torch.dtype, config: Config) -> None:
-    integers = see(pattern, LENGTHS)
-    inputs = draw(sum(LENGTHS), 1, 24, 16, dtype)
+def test_matches_the_definition(
+    *,
+    lengths: list[int],
+    pattern: str,
+    heads: int,
+    dims: tuple[int, int],
+    dtype: torch.dtype,
+    config: Config,
+    seed: int,
+) -> None:
+    integers = see(pattern, lengths, seed)
+    inputs = draw(sum(lengths), heads, *dims, dtype, seed)
     expected = define(inputs, integers)
     for got, wanted in zip(run(inputs, integers, config), expected, strict=True):
         assert got.dtype == dtype

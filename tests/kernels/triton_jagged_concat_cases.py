@@ -4,18 +4,20 @@ import hstu_kernels.jagged_concat_triton as body
 import pytest
 import torch
 from hstu_kernels.jagged_concat_reference import jagged_concat_reference
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import Tensor
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
-# Per part, the length of each sequence.
-LENGTHS = {
-    "no sequence": [[], []],
-    "no tokens": [[0, 0], [0, 0], [0, 0]],
-    "one part": [[17, 0, 33]],
-    "one sequence": [[1], [0], [17], [33]],
-    "several": [[4, 4, 4, 4, 4], [0, 17, 1, 0, 33], [33, 0, 0, 17, 1], [1, 33, 17, 0, 0]],
-    "empty at both ends": [[0, 0, 5, 0, 0, 0], [0, 0, 0, 0, 7, 0]],
-}
+
+
+@st.composite
+def lengths_of_parts(draw: st.DrawFn) -> list[list[int]]:
+    """Per part, the length of each sequence; no sequences at times, and no tokens."""
+    sequences = draw(st.integers(0, 6))
+    length = st.sampled_from([0, 1, 4, 17, 33])
+    part = st.lists(length, min_size=sequences, max_size=sequences)
+    return draw(st.lists(part, min_size=1, max_size=4))
 
 
 def offsets_of(lengths: list[list[int]]) -> Tensor:
@@ -32,9 +34,12 @@ def draw(lengths: list[list[int]], D: int, dtype: torch.dtype) -> list[Tensor]:
     ]
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.int64])
-@pytest.mark.parametrize("D", [0, 1, 48, 1100])
-@pytest.mark.parametrize("lengths", LENGTHS.values(), ids=LENGTHS.keys())
+@settings(max_examples=60, deadline=None)
+@given(
+    lengths=lengths_of_parts(),
+    D=st.sampled_from([0, 1, 48, 1100]),
+    dtype=st.sampled_from([torch.float32, torch.float16, torch.int64]),
+)
 def test_matches_the_definition(lengths: list[list[int]], D: int, dtype: torch.dtype) -> None:
     offsets, parts = offsets_of(lengths), draw(lengths, D, dtype)
     whole = body.jagged_concat(parts, offsets)

@@ -2,12 +2,13 @@
 
 from typing import NamedTuple
 
-import pytest
 import torch
 from hstu_kernels.linear_silu_reference import linear_silu_reference
 from hstu_kernels.linear_silu_triton import linear_silu_forward, silu_backward_of_parts
 from hstu_kernels.testing import assert_close
 from hstu_kernels.tuning import Config
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import Tensor
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
@@ -23,8 +24,8 @@ class Inputs(NamedTuple):
     bias_N: Tensor
 
 
-def draw(T: int, K: int, N: int, dtype: torch.dtype) -> Inputs:
-    generator = torch.Generator().manual_seed(T)
+def draw(T: int, K: int, N: int, dtype: torch.dtype, seed: int = 0) -> Inputs:
+    generator = torch.Generator().manual_seed(seed)
 
     def normal(*shape: int) -> Tensor:
         return torch.randn(shape, generator=generator).to(DEVICE, dtype)
@@ -48,19 +49,18 @@ def define(inputs: Inputs, widths: list[int], dparts: list[Tensor]) -> tuple[Ten
     return *parts, *torch.autograd.grad(parts, exact, [dpart.double() for dpart in dparts])
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize(
-    ("T", "K", "widths"),
-    [
-        (0, 8, [16, 16]),
-        (1, 16, [32]),
-        (37, 48, [16, 40, 7, 64]),
-        (150, 128, [33, 0, 1]),  # more row blocks than a group has, more rows than a stretch
-        (20, 70, [0, 130]),
-    ],
+@settings(max_examples=40, deadline=None)
+@given(
+    T=st.sampled_from([0, 1, 20, 37, 150]),  # 150: more row blocks than a group has
+    K=st.sampled_from([8, 48, 70, 128]),
+    widths=st.lists(st.sampled_from([0, 1, 7, 16, 33, 64, 130]), min_size=1, max_size=4),
+    dtype=st.sampled_from(DTYPES),
+    seed=st.integers(0, 1000),
 )
-def test_matches_the_definition(T: int, K: int, widths: list[int], dtype: torch.dtype) -> None:
-    inputs = draw(T, K, sum(widths), dtype)
+def test_matches_the_definition(
+    *, T: int, K: int, widths: list[int], dtype: torch.dtype, seed: int
+) -> None:
+    inputs = draw(T, K, sum(widths), dtype, seed)
     # Parts of a wider gradient: their rows are not next to each other.
     dparts = list((inputs.x_TK @ inputs.weight_NK.T).sin().split(widths, dim=1))
     actual = run(inputs, widths, dparts)
