@@ -1,15 +1,18 @@
 """HSTU attention over jagged sequences in which every token sees a prefix and itself."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from . import attention_cpu
-from .tuning import best_config
+from .body import operator_body
 
 FLOAT_DTYPES = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
 MIN_DIM, MAX_DIM = 16, 256
+
+Gradients = tuple[Tensor, Tensor, Tensor]  # of q, k and v
 
 
 def hstu_attention(
@@ -121,7 +124,18 @@ def _check_integers(
         )
 
 
-@torch.library.custom_op("hstu::attention", mutates_args=(), device_types="cpu")
+def _bodies(q_THD: Tensor) -> tuple[Callable[..., Tensor], Callable[..., Gradients]]:
+    """Forward and backward for the device."""
+    if q_THD.device.type == "cpu":
+        return attention_cpu.attention_forward, attention_cpu.attention_backward
+    # A CPU needs no Triton.
+    from .attention_backward_triton import attention_backward  # noqa: PLC0415
+    from .attention_triton import attention_forward  # noqa: PLC0415
+
+    return attention_forward, attention_backward
+
+
+@torch.library.custom_op("hstu::attention", mutates_args=(), device_types=("cpu", "cuda"))
 def _attention(
     q_THD: Tensor,
     k_THD: Tensor,
@@ -132,13 +146,12 @@ def _attention(
     alpha: float,
     scale: float,
 ) -> Tensor:
-    with torch.autocast("cpu", enabled=False):  # the body chooses its own precision
-        return attention_cpu.attention_forward(
-            q_THD, k_THD, v_THD, offsets, visible_end, visible_start, alpha, scale
-        )
+    forward, _ = _bodies(q_THD)
+    with operator_body(q_THD):
+        return forward(q_THD, k_THD, v_THD, offsets, visible_end, visible_start, alpha, scale)
 
 
-@torch.library.custom_op("hstu::attention_backward", mutates_args=(), device_types="cpu")
+@torch.library.custom_op("hstu::attention_backward", mutates_args=(), device_types=("cpu", "cuda"))
 def _attention_backward(
     do_THD: Tensor,
     q_THD: Tensor,
@@ -150,63 +163,11 @@ def _attention_backward(
     alpha: float,
     scale: float,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    with torch.autocast("cpu", enabled=False):
-        return attention_cpu.attention_backward(
+    _, backward = _bodies(q_THD)
+    with operator_body(q_THD):
+        return backward(
             do_THD, q_THD, k_THD, v_THD, offsets, visible_end, visible_start, alpha, scale
         )
-
-
-@_attention.register_kernel("cuda")
-def _(
-    q_THD: Tensor,
-    k_THD: Tensor,
-    v_THD: Tensor,
-    offsets: Tensor,
-    visible_end: Tensor,
-    visible_start: Tensor | None,
-    alpha: float,
-    scale: float,
-) -> Tensor:
-    # A CPU needs no Triton.
-    from .attention_triton import attention_forward  # noqa: PLC0415
-
-    config = best_config("forward", q_THD.device, q_THD.dtype, q_THD.shape[2], v_THD.shape[2])
-    return attention_forward(
-        q_THD, k_THD, v_THD, offsets, visible_end, visible_start, alpha, scale, config
-    )
-
-
-@_attention_backward.register_kernel("cuda")
-def _(
-    do_THD: Tensor,
-    q_THD: Tensor,
-    k_THD: Tensor,
-    v_THD: Tensor,
-    offsets: Tensor,
-    visible_end: Tensor,
-    visible_start: Tensor | None,
-    alpha: float,
-    scale: float,
-) -> tuple[Tensor, Tensor, Tensor]:
-    from .attention_backward_triton import attention_backward  # noqa: PLC0415
-
-    dq_config, dkdv_config = (
-        best_config(kernel, q_THD.device, q_THD.dtype, q_THD.shape[2], v_THD.shape[2])
-        for kernel in ("dq", "dkdv")
-    )
-    return attention_backward(
-        do_THD,
-        q_THD,
-        k_THD,
-        v_THD,
-        offsets,
-        visible_end,
-        visible_start,
-        alpha,
-        scale,
-        dq_config,
-        dkdv_config,
-    )
 
 
 @_attention.register_fake

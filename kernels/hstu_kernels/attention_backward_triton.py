@@ -26,7 +26,7 @@ from .triton_blocks import (
     store_rows,
     visible_range,
 )
-from .tuning import Config
+from .tuning import Config, best_config
 
 # Query blocks whose integers a key block looks at together.
 CHUNK = 128
@@ -177,11 +177,13 @@ def attention_backward(
     visible_start: Tensor | None,
     alpha: float,
     scale: float,
-    dq_config: Config,
-    dkdv_config: Config,
+    dq_config: Config | None = None,
+    dkdv_config: Config | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     T, H, Dqk = q_THD.shape
     Dv = v_THD.shape[2]
+    dq_config = dq_config or best_config("dq", q_THD.device, q_THD.dtype, Dqk, Dv)
+    dkdv_config = dkdv_config or best_config("dkdv", q_THD.device, q_THD.dtype, Dqk, Dv)
     inputs = do_THD, q_THD, k_THD, v_THD = tuple(
         rows_whole(x) for x in (do_THD, q_THD, k_THD, v_THD)
     )

@@ -26,7 +26,7 @@ from .triton_blocks import (
     store_rows,
     visible_range,
 )
-from .tuning import Config
+from .tuning import Config, best_config
 
 
 @triton.jit
@@ -108,10 +108,11 @@ def attention_forward(
     visible_start: Tensor | None,
     alpha: float,
     scale: float,
-    config: Config,
+    config: Config | None = None,
 ) -> Tensor:
     T, H, Dqk = q_THD.shape
     Dv = v_THD.shape[2]
+    config = config or best_config("forward", q_THD.device, q_THD.dtype, Dqk, Dv)
     q_THD, k_THD, v_THD = (rows_whole(x) for x in (q_THD, k_THD, v_THD))
     o_THD = torch.empty(T, H, Dv, dtype=v_THD.dtype, device=v_THD.device)
     if T == 0:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from . import group_layer_norm_cpu
+from .body import operator_body
 
 FLOAT_DTYPES = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
 
@@ -106,7 +107,7 @@ def _body(x_TD: Tensor) -> ModuleType:
 def _norm(
     x_TD: Tensor, group_T: Tensor, weight_GD: Tensor, bias_GD: Tensor, eps: float
 ) -> tuple[Tensor, Tensor, Tensor]:
-    with torch.autocast(x_TD.device.type, enabled=False):  # the body chooses its own precision
+    with operator_body(x_TD):
         result: tuple[Tensor, Tensor, Tensor] = _body(x_TD).group_layer_norm_forward(
             x_TD, None, group_T, weight_GD, bias_GD, eps
         )
@@ -119,7 +120,7 @@ def _norm(
 def _norm_backward(
     dy_TD: Tensor, x_TD: Tensor, group_T: Tensor, weight_GD: Tensor, mean_T: Tensor, rstd_T: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    with torch.autocast(dy_TD.device.type, enabled=False):
+    with operator_body(dy_TD):
         dx_TD, _, dweight_GD, dbias_GD = _body(x_TD).group_layer_norm_backward(
             dy_TD, x_TD, None, group_T, weight_GD, mean_T, rstd_T
         )
@@ -132,7 +133,7 @@ def _norm_backward(
 def _gated_norm(
     o_TD: Tensor, u_TD: Tensor, group_T: Tensor, weight_GD: Tensor, bias_GD: Tensor, eps: float
 ) -> tuple[Tensor, Tensor, Tensor]:
-    with torch.autocast(o_TD.device.type, enabled=False):
+    with operator_body(o_TD):
         result: tuple[Tensor, Tensor, Tensor] = _body(o_TD).group_layer_norm_forward(
             o_TD, u_TD, group_T, weight_GD, bias_GD, eps
         )
@@ -151,7 +152,7 @@ def _gated_norm_backward(
     mean_T: Tensor,
     rstd_T: Tensor,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    with torch.autocast(dy_TD.device.type, enabled=False):
+    with operator_body(dy_TD):
         do_TD, du_TD, dweight_GD, dbias_GD = _body(o_TD).group_layer_norm_backward(
             dy_TD, o_TD, u_TD, group_T, weight_GD, mean_T, rstd_T
         )

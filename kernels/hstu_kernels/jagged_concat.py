@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from . import jagged_concat_cpu
+from .body import operator_body
 
 INTEGERS = {1: torch.uint8, 2: torch.int16, 4: torch.int32}
 
@@ -125,13 +126,15 @@ def _bits(x_TD: Tensor) -> Tensor:
 
 @torch.library.custom_op("hstu::jagged_concat", mutates_args=(), device_types=("cpu", "cuda"))
 def _concat(parts_TD: Sequence[Tensor], offsets_PB: Tensor) -> Tensor:
-    y_TD: Tensor = _body(offsets_PB).jagged_concat([_bits(x) for x in parts_TD], offsets_PB)
+    with operator_body(offsets_PB):
+        y_TD: Tensor = _body(offsets_PB).jagged_concat([_bits(x) for x in parts_TD], offsets_PB)
     return y_TD.view(parts_TD[0].dtype)
 
 
 @torch.library.custom_op("hstu::jagged_split", mutates_args=(), device_types=("cpu", "cuda"))
 def _split(x_TD: Tensor, offsets_PB: Tensor, tokens: Sequence[int]) -> list[Tensor]:
-    parts_TD: list[Tensor] = _body(offsets_PB).jagged_split(_bits(x_TD), offsets_PB, tokens)
+    with operator_body(x_TD):
+        parts_TD: list[Tensor] = _body(offsets_PB).jagged_split(_bits(x_TD), offsets_PB, tokens)
     return [part_TD.view(x_TD.dtype) for part_TD in parts_TD]
 
 

@@ -1,13 +1,14 @@
 """One linear layer with SiLU whose result is wanted in parts: an HSTU layer's u, q, k and v."""
 
 from collections.abc import Sequence
+from types import ModuleType
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from . import linear_silu_cpu
-from .tuning import best_config
+from .body import operator_body
 
 FLOAT_DTYPES = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
 MAX_PARTS = 4
@@ -70,43 +71,34 @@ def _check(x_TK: Tensor, weight_NK: Tensor, bias_N: Tensor, widths: Sequence[int
             raise ValueError(f"{name} is on {tensor.device}, x on {x_TK.device}")
 
 
-@torch.library.custom_op("hstu::linear_silu", mutates_args=(), device_types="cpu")
+def _body(x_TK: Tensor) -> ModuleType:
+    if x_TK.device.type == "cpu":
+        return linear_silu_cpu
+    # A CPU needs no Triton.
+    from . import linear_silu_triton  # noqa: PLC0415
+
+    return linear_silu_triton
+
+
+@torch.library.custom_op("hstu::linear_silu", mutates_args=(), device_types=("cpu", "cuda"))
 def _linear_silu(
     x_TK: Tensor, weight_NK: Tensor, bias_N: Tensor, widths: Sequence[int], keep: bool
 ) -> tuple[list[Tensor], Tensor]:
-    with torch.autocast("cpu", enabled=False):  # the public function has chosen the precision
-        return linear_silu_cpu.linear_silu_forward(x_TK, weight_NK, bias_N, widths, keep)
+    with operator_body(x_TK):
+        result: tuple[list[Tensor], Tensor] = _body(x_TK).linear_silu_forward(
+            x_TK, weight_NK, bias_N, widths, keep
+        )
+    return result
 
 
-@torch.library.custom_op("hstu::linear_silu_backward", mutates_args=(), device_types="cpu")
+@torch.library.custom_op(
+    "hstu::linear_silu_backward", mutates_args=(), device_types=("cpu", "cuda")
+)
 def _linear_silu_backward(
     dparts: Sequence[Tensor], x_TK: Tensor, weight_NK: Tensor, z_TN: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    with torch.autocast("cpu", enabled=False):
-        dz_TN, dbias_N = linear_silu_cpu.silu_backward_of_parts(dparts, z_TN)
-        return dz_TN @ weight_NK, dz_TN.T @ x_TK, dbias_N
-
-
-@_linear_silu.register_kernel("cuda")
-def _(
-    x_TK: Tensor, weight_NK: Tensor, bias_N: Tensor, widths: Sequence[int], keep: bool
-) -> tuple[list[Tensor], Tensor]:
-    # A CPU needs no Triton.
-    from .linear_silu_triton import linear_silu_forward  # noqa: PLC0415
-
-    N, K = weight_NK.shape
-    config = best_config("linear_silu", x_TK.device, x_TK.dtype, K, N)
-    return linear_silu_forward(x_TK, weight_NK, bias_N, widths, keep, config)
-
-
-@_linear_silu_backward.register_kernel("cuda")
-def _(
-    dparts: Sequence[Tensor], x_TK: Tensor, weight_NK: Tensor, z_TN: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    from .linear_silu_triton import silu_backward_of_parts  # noqa: PLC0415
-
-    with torch.autocast("cuda", enabled=False):
-        dz_TN, dbias_N = silu_backward_of_parts(dparts, z_TN)
+    with operator_body(x_TK):
+        dz_TN, dbias_N = _body(x_TK).silu_backward_of_parts(dparts, z_TN)
         return dz_TN @ weight_NK, dz_TN.T @ x_TK, dbias_N
 
 

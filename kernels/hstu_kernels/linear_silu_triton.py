@@ -18,7 +18,7 @@ import triton.language as tl
 from torch import Tensor
 
 from .triton_blocks import PRECISION, rows_whole, sigmoid, silu_and_slope
-from .tuning import Config
+from .tuning import Config, best_config
 
 # Bytes of a row of x or weight that one step of the product takes: a line of the cache.
 STEP_BYTES = 128
@@ -131,11 +131,12 @@ def linear_silu_forward(
     bias_N: Tensor,
     widths: Sequence[int],
     keep: bool,
-    config: Config,
+    config: Config | None = None,
 ) -> tuple[list[Tensor], Tensor]:
     """The parts, and the product before SiLU: [T, N] if it is to be kept, else [0, N]."""
     T, K = x_TK.shape
     N = weight_NK.shape[0]
+    config = config or best_config("linear_silu", x_TK.device, x_TK.dtype, K, N)
     x_TK, weight_NK = rows_whole(x_TK), rows_whole(weight_NK)
     parts = [x_TK.new_empty(T, width) for width in widths]
     z_TN = x_TK.new_empty(T if keep else 0, N)
