@@ -9,17 +9,16 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor
 
-ROUNDS = 3
-
 
 def best_seconds(
     ways: Mapping[str, Callable[[], Tensor | Sequence[Tensor]]],
     inputs: Sequence[Tensor],
     grads: Sequence[Tensor],
+    rounds: int = 30,
 ) -> dict[str, float]:
     """Each way's best round of forward and backward; one round before them is not counted."""
     times: dict[str, list[float]] = {name: [] for name in ways}
-    for _ in range(1 + ROUNDS):
+    for _ in range(1 + rounds):
         for name, way in ways.items():
             gc.collect()
             begin = time.perf_counter()
