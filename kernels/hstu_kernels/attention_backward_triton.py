@@ -4,9 +4,10 @@
 """HSTU attention on GPUs, backward, without atomics: a program owns what it writes.
 
 dq: a block of query rows walks the keys it sees, as forward does. dk and dv: a block of keys walks
-the query blocks that see any of it. Which those are it reads from two integers per query block,
-the smallest start and largest end of its rows (`_ranges_kernel`); it takes them run by run, so
-what lies between two runs costs nothing. Sums have one order, so gradients are the same every time.
+the query blocks that see any of it. Which those are it reads from four integers per query block,
+the keys that some and that all of its rows see (`_ranges_kernel`); it takes them run by run, so
+what lies between two runs costs nothing, and what is seen whole is not masked. Sums have one
+order, so gradients are the same every time.
 """
 
 import torch
@@ -22,7 +23,8 @@ from .triton_blocks import (
     load_rows,
     locate,
     rows_whole,
-    silu_and_slope,
+    silu_and_twice_slope,
+    steps_of_block,
     store_rows,
     visible_range,
 )
@@ -30,6 +32,26 @@ from .tuning import Config, best_config
 
 # Query blocks whose integers a key block looks at together.
 CHUNK = 128
+
+
+@triton.jit
+def _dq_of_keys(
+    dq, q, do, k_ptr, v_ptr, stride_k, stride_v, low, high, start, end, length, half_alpha,
+    DQK: tl.constexpr, DV: tl.constexpr, BLOCK_DQK: tl.constexpr, BLOCK_DV: tl.constexpr,
+    BLOCK_N: tl.constexpr, MASKED: tl.constexpr,
+):  # fmt: skip
+    for n in range(low, high, BLOCK_N):
+        col = n + tl.arange(0, BLOCK_N)
+        k = load_rows(k_ptr, stride_k, col, length, DQK, BLOCK_DQK, MASKED)
+        v = load_rows(v_ptr, stride_v, col, length, DV, BLOCK_DV, MASKED)
+        half_score = half_alpha * tl.dot(q, tl.trans(k), input_precision=PRECISION)
+        slope = silu_and_twice_slope(half_score, q.dtype != tl.float32)[1]
+        slope *= tl.dot(do, tl.trans(v), input_precision=PRECISION)
+        if MASKED:
+            seen = (col[None, :] >= start[:, None]) & (col[None, :] < end[:, None])
+            slope = tl.where(seen, slope, 0.0)
+        dq = tl.dot(slope.to(k.dtype), k, dq, input_precision=PRECISION)
+    return dq
 
 
 @triton.jit(do_not_specialize=["B"])
@@ -54,51 +76,82 @@ def _dq_kernel(
 
     row = block * BLOCK_M + tl.arange(0, BLOCK_M)
     start, end = visible_range(row, first, length, end_ptr, start_ptr, HAS_START)
-    low, high = keys_of_block(start, end, length)
-    q = load_rows(q_ptr, stride_qt, row, length, DQK, BLOCK_DQK)
-    do = load_rows(do_ptr, stride_dot, row, length, DV, BLOCK_DV)
+    first_n, whole_n, rest_n, high_n = steps_of_block(row, start, end, length, BLOCK_N)
+    q = load_rows(q_ptr, stride_qt, row, length, DQK, BLOCK_DQK, True)
+    do = load_rows(do_ptr, stride_dot, row, length, DV, BLOCK_DV, True)
+    half_alpha = 0.5 * alpha
+    # Twice the gradient, without alpha and scale.
     dq = tl.zeros([BLOCK_M, BLOCK_DQK], dtype=tl.float32)
-    for n in range(low // BLOCK_N * BLOCK_N, high, BLOCK_N):
-        col = n + tl.arange(0, BLOCK_N)
-        k = load_rows(k_ptr, stride_kt, col, length, DQK, BLOCK_DQK)
-        v = load_rows(v_ptr, stride_vt, col, length, DV, BLOCK_DV)
-        score = alpha * tl.dot(q, tl.trans(k), input_precision=PRECISION)
-        slope = silu_and_slope(score, q.dtype != tl.float32)[1]
-        slope *= tl.dot(do, tl.trans(v), input_precision=PRECISION)
-        seen = (col[None, :] >= start[:, None]) & (col[None, :] < end[:, None])
-        slope = tl.where(seen, slope, 0.0)
-        dq = tl.dot(slope.to(k.dtype), k, dq, input_precision=PRECISION)
+    if HAS_START:
+        dq = _dq_of_keys(
+            dq, q, do, k_ptr, v_ptr, stride_kt, stride_vt, first_n, whole_n, start, end, length,
+            half_alpha, DQK, DV, BLOCK_DQK, BLOCK_DV, BLOCK_N, True,
+        )  # fmt: skip
+    dq = _dq_of_keys(
+        dq, q, do, k_ptr, v_ptr, stride_kt, stride_vt, whole_n, rest_n, start, end, length,
+        half_alpha, DQK, DV, BLOCK_DQK, BLOCK_DV, BLOCK_N, False,
+    )  # fmt: skip
+    dq = _dq_of_keys(
+        dq, q, do, k_ptr, v_ptr, stride_kt, stride_vt, rest_n, high_n, start, end, length,
+        half_alpha, DQK, DV, BLOCK_DQK, BLOCK_DV, BLOCK_N, True,
+    )  # fmt: skip
 
     outside = (row < length) & ((row < start) | (row >= end))
     if tl.max(outside.to(tl.int32)) > 0:
-        score = alpha * dot_rows(
+        half_score = half_alpha * dot_rows(
             q_ptr, stride_qt, k_ptr, stride_kt, row, length, DQK, BLOCK_DQK, BLOCK_M
         )
-        slope = silu_and_slope(score, False)[1]
+        slope = silu_and_twice_slope(half_score, False)[1]
         slope *= dot_rows(do_ptr, stride_dot, v_ptr, stride_vt, row, length, DV, BLOCK_DV, BLOCK_M)
-        k = load_rows(k_ptr, stride_kt, row, length, DQK, BLOCK_DQK)
+        k = load_rows(k_ptr, stride_kt, row, length, DQK, BLOCK_DQK, True)
         dq += tl.where(outside, slope, 0.0)[:, None] * k
     # The factors come last, in float32: before, they would push half precision to its small end.
-    store_rows(dq_ptr, stride_dqt, row, length, alpha * scale * dq, DQK, BLOCK_DQK)
+    store_rows(dq_ptr, stride_dqt, row, length, half_alpha * scale * dq, DQK, BLOCK_DQK)
 
 
 @triton.jit(do_not_specialize=["B"])
 def _ranges_kernel(
-    low_ptr, high_ptr, offsets_ptr, end_ptr, start_ptr, B,
+    low_ptr, high_ptr, all_low_ptr, all_high_ptr, offsets_ptr, end_ptr, start_ptr, B,
     HAS_START: tl.constexpr, BLOCK_M: tl.constexpr,
 ):  # fmt: skip
     slot = tl.program_id(0)
     first, length, block, _ = locate(slot, offsets_ptr, B, BLOCK_M)
     row = block * BLOCK_M + tl.arange(0, BLOCK_M)
     start, end = visible_range(row, first, length, end_ptr, start_ptr, HAS_START)
-    low, high = keys_of_block(start, end, length)
+    low, high, all_low, all_high = keys_of_block(row, start, end, length)
     tl.store(low_ptr + slot, low)
     tl.store(high_ptr + slot, high)
+    tl.store(all_low_ptr + slot, all_low)
+    tl.store(all_high_ptr + slot, all_high)
+
+
+@triton.jit
+def _dkdv_of_queries(
+    dk, dv, k, v, do_ptr, q_ptr, stride_do, stride_q, end_ptr, start_ptr,
+    low, high, col, first, length, half_alpha,
+    HAS_START: tl.constexpr, DQK: tl.constexpr, DV: tl.constexpr,
+    BLOCK_DQK: tl.constexpr, BLOCK_DV: tl.constexpr, BLOCK_M: tl.constexpr, MASKED: tl.constexpr,
+):  # fmt: skip
+    for m in range(low, high):
+        row = m * BLOCK_M + tl.arange(0, BLOCK_M)
+        q = load_rows(q_ptr, stride_q, row, length, DQK, BLOCK_DQK, True)
+        do = load_rows(do_ptr, stride_do, row, length, DV, BLOCK_DV, True)
+        # Keys by queries, so that the sums over queries need no transposed scores.
+        half_score = half_alpha * tl.dot(k, tl.trans(q), input_precision=PRECISION)
+        weight, slope = silu_and_twice_slope(half_score, q.dtype != tl.float32)
+        slope *= tl.dot(v, tl.trans(do), input_precision=PRECISION)
+        if MASKED:
+            start, end = visible_range(row, first, length, end_ptr, start_ptr, HAS_START)
+            seen = (col[:, None] >= start[None, :]) & (col[:, None] < end[None, :])
+            weight, slope = tl.where(seen, weight, 0.0), tl.where(seen, slope, 0.0)
+        dv = tl.dot(weight.to(do.dtype), do, dv, input_precision=PRECISION)
+        dk = tl.dot(slope.to(q.dtype), q, dk, input_precision=PRECISION)
+    return dk, dv
 
 
 @triton.jit(do_not_specialize=["B"])
 def _dkdv_kernel(
-    do_ptr, q_ptr, k_ptr, v_ptr, dk_ptr, dv_ptr, low_ptr, high_ptr,
+    do_ptr, q_ptr, k_ptr, v_ptr, dk_ptr, dv_ptr, low_ptr, high_ptr, all_low_ptr, all_high_ptr,
     offsets_ptr, end_ptr, start_ptr, B, alpha, scale,
     stride_dot, stride_doh, stride_qt, stride_qh, stride_kt, stride_kh, stride_vt, stride_vh,
     stride_dkt, stride_dkh, stride_dvt, stride_dvh,
@@ -121,49 +174,55 @@ def _dkdv_kernel(
     dv_ptr += first * stride_dvt + head * stride_dvh
 
     col = key_0 + tl.arange(0, BLOCK_N)
-    k = load_rows(k_ptr, stride_kt, col, length, DQK, BLOCK_DQK)
-    v = load_rows(v_ptr, stride_vt, col, length, DV, BLOCK_DV)
+    key_end = tl.minimum(key_0 + BLOCK_N, length)
+    k = load_rows(k_ptr, stride_kt, col, length, DQK, BLOCK_DQK, True)
+    v = load_rows(v_ptr, stride_vt, col, length, DV, BLOCK_DV, True)
+    half_alpha = 0.5 * alpha
+    # dk is twice the gradient, and both are without alpha and scale.
     dk = tl.zeros([BLOCK_N, BLOCK_DQK], dtype=tl.float32)
     dv = tl.zeros([BLOCK_N, BLOCK_DV], dtype=tl.float32)
     blocks = tl.cdiv(length, BLOCK_M)
     for chunk in range(0, blocks, CHUNK):
         block = chunk + tl.arange(0, CHUNK)
-        low = tl.load(low_ptr + slot_0 + block, mask=block < blocks, other=0)
-        high = tl.load(high_ptr + slot_0 + block, mask=block < blocks, other=0)
-        sees = (high > low) & (low < key_0 + BLOCK_N) & (high > key_0)
+        inside, slot = block < blocks, slot_0 + block
+        low = tl.load(low_ptr + slot, mask=inside, other=0)
+        high = tl.load(high_ptr + slot, mask=inside, other=0)
+        all_low = tl.load(all_low_ptr + slot, mask=inside, other=length)
+        all_high = tl.load(all_high_ptr + slot, mask=inside, other=0)
+        # 0: no row sees a key of the block, 1: some do, 2: every row sees every key.
+        sees = (high > low) & (low < key_end) & (high > key_0)
+        sight = sees.to(tl.int32) + (sees & (all_low <= key_0) & (all_high >= key_end)).to(tl.int32)
         chunk_end = tl.minimum(chunk + CHUNK, blocks)
-        run = tl.min(tl.where(sees, block, chunk_end))
+        run = tl.min(tl.where(sight > 0, block, chunk_end))
         while run < chunk_end:
-            run_end = tl.min(tl.where((block > run) & (sees == 0), block, chunk_end))
-            for m in range(run, run_end):
-                row = m * BLOCK_M + tl.arange(0, BLOCK_M)
-                start, end = visible_range(row, first, length, end_ptr, start_ptr, HAS_START)
-                q = load_rows(q_ptr, stride_qt, row, length, DQK, BLOCK_DQK)
-                do = load_rows(do_ptr, stride_dot, row, length, DV, BLOCK_DV)
-                # Keys by queries, so that the sums over queries need no transposed scores.
-                score = alpha * tl.dot(k, tl.trans(q), input_precision=PRECISION)
-                weight, slope = silu_and_slope(score, q.dtype != tl.float32)
-                slope *= tl.dot(v, tl.trans(do), input_precision=PRECISION)
-                seen = (col[:, None] >= start[None, :]) & (col[:, None] < end[None, :])
-                weight = tl.where(seen, weight, 0.0).to(do.dtype)
-                slope = tl.where(seen, slope, 0.0).to(q.dtype)
-                dv = tl.dot(weight, do, dv, input_precision=PRECISION)
-                dk = tl.dot(slope, q, dk, input_precision=PRECISION)
-            run = tl.min(tl.where((block >= run_end) & sees, block, chunk_end))
+            own = tl.max(tl.where(block == run, sight, 0))
+            run_end = tl.min(tl.where((block > run) & (sight != own), block, chunk_end))
+            whole_end = tl.where(own == 2, run_end, run)
+            dk, dv = _dkdv_of_queries(
+                dk, dv, k, v, do_ptr, q_ptr, stride_dot, stride_qt, end_ptr, start_ptr,
+                run, whole_end, col, first, length, half_alpha,
+                HAS_START, DQK, DV, BLOCK_DQK, BLOCK_DV, BLOCK_M, False,
+            )  # fmt: skip
+            dk, dv = _dkdv_of_queries(
+                dk, dv, k, v, do_ptr, q_ptr, stride_dot, stride_qt, end_ptr, start_ptr,
+                whole_end, run_end, col, first, length, half_alpha,
+                HAS_START, DQK, DV, BLOCK_DQK, BLOCK_DV, BLOCK_M, True,
+            )  # fmt: skip
+            run = tl.min(tl.where((block >= run_end) & (sight > 0), block, chunk_end))
 
     start, end = visible_range(col, first, length, end_ptr, start_ptr, HAS_START)
     outside = (col < length) & ((col < start) | (col >= end))
     if tl.max(outside.to(tl.int32)) > 0:
-        score = alpha * dot_rows(
+        half_score = half_alpha * dot_rows(
             q_ptr, stride_qt, k_ptr, stride_kt, col, length, DQK, BLOCK_DQK, BLOCK_N
         )
-        weight, slope = silu_and_slope(score, False)
+        weight, slope = silu_and_twice_slope(half_score, False)
         slope *= dot_rows(do_ptr, stride_dot, v_ptr, stride_vt, col, length, DV, BLOCK_DV, BLOCK_N)
-        q = load_rows(q_ptr, stride_qt, col, length, DQK, BLOCK_DQK)
-        do = load_rows(do_ptr, stride_dot, col, length, DV, BLOCK_DV)
+        q = load_rows(q_ptr, stride_qt, col, length, DQK, BLOCK_DQK, True)
+        do = load_rows(do_ptr, stride_dot, col, length, DV, BLOCK_DV, True)
         dk += tl.where(outside, slope, 0.0)[:, None] * q
         dv += tl.where(outside, weight, 0.0)[:, None] * do
-    store_rows(dk_ptr, stride_dkt, col, length, alpha * scale * dk, DQK, BLOCK_DQK)
+    store_rows(dk_ptr, stride_dkt, col, length, half_alpha * scale * dk, DQK, BLOCK_DQK)
     store_rows(dv_ptr, stride_dvt, col, length, scale * dv, DV, BLOCK_DV)
 
 
@@ -204,14 +263,12 @@ def attention_backward(
     )  # fmt: skip
 
     block_m = dkdv_config.block_m
-    low, high = (
-        torch.empty(T // block_m + B, dtype=torch.int32, device=q_THD.device) for _ in range(2)
-    )
-    _ranges_kernel[(T // block_m + B,)](
-        low, high, *integers, B, HAS_START=has_start, BLOCK_M=block_m
-    )
+    ranges = [
+        torch.empty(T // block_m + B, dtype=torch.int32, device=q_THD.device) for _ in range(4)
+    ]
+    _ranges_kernel[(T // block_m + B,)](*ranges, *integers, B, HAS_START=has_start, BLOCK_M=block_m)
     _dkdv_kernel[(T // dkdv_config.block_n + B, H)](
-        *inputs, dk, dv, low, high, *integers, B, alpha, scale,
+        *inputs, dk, dv, *ranges, *integers, B, alpha, scale,
         *strides, *dk.stride()[:2], *dv.stride()[:2],
         CHUNK=CHUNK, **common, **launch(dkdv_config),
     )  # fmt: skip

@@ -17,12 +17,11 @@ from torch import Tensor
 from .triton_blocks import (
     PRECISION,
     dot_rows,
-    keys_of_block,
     load_rows,
     locate,
     rows_whole,
-    sigmoid,
-    silu,
+    silu_of_twice,
+    steps_of_block,
     store_rows,
     visible_range,
 )
@@ -31,19 +30,19 @@ from .tuning import Config, best_config
 
 @triton.jit
 def _attend(
-    acc, q, k_ptr, v_ptr, stride_k, stride_v, low, high, start, end, length, alpha,
+    acc, q, k_ptr, v_ptr, stride_k, stride_v, low, high, start, end, length, half_alpha,
     DQK: tl.constexpr, DV: tl.constexpr, BLOCK_DQK: tl.constexpr, BLOCK_DV: tl.constexpr,
     BLOCK_N: tl.constexpr, MASKED: tl.constexpr,
 ):  # fmt: skip
     for n in range(low, high, BLOCK_N):
         col = n + tl.arange(0, BLOCK_N)
-        k = load_rows(k_ptr, stride_k, col, length, DQK, BLOCK_DQK)
-        score = alpha * tl.dot(q, tl.trans(k), input_precision=PRECISION)
-        weight = score * sigmoid(score, q.dtype != tl.float32)
+        k = load_rows(k_ptr, stride_k, col, length, DQK, BLOCK_DQK, MASKED)
+        half_score = half_alpha * tl.dot(q, tl.trans(k), input_precision=PRECISION)
+        weight = silu_of_twice(half_score, q.dtype != tl.float32)
         if MASKED:
             seen = (col[None, :] >= start[:, None]) & (col[None, :] < end[:, None])
             weight = tl.where(seen, weight, 0.0)
-        v = load_rows(v_ptr, stride_v, col, length, DV, BLOCK_DV)
+        v = load_rows(v_ptr, stride_v, col, length, DV, BLOCK_DV, MASKED)
         acc = tl.dot(weight.to(v.dtype), v, acc, input_precision=PRECISION)
     return acc
 
@@ -70,32 +69,32 @@ def _forward_kernel(
 
     row = block * BLOCK_M + tl.arange(0, BLOCK_M)
     start, end = visible_range(row, first, length, end_ptr, start_ptr, HAS_START)
-    low, high = keys_of_block(start, end, length)
-    low = low // BLOCK_N * BLOCK_N
-    # Below `whole` every row sees every key, and a row behind the end has q = 0, so silu gives 0.
-    whole = low
-    if not HAS_START:
-        whole = tl.maximum(tl.min(tl.where(row < length, end, length)) // BLOCK_N * BLOCK_N, low)
+    first_n, whole_n, rest_n, high_n = steps_of_block(row, start, end, length, BLOCK_N)
 
-    q = load_rows(q_ptr, stride_qt, row, length, DQK, BLOCK_DQK)
+    q = load_rows(q_ptr, stride_qt, row, length, DQK, BLOCK_DQK, True)
+    half_alpha = 0.5 * alpha
     acc = tl.zeros([BLOCK_M, BLOCK_DV], dtype=tl.float32)
-    if not HAS_START:
+    if HAS_START:
         acc = _attend(
-            acc, q, k_ptr, v_ptr, stride_kt, stride_vt, low, whole, start, end, length, alpha,
-            DQK, DV, BLOCK_DQK, BLOCK_DV, BLOCK_N, False,
+            acc, q, k_ptr, v_ptr, stride_kt, stride_vt, first_n, whole_n, start, end, length,
+            half_alpha, DQK, DV, BLOCK_DQK, BLOCK_DV, BLOCK_N, True,
         )  # fmt: skip
     acc = _attend(
-        acc, q, k_ptr, v_ptr, stride_kt, stride_vt, whole, high, start, end, length, alpha,
-        DQK, DV, BLOCK_DQK, BLOCK_DV, BLOCK_N, True,
+        acc, q, k_ptr, v_ptr, stride_kt, stride_vt, whole_n, rest_n, start, end, length,
+        half_alpha, DQK, DV, BLOCK_DQK, BLOCK_DV, BLOCK_N, False,
+    )  # fmt: skip
+    acc = _attend(
+        acc, q, k_ptr, v_ptr, stride_kt, stride_vt, rest_n, high_n, start, end, length,
+        half_alpha, DQK, DV, BLOCK_DQK, BLOCK_DV, BLOCK_N, True,
     )  # fmt: skip
 
     outside = (row < length) & ((row < start) | (row >= end))
     if tl.max(outside.to(tl.int32)) > 0:
-        score = alpha * dot_rows(
+        half_score = half_alpha * dot_rows(
             q_ptr, stride_qt, k_ptr, stride_kt, row, length, DQK, BLOCK_DQK, BLOCK_M
         )
-        v = load_rows(v_ptr, stride_vt, row, length, DV, BLOCK_DV)
-        acc += tl.where(outside, silu(score), 0.0)[:, None] * v
+        own = tl.where(outside, silu_of_twice(half_score, False), 0.0)
+        acc += own[:, None] * load_rows(v_ptr, stride_vt, row, length, DV, BLOCK_DV, True)
     store_rows(o_ptr, stride_ot, row, length, scale * acc, DV, BLOCK_DV)
 
 

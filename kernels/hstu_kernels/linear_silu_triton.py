@@ -17,7 +17,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from .triton_blocks import PRECISION, rows_whole, sigmoid, silu_and_slope
+from .triton_blocks import PRECISION, rows_whole, silu_and_twice_slope, silu_of_twice
 from .tuning import Config, best_config
 
 # Bytes of a row of x or weight that one step of the product takes: a line of the cache.
@@ -89,8 +89,9 @@ def _forward_kernel(
     inside = col < width
     z = acc + tl.load(b_ptr + first + col, mask=inside, other=0.0).to(tl.float32)[None, :]
     row_M1, mask = row[:, None].to(tl.int64), (row < T)[:, None] & inside[None, :]
-    part = (z * sigmoid(z, x_ptr.dtype.element_ty != tl.float32)).to(part_ptr.dtype.element_ty)
-    tl.store(part_ptr + row_M1 * stride + col[None, :], part, mask=mask)
+    part = silu_of_twice(0.5 * z, x_ptr.dtype.element_ty != tl.float32)
+    part_pointer = part_ptr + row_M1 * stride + col[None, :]
+    tl.store(part_pointer, part.to(part_ptr.dtype.element_ty), mask=mask)
     if KEEP:
         z_pointer = z_ptr + row_M1 * (W0 + W1 + W2 + W3) + first + col[None, :]
         tl.store(z_pointer, z.to(z_ptr.dtype.element_ty), mask=mask)
@@ -119,7 +120,7 @@ def _backward_kernel(
         z = tl.load(z_ptr + at, mask=mask, other=0.0).to(tl.float32)
         dpart_pointer = dpart_ptr + row[:, None] * stride + col[None, :]
         dpart = tl.load(dpart_pointer, mask=mask, other=0.0).to(tl.float32)
-        dz = dpart * silu_and_slope(z, False)[1]
+        dz = 0.5 * dpart * silu_and_twice_slope(0.5 * z, False)[1]
         tl.store(dz_ptr + at, dz.to(dz_ptr.dtype.element_ty), mask=mask)
         total += dz
     tl.store(dbias_ptr + stretch * N + first + col, tl.sum(total, 0), mask=inside)

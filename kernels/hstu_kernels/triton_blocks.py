@@ -55,18 +55,42 @@ def visible_range(row, first, length, end_ptr, start_ptr, HAS_START: tl.constexp
 
 
 @triton.jit
-def keys_of_block(start, end, length):
-    """The keys [low, high) that some row of the block sees; low >= high if none sees any."""
-    sees = end > start
-    return tl.min(tl.where(sees, start, length)), tl.max(tl.where(sees, end, 0))
+def keys_of_block(row, start, end, length):
+    """The keys [low, high) that some row of the block sees, and [all_low, all_high) that every row
+    of the sequence sees; low >= high if none sees any. A row behind the end counts for neither: its
+    q and gradient are 0, so what it adds is 0."""
+    inside, sees = row < length, end > start
+    low, high = tl.min(tl.where(sees, start, length)), tl.max(tl.where(sees, end, 0))
+    all_low = tl.max(tl.where(inside, start, 0))
+    all_high = tl.min(tl.where(inside, end, length))
+    return low, high, all_low, all_high
 
 
 @triton.jit
-def load_rows(base_ptr, stride, row, length, D: tl.constexpr, BLOCK_D: tl.constexpr):
-    """[rows, BLOCK_D], zero behind the sequence's end and behind D."""
+def steps_of_block(row, start, end, length, BLOCK_N: tl.constexpr):
+    """The keys in steps of BLOCK_N: [first, whole), then [whole, rest) that every row sees, so that
+    nothing there is masked, then [rest, high)."""
+    low, high, all_low, all_high = keys_of_block(row, start, end, length)
+    first = low // BLOCK_N * BLOCK_N
+    whole = tl.maximum(tl.minimum(tl.cdiv(all_low, BLOCK_N) * BLOCK_N, high), first)
+    rest = tl.maximum(all_high // BLOCK_N * BLOCK_N, whole)
+    return first, whole, rest, high
+
+
+@triton.jit
+def load_rows(
+    base_ptr, stride, row, length, D: tl.constexpr, BLOCK_D: tl.constexpr, MASKED: tl.constexpr
+):
+    """[rows, BLOCK_D], zero behind D and, if MASKED, behind the sequence's end."""
     d = tl.arange(0, BLOCK_D)
     pointer = base_ptr + row[:, None] * stride + d[None, :]
-    return tl.load(pointer, mask=(row[:, None] < length) & (d[None, :] < D), other=0.0)
+    if MASKED:
+        x = tl.load(pointer, mask=(row[:, None] < length) & (d[None, :] < D), other=0.0)
+    elif D == BLOCK_D:
+        x = tl.load(pointer)
+    else:
+        x = tl.load(pointer, mask=d[None, :] < D, other=0.0)
+    return x
 
 
 @triton.jit
@@ -95,29 +119,29 @@ def dot_rows(
 
 
 @triton.jit
-def sigmoid(x, HALF: tl.constexpr):
-    """Float32 in and out. HALF: what comes of it is rounded to half precision anyway.
+def tanh(x):
+    return tl.inline_asm_elementwise(
+        "tanh.approx.f32 $0, $1;", "=f,f", [x], dtype=tl.float32, is_pure=True, pack=1
+    )
+
+
+@triton.jit
+def silu_of_twice(h, HALF: tl.constexpr):
+    """silu(2 h), float32. HALF: what comes of it is rounded to half precision anyway.
 
     An exact sigmoid is an exponential and a division. Hopper computes 16 of either per clock and
     multiprocessor, and at dim 128 forward's tensor cores want 8 sigmoids: they would wait. The
-    tangent is one instruction, off by at most 2^-11: no more than rounding to float16.
+    tangent is one instruction, off by at most 2^-11: no more than rounding to float16. And
+    silu(2 h) = h + h tanh(h) takes one more.
     """
     if HALF and HAS_TANH:
-        tanh = tl.inline_asm_elementwise(
-            "tanh.approx.f32 $0, $1;", "=f,f", [0.5 * x], dtype=tl.float32, is_pure=True, pack=1
-        )
-        return 0.5 + 0.5 * tanh
-    return tl.sigmoid(x)
+        return h * tanh(h) + h
+    return 2.0 * h * tl.sigmoid(2.0 * h)
 
 
 @triton.jit
-def silu(x):
-    return x * tl.sigmoid(x)
-
-
-@triton.jit
-def silu_and_slope(x, HALF: tl.constexpr):
-    """silu(x), and its derivative at x."""
-    gate = sigmoid(x, HALF)
-    silu = x * gate
-    return silu, gate + silu * (1.0 - gate)
+def silu_and_twice_slope(h, HALF: tl.constexpr):
+    """silu(2 h), and twice the derivative of silu at 2 h; see `silu_of_twice`."""
+    twice_sigmoid = 1.0 + tanh(h) if HALF and HAS_TANH else 2.0 * tl.sigmoid(2.0 * h)
+    silu = h * twice_sigmoid
+    return silu, twice_sigmoid * (2.0 * h - silu) + twice_sigmoid

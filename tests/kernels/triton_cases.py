@@ -22,7 +22,7 @@ DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 DTYPES = [torch.float32, torch.float16] + [torch.bfloat16] * torch.cuda.is_available()
 TOLERANCE = {torch.float32: 1e-5, torch.float16: 3e-3, torch.bfloat16: 2e-2}
 ALPHA, SCALE = 0.2, 0.1
-CONFIG = Config(16, 32, 4, 1)
+CONFIG, SQUARE = Config(16, 32, 4, 1), Config(16, 16, 4, 1)
 LENGTHS = [0, 1, 17, 0, 70, 33]
 
 
@@ -67,7 +67,7 @@ def define(inputs: Inputs, integers: Visibility) -> tuple[Tensor, ...]:
     heads=st.integers(1, 2),
     dims=st.sampled_from([(16, 16), (24, 16), (16, 40)]),
     dtype=st.sampled_from(DTYPES),
-    config=st.sampled_from([CONFIG, Config(32, 16, 4, 2)]),
+    config=st.sampled_from([CONFIG, Config(32, 16, 4, 2), SQUARE]),
     seed=st.integers(0, 1000),
 )
 def test_matches_the_definition(
@@ -108,6 +108,16 @@ def test_query_blocks_that_see_a_key_block_need_not_be_neighbours(
         assert x[unseeing].isnan().all()
         assert not x[:32].isnan().any()
         assert not x[48:].isnan().any()
+
+
+def test_a_key_block_seen_whole_and_then_in_part() -> None:
+    """Rows that see less than the rows before them, which no model's mask has today."""
+    T = 64
+    integers = Visibility(torch.tensor([0, T]), torch.where(torch.arange(T) < 32, T, 20), None)
+    inputs = draw(T, 1, 16, 16, torch.float32)
+    expected = define(inputs, integers.to(DEVICE))
+    for got, wanted in zip(run(inputs, integers.to(DEVICE), SQUARE), expected, strict=True):
+        assert_close(got, wanted, TOLERANCE[torch.float32], size=SCALE)
 
 
 def test_the_same_bits_alone_among_others_and_again() -> None:
