@@ -47,7 +47,7 @@ class HSTULayer(nn.Module):
         )
         head_dim = self.width // self.heads
         q_THD, k_THD, v_THD = (
-            part.reshape(-1, self.heads, head_dim) for part in (q_TD, k_TD, v_TD)
+            part.unflatten(1, (self.heads, head_dim)) for part in (q_TD, k_TD, v_TD)
         )
         o_THD = hstu_attention(
             q_THD,

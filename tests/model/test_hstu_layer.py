@@ -1,0 +1,72 @@
+"""A whole layer under what training and serving put around it."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from genrank.model.hstu import HSTULayer
+from genrank.model.sequence import Sequence, sequence
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from .rankers import MTGR_CONFIG
+from .rows import SCHEMA, User, behaviour, candidate, features, jagged
+
+PROFILE = features(SCHEMA, "profile", 0)
+Run = Callable[[Tensor, Sequence], Tensor]
+
+
+def layout(users: int) -> Sequence:
+    drawn = [
+        User(
+            PROFILE,
+            [behaviour(-m, m) for m in range(n + 3, 0, -1)],
+            [behaviour(m, m) for m in range(1, n + 1)],
+            [candidate(m, m) for m in range(1, 6)],
+        )
+        for n in range(users)
+    ]
+    return sequence(jagged(drawn), len(SCHEMA.features_of("profile")))
+
+
+@pytest.fixture
+def layer() -> HSTULayer:
+    torch.manual_seed(0)
+    layer = HSTULayer(MTGR_CONFIG)
+    nn.init.normal_(layer.gate_norm.bias_GD)
+    return layer
+
+
+def pass_through(run: Run, layer: HSTULayer, users: int) -> list[Tensor]:
+    """The output and all gradients, under bfloat16 autocast."""
+    found = layout(users)
+    generator = torch.Generator().manual_seed(users)
+    x_TD = torch.randn(len(found.group_T), layer.width, generator=generator, requires_grad=True)
+    with torch.autocast("cpu", torch.bfloat16):
+        y_TD = run(x_TD, found)
+    return [y_TD, *torch.autograd.grad(y_TD.sin().sum(), [x_TD, *layer.parameters()])]
+
+
+def assert_same(run: Run, layer: HSTULayer, users: int) -> None:
+    pairs = zip(pass_through(run, layer, users), pass_through(layer, layer, users), strict=True)
+    assert all(torch.equal(got, expected) for got, expected in pairs)
+
+
+def test_recomputing_it_changes_nothing(layer: HSTULayer) -> None:
+    assert_same(lambda x, found: checkpoint(layer, x, found, use_reentrant=False), layer, 4)
+
+
+def test_compiled_as_one_graph_it_is_the_same(layer: HSTULayer) -> None:
+    compiled = torch.compile(layer, backend="aot_eager", fullgraph=True)
+    for users in (4, 3):
+        assert_same(compiled, layer, users)
+
+
+def test_autocast_keeps_the_residual_stream_in_float32(layer: HSTULayer) -> None:
+    half, *_ = pass_through(layer, layer, 4)
+    found = layout(4)
+    x_TD = torch.randn(len(found.group_T), layer.width, generator=torch.Generator().manual_seed(4))
+    full = layer(x_TD, found)
+    assert half.dtype == torch.float32
+    assert not torch.equal(half, full)
+    torch.testing.assert_close(half, full, rtol=0.05, atol=0.05)
