@@ -13,17 +13,13 @@ import pytest
 import torch
 
 
-@pytest.mark.parametrize(
-    "cases",
-    [
-        "triton_cases.py",
-        "triton_jagged_concat_cases.py",
-        "triton_linear_silu_cases.py",
-        "triton_norm_cases.py",
-    ],
-)
-def test_triton(cases: str) -> None:
+KERNELS = ["attention", "group_layer_norm", "jagged_concat", "linear_silu"]
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_triton(kernel: str) -> None:
     interpret = "0" if torch.cuda.is_available() else "1"
+    cases = f"triton_{kernel}_cases.py"
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", cases],
         cwd=Path(__file__).parent,
