@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 import torch
 
-
 KERNELS = ["attention", "group_layer_norm", "jagged_concat", "linear_silu"]
 
 
