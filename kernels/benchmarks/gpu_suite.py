@@ -1,9 +1,10 @@
 """Everything there is to know about the kernels on one GPU, in one command and under 8 minutes.
 
-First correctness against float64; then attention's rate, counting only what is visible, as a
-fraction of this GPU's measured matrix product; then a serving stack and the parts of a layer,
-beside the least time the device could take. Prints a table and adds rows to a CSV file in
-kernels/benchmarks/results/. Needs torch >= 2.11, triton >= 3.6 and Python 3.11 or newer, no more.
+First correctness against float64, and no more where that fails; then attention's rate, counting
+only what is visible, as a fraction of this GPU's measured matrix product; then a serving stack and
+the parts of a layer, beside the least time the device could take. Prints a table and adds rows to a
+CSV file in kernels/benchmarks/results/. Needs torch >= 2.11, triton >= 3.6 and Python 3.11 or
+newer, no more.
 
     PYTHONPATH=kernels python -m benchmarks.gpu_suite
 """
@@ -139,7 +140,8 @@ def main() -> int:
         print("No GPU: this suite measures Triton kernels on one. On a CPU run", file=sys.stderr)
         print("    PYTHONPATH=kernels python -m benchmarks.bench_kernels", file=sys.stderr)
         return 1
-    print(f"{check_all()} comparisons with float64 hold")
+    if not check_all():
+        return 1
     limits = measure_limits()
     rows = [r for shape in PUBLISHED for r in attention_rows(*shape, limits)]
     rows += stack_rows(limits)
