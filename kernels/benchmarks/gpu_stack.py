@@ -57,10 +57,10 @@ def make_batch(device: str) -> Batch:
     """Histories are uniform with the given mean; every user brings all the candidates."""
     generator = torch.Generator().manual_seed(0)
     history = torch.randint(1, 2 * MEAN_HISTORY, (BATCH,), generator=generator)
-    counts_GB = torch.stack(
-        [torch.full_like(history, n) for n in (PROFILE, 0, REALTIME, CANDIDATES)]
+    profile, realtime, candidates = (
+        torch.full_like(history, n) for n in (PROFILE, REALTIME, CANDIDATES)
     )
-    counts_GB[1] = history
+    counts_GB = torch.stack([profile, history, realtime, candidates])
     static_B = PROFILE + history
     ends = [mtgr_visible_end(n, REALTIME, CANDIDATES, generator) for n in static_B.tolist()]
     offsets = torch.cat([torch.zeros(1, dtype=torch.int64), counts_GB.sum(0).cumsum(0)])

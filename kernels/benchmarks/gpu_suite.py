@@ -1,4 +1,4 @@
-"""Everything there is to know about the kernels on one GPU, in one command and under 8 minutes.
+"""Everything there is to know about the kernels on one GPU, in one command, meant for 8 minutes.
 
 First correctness against float64, and no more where that fails; then attention's rate, counting
 only what is visible, as a fraction of this GPU's measured matrix product; then a serving stack and
