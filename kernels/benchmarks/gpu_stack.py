@@ -189,11 +189,10 @@ def backward_parts(batch: Batch, layer: Layer, x_TD: Tensor) -> dict[str, Part]:
     }
 
 
-def fusions(batch: Batch, layer: Layer, x_TD: Tensor) -> dict[str, tuple[Part, Part]]:
+def fusions(
+    batch: Batch, layer: Layer, x_TD: Tensor, projection: Part
+) -> dict[str, tuple[Part, Part]]:
     """What a fused operator is worth: it, and PyTorch's own operations for the same."""
-    T = batch.tokens
-    token = T * HALF_BYTES
-    projection = layer_parts(batch, layer, x_TD)["projection"]
     plain_projection = Part(
         lambda: silu(linear(x_TD, *layer.project), inplace=True).split(WIDTHS, dim=1),
         projection.flops,
@@ -204,7 +203,7 @@ def fusions(batch: Batch, layer: Layer, x_TD: Tensor) -> dict[str, tuple[Part, P
     zero = torch.zeros(GROUPS, 1, dtype=torch.int64)
     offsets = list(torch.cat([zero, batch.counts_GB.cumsum(1)], dim=1).to(x_TD.device))
     row_T = torch.argsort(torch.argsort(batch.group_T, stable=True))
-    moved = 2 * WIDTH * token
+    moved = 2 * WIDTH * batch.tokens * HALF_BYTES
     return {
         "projection": (projection, plain_projection),
         "concat of groups": (

@@ -86,7 +86,8 @@ def stack_rows(limits: Limits) -> list[Row]:
     with torch.inference_mode():
         parts = gpu_stack.layer_parts(batch, layers[0], x_TD)
         rows += [part_row(f"layer {name}", part) for name, part in parts.items()]
-        for name, (fused, plain) in gpu_stack.fusions(batch, layers[0], x_TD).items():
+        pairs = gpu_stack.fusions(batch, layers[0], x_TD, parts["projection"])
+        for name, (fused, plain) in pairs.items():
             rows.append(part_row(f"{name}, fused", fused))
             rows.append(part_row(f"{name}, by torch", plain))
     backward = gpu_stack.backward_parts(batch, layers[0], x_TD)

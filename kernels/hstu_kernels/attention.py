@@ -1,18 +1,14 @@
 """HSTU attention over jagged sequences in which every token sees a prefix and itself."""
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from . import attention_cpu
-from .body import operator_body
+from .body import body_for
+from .checks import FLOAT_DTYPES, autocast, check_device
 
-FLOAT_DTYPES = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
 MIN_DIM, MAX_DIM = 16, 256
-
-Gradients = tuple[Tensor, Tensor, Tensor]  # of q, k and v
 
 
 def hstu_attention(
@@ -54,10 +50,7 @@ def hstu_attention(
 
     HSTU: arXiv 2402.17152, section 3; MTGR's dynamic mask: arXiv 2505.18654, section 3.3.
     """
-    device = q_THD.device.type
-    if torch.is_autocast_enabled(device) and q_THD.dtype != torch.float64:
-        dtype = torch.get_autocast_dtype(device)
-        q_THD, k_THD, v_THD = q_THD.to(dtype), k_THD.to(dtype), v_THD.to(dtype)
+    q_THD, k_THD, v_THD = autocast(q_THD, k_THD, v_THD)
     _check(q_THD, k_THD, v_THD, offsets, visible_end, visible_start)
     o_THD: Tensor = _attention(
         q_THD, k_THD, v_THD, offsets, visible_end, visible_start, alpha, scale
@@ -92,12 +85,8 @@ def _check(
             f"v must have q's tokens and heads, {list(q_THD.shape[:2])}, "
             f"got {list(v_THD.shape[:2])}"
         )
-    if q_THD.dtype == torch.float64 and q_THD.device.type == "cuda":
-        raise ValueError("float64 is for CPUs; on GPUs pass float32, bfloat16 or float16")
     _check_integers(q_THD, offsets, visible_end, visible_start)
-    for name, x in (("k", k_THD), ("v", v_THD), ("offsets", offsets), ("visible_end", visible_end)):
-        if x.device != q_THD.device:
-            raise ValueError(f"{name} is on {x.device}, q on {q_THD.device}")
+    check_device(q_THD, "q", k=k_THD, v=v_THD, offsets=offsets, visible_end=visible_end)
 
 
 def _check_integers(
@@ -124,17 +113,6 @@ def _check_integers(
         )
 
 
-def _bodies(q_THD: Tensor) -> tuple[Callable[..., Tensor], Callable[..., Gradients]]:
-    """Forward and backward for the device."""
-    if q_THD.device.type == "cpu":
-        return attention_cpu.attention_forward, attention_cpu.attention_backward
-    # A CPU needs no Triton.
-    from .attention_backward_triton import attention_backward  # noqa: PLC0415
-    from .attention_triton import attention_forward  # noqa: PLC0415
-
-    return attention_forward, attention_backward
-
-
 @torch.library.custom_op("hstu::attention", mutates_args=(), device_types=("cpu", "cuda"))
 def _attention(
     q_THD: Tensor,
@@ -146,9 +124,11 @@ def _attention(
     alpha: float,
     scale: float,
 ) -> Tensor:
-    forward, _ = _bodies(q_THD)
-    with operator_body(q_THD):
-        return forward(q_THD, k_THD, v_THD, offsets, visible_end, visible_start, alpha, scale)
+    with body_for(q_THD, "attention") as body:
+        o_THD: Tensor = body.attention_forward(
+            q_THD, k_THD, v_THD, offsets, visible_end, visible_start, alpha, scale
+        )
+    return o_THD
 
 
 @torch.library.custom_op("hstu::attention_backward", mutates_args=(), device_types=("cpu", "cuda"))
@@ -163,11 +143,11 @@ def _attention_backward(
     alpha: float,
     scale: float,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    _, backward = _bodies(q_THD)
-    with operator_body(q_THD):
-        return backward(
+    with body_for(q_THD, "attention_backward") as body:
+        gradients: tuple[Tensor, Tensor, Tensor] = body.attention_backward(
             do_THD, q_THD, k_THD, v_THD, offsets, visible_end, visible_start, alpha, scale
         )
+    return gradients
 
 
 @_attention.register_fake

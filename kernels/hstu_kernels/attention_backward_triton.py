@@ -16,13 +16,13 @@ import triton.language as tl
 from torch import Tensor
 
 from .attention_triton import contiguous_or, dims
+from .layout import rows_whole
 from .triton_blocks import (
     PRECISION,
     dot_rows,
     keys_of_block,
     load_rows,
     locate,
-    rows_whole,
     silu_and_twice_slope,
     steps_of_block,
     store_rows,

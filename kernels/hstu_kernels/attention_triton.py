@@ -14,12 +14,12 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from .layout import rows_whole
 from .triton_blocks import (
     PRECISION,
     dot_rows,
     load_rows,
     locate,
-    rows_whole,
     silu_of_twice,
     steps_of_block,
     store_rows,

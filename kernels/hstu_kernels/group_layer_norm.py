@@ -1,15 +1,12 @@
 """Layer norm whose gain and bias depend on a token's group (profile, history, candidate, ...)."""
 
-from types import ModuleType
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from . import group_layer_norm_cpu
-from .body import operator_body
-
-FLOAT_DTYPES = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
+from .body import body_for
+from .checks import FLOAT_DTYPES, check_device
 
 
 def group_layer_norm(
@@ -87,28 +84,15 @@ def _check(x_TD: Tensor, group_T: Tensor, weight_GD: Tensor, bias_GD: Tensor) ->
             f"weight must be of the input's dtype, {x_TD.dtype}, or a wider one, "
             f"got {weight_GD.dtype}"
         )
-    if x_TD.dtype == torch.float64 and x_TD.device.type == "cuda":
-        raise ValueError("float64 is for CPUs; on GPUs pass float32, bfloat16 or float16")
-    for name, tensor in (("group", group_T), ("weight", weight_GD), ("bias", bias_GD)):
-        if tensor.device != x_TD.device:
-            raise ValueError(f"{name} is on {tensor.device}, the input on {x_TD.device}")
-
-
-def _body(x_TD: Tensor) -> ModuleType:
-    if x_TD.device.type == "cpu":
-        return group_layer_norm_cpu
-    # A CPU needs no Triton.
-    from . import group_layer_norm_triton  # noqa: PLC0415
-
-    return group_layer_norm_triton
+    check_device(x_TD, "the input", group=group_T, weight=weight_GD, bias=bias_GD)
 
 
 @torch.library.custom_op("hstu::group_layer_norm", mutates_args=(), device_types=("cpu", "cuda"))
 def _norm(
     x_TD: Tensor, group_T: Tensor, weight_GD: Tensor, bias_GD: Tensor, eps: float
 ) -> tuple[Tensor, Tensor, Tensor]:
-    with operator_body(x_TD):
-        result: tuple[Tensor, Tensor, Tensor] = _body(x_TD).group_layer_norm_forward(
+    with body_for(x_TD, "group_layer_norm") as body:
+        result: tuple[Tensor, Tensor, Tensor] = body.group_layer_norm_forward(
             x_TD, None, group_T, weight_GD, bias_GD, eps
         )
     return result
@@ -120,8 +104,8 @@ def _norm(
 def _norm_backward(
     dy_TD: Tensor, x_TD: Tensor, group_T: Tensor, weight_GD: Tensor, mean_T: Tensor, rstd_T: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    with operator_body(dy_TD):
-        dx_TD, _, dweight_GD, dbias_GD = _body(x_TD).group_layer_norm_backward(
+    with body_for(dy_TD, "group_layer_norm") as body:
+        dx_TD, _, dweight_GD, dbias_GD = body.group_layer_norm_backward(
             dy_TD, x_TD, None, group_T, weight_GD, mean_T, rstd_T
         )
     return dx_TD, dweight_GD, dbias_GD
@@ -133,8 +117,8 @@ def _norm_backward(
 def _gated_norm(
     o_TD: Tensor, u_TD: Tensor, group_T: Tensor, weight_GD: Tensor, bias_GD: Tensor, eps: float
 ) -> tuple[Tensor, Tensor, Tensor]:
-    with operator_body(o_TD):
-        result: tuple[Tensor, Tensor, Tensor] = _body(o_TD).group_layer_norm_forward(
+    with body_for(o_TD, "group_layer_norm") as body:
+        result: tuple[Tensor, Tensor, Tensor] = body.group_layer_norm_forward(
             o_TD, u_TD, group_T, weight_GD, bias_GD, eps
         )
     return result
@@ -152,8 +136,8 @@ def _gated_norm_backward(
     mean_T: Tensor,
     rstd_T: Tensor,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    with operator_body(dy_TD):
-        do_TD, du_TD, dweight_GD, dbias_GD = _body(o_TD).group_layer_norm_backward(
+    with body_for(dy_TD, "group_layer_norm") as body:
+        do_TD, du_TD, dweight_GD, dbias_GD = body.group_layer_norm_backward(
             dy_TD, o_TD, u_TD, group_T, weight_GD, mean_T, rstd_T
         )
     assert du_TD is not None

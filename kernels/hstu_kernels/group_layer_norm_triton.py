@@ -13,7 +13,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from .triton_blocks import rows_whole
+from .layout import rows_whole
 
 # Elements a forward program holds at once, and programs of a backward launch at most.
 FORWARD_ELEMENTS = 2048

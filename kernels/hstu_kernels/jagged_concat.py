@@ -11,14 +11,13 @@ are each other's inverse and each other's gradient.
 """
 
 from collections.abc import Sequence
-from types import ModuleType
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from . import jagged_concat_cpu
-from .body import operator_body
+from .body import body_for
+from .layout import rows_whole
 
 INTEGERS = {1: torch.uint8, 2: torch.int16, 4: torch.int32}
 
@@ -106,35 +105,22 @@ def _stacked(offsets: Sequence[Tensor], parts: int, device: torch.device) -> Ten
     return torch.stack(tuple(offsets))
 
 
-def _body(offsets_PB: Tensor) -> ModuleType:
-    if offsets_PB.device.type == "cpu":
-        return jagged_concat_cpu
-    # A CPU needs no Triton.
-    from . import jagged_concat_triton  # noqa: PLC0415
-
-    return jagged_concat_triton
-
-
 def _bits(x_TD: Tensor) -> Tensor:
-    """The same memory as integers, so that the bodies copy every dtype and convert none.
-
-    A view into something wider stays one; only a row must lie in one piece.
-    """
-    x_TD = x_TD if x_TD.stride(1) == 1 else x_TD.contiguous()
-    return x_TD.view(INTEGERS.get(x_TD.element_size(), torch.int64))
+    """The same memory as integers, so that the bodies copy every dtype and convert none."""
+    return rows_whole(x_TD).view(INTEGERS.get(x_TD.element_size(), torch.int64))
 
 
 @torch.library.custom_op("hstu::jagged_concat", mutates_args=(), device_types=("cpu", "cuda"))
 def _concat(parts_TD: Sequence[Tensor], offsets_PB: Tensor) -> Tensor:
-    with operator_body(offsets_PB):
-        y_TD: Tensor = _body(offsets_PB).jagged_concat([_bits(x) for x in parts_TD], offsets_PB)
+    with body_for(offsets_PB, "jagged_concat") as body:
+        y_TD: Tensor = body.jagged_concat([_bits(x) for x in parts_TD], offsets_PB)
     return y_TD.view(parts_TD[0].dtype)
 
 
 @torch.library.custom_op("hstu::jagged_split", mutates_args=(), device_types=("cpu", "cuda"))
 def _split(x_TD: Tensor, offsets_PB: Tensor, tokens: Sequence[int]) -> list[Tensor]:
-    with operator_body(x_TD):
-        parts_TD: list[Tensor] = _body(offsets_PB).jagged_split(_bits(x_TD), offsets_PB, tokens)
+    with body_for(x_TD, "jagged_concat") as body:
+        parts_TD: list[Tensor] = body.jagged_split(_bits(x_TD), offsets_PB, tokens)
     return [part_TD.view(x_TD.dtype) for part_TD in parts_TD]
 
 

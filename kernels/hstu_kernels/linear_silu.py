@@ -1,16 +1,14 @@
 """One linear layer with SiLU whose result is wanted in parts: an HSTU layer's u, q, k and v."""
 
 from collections.abc import Sequence
-from types import ModuleType
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from . import linear_silu_cpu
-from .body import operator_body
+from .body import body_for
+from .checks import FLOAT_DTYPES, autocast, check_device
 
-FLOAT_DTYPES = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
 MAX_PARTS = 4
 
 
@@ -37,10 +35,7 @@ def linear_silu(
 
     HSTU's pointwise projection: arXiv 2402.17152, section 3.1.
     """
-    device = x_TK.device.type
-    if torch.is_autocast_enabled(device) and x_TK.dtype != torch.float64:
-        dtype = torch.get_autocast_dtype(device)
-        x_TK, weight_NK, bias_N = x_TK.to(dtype), weight_NK.to(dtype), bias_N.to(dtype)
+    x_TK, weight_NK, bias_N = autocast(x_TK, weight_NK, bias_N)
     _check(x_TK, weight_NK, bias_N, widths)
     keep = torch.is_grad_enabled() and any(t.requires_grad for t in (x_TK, weight_NK, bias_N))
     parts, _ = _linear_silu(x_TK, weight_NK, bias_N, list(widths), keep)
@@ -64,28 +59,15 @@ def _check(x_TK: Tensor, weight_NK: Tensor, bias_N: Tensor, widths: Sequence[int
             f"widths must be 1 to {MAX_PARTS} numbers, none below 0, that add up to weight's "
             f"{weight_NK.shape[0]} rows, got {list(widths)}"
         )
-    if x_TK.dtype == torch.float64 and x_TK.device.type == "cuda":
-        raise ValueError("float64 is for CPUs; on GPUs pass float32, bfloat16 or float16")
-    for name, tensor in (("weight", weight_NK), ("bias", bias_N)):
-        if tensor.device != x_TK.device:
-            raise ValueError(f"{name} is on {tensor.device}, x on {x_TK.device}")
-
-
-def _body(x_TK: Tensor) -> ModuleType:
-    if x_TK.device.type == "cpu":
-        return linear_silu_cpu
-    # A CPU needs no Triton.
-    from . import linear_silu_triton  # noqa: PLC0415
-
-    return linear_silu_triton
+    check_device(x_TK, "x", weight=weight_NK, bias=bias_N)
 
 
 @torch.library.custom_op("hstu::linear_silu", mutates_args=(), device_types=("cpu", "cuda"))
 def _linear_silu(
     x_TK: Tensor, weight_NK: Tensor, bias_N: Tensor, widths: Sequence[int], keep: bool
 ) -> tuple[list[Tensor], Tensor]:
-    with operator_body(x_TK):
-        result: tuple[list[Tensor], Tensor] = _body(x_TK).linear_silu_forward(
+    with body_for(x_TK, "linear_silu") as body:
+        result: tuple[list[Tensor], Tensor] = body.linear_silu_forward(
             x_TK, weight_NK, bias_N, widths, keep
         )
     return result
@@ -97,8 +79,8 @@ def _linear_silu(
 def _linear_silu_backward(
     dparts: Sequence[Tensor], x_TK: Tensor, weight_NK: Tensor, z_TN: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    with operator_body(x_TK):
-        dz_TN, dbias_N = _body(x_TK).silu_backward_of_parts(dparts, z_TN)
+    with body_for(x_TK, "linear_silu") as body:
+        dz_TN, dbias_N = body.silu_backward_of_parts(dparts, z_TN)
         return dz_TN @ weight_NK, dz_TN.T @ x_TK, dbias_N
 
 

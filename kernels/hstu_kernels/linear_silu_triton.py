@@ -17,7 +17,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from .triton_blocks import PRECISION, rows_whole, silu_and_twice_slope, silu_of_twice
+from .layout import rows_whole
+from .triton_blocks import PRECISION, silu_and_twice_slope, silu_of_twice
 from .tuning import Config, best_config
 
 # Bytes of a row of x or weight that one step of the product takes: a line of the cache.

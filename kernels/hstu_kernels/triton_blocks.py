@@ -5,7 +5,6 @@
 
 import triton
 import triton.language as tl
-from torch import Tensor
 
 # A GPU's own hyperbolic tangent: one instruction. The interpreter knows no assembly.
 HAS_TANH = tl.constexpr(not triton.knobs.runtime.interpret)
@@ -13,11 +12,6 @@ HAS_TANH = tl.constexpr(not triton.knobs.runtime.interpret)
 # For float32: three TF32 products in place of one keep its accuracy on the tensor cores. Half
 # precision has its own products and does not look at this.
 PRECISION = tl.constexpr("tf32x3")
-
-
-def rows_whole(x: Tensor) -> Tensor:
-    """A view into something wider is read in place; only a row must lie in one piece."""
-    return x if x.stride(-1) == 1 else x.contiguous()
 
 
 @triton.jit
