@@ -16,6 +16,7 @@ from genrank.data.build import build
 from genrank.data.log import Log
 from genrank.data.row_stats import RowStats
 from genrank.data.source import SCHEMA, prepare_log
+from genrank.data.whole import whole_file
 from genrank.evaluate.run import evaluate, read_scores
 from genrank.evaluate.table import print_quality
 from genrank.report import write_report
@@ -197,9 +198,8 @@ def main() -> None:
             summary = run(config)
         finally:
             ray.shutdown()
-        writing = config.run_dir / ".summary.json"
-        writing.write_text(json.dumps(summary, indent=1))
-        writing.rename(config.run_dir / "summary.json")
+        with whole_file(config.run_dir / "summary.json") as writing:
+            writing.write_text(json.dumps(summary, indent=1))
         print_summary(summary, config.run_dir)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from genrank.data.whole import sha256
 from genrank.train import checkpoint as ckpt
 from genrank.train.progress import STEPS, read_progress
 from genrank.train.worker import WORKERS
@@ -139,7 +140,7 @@ def test_a_changed_file_is_refused(tmp_path: Path) -> None:
     checkpoint.mkdir()
     (checkpoint / "dense.safetensors").write_bytes(b"as written")
     (checkpoint / ckpt.MANIFEST).write_text(
-        json.dumps({"dense.safetensors": ckpt.sha256(checkpoint / "dense.safetensors")})
+        json.dumps({"dense.safetensors": sha256(checkpoint / "dense.safetensors")})
     )
     ckpt.verify(checkpoint)
     (checkpoint / "dense.safetensors").write_bytes(b"something else")

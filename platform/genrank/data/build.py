@@ -5,8 +5,6 @@ in one partition; items are small and go to every task.
 """
 
 import json
-import shutil
-import uuid
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +28,7 @@ from genrank.data.log import (
 from genrank.data.partition import Tables, build_rows
 from genrank.data.row_stats import STATS, RowStats, row_stats
 from genrank.data.times import to_ms
+from genrank.data.whole import whole_folder
 from genrank.errors import DataError, GenrankError
 from genrank.schema import Schema
 from genrank.watch import Watch
@@ -54,8 +53,7 @@ def build(log: Log, schema: Schema, out: Path, config: DataConfig, watch: Watch)
     ).to_numpy()
     cuts = split_times(time_ms, config.split)
 
-    writing = out.with_name(f"{out.name}.writing-{uuid.uuid4().hex[:8]}")
-    try:
+    with whole_folder(out) as writing:
         stats = _group(log, schema, writing, cuts, config, watch)
         if stats.exposures != len(time_ms):
             raise DataError(
@@ -63,11 +61,6 @@ def build(log: Log, schema: Schema, out: Path, config: DataConfig, watch: Watch)
                 "out; this is a fault of the builder"
             )
         (writing / STATS).write_text(json.dumps(stats.to_json(), indent=1))
-        if out.exists():
-            shutil.rmtree(out)
-        writing.rename(out)
-    finally:
-        shutil.rmtree(writing, ignore_errors=True)
     return stats
 
 

@@ -4,8 +4,6 @@
 Gao et al., CIKM 2022.
 """
 
-import shutil
-import uuid
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +12,7 @@ import pandas as pd
 import yaml
 
 from genrank.data.running import running_counts, smoothed
+from genrank.data.whole import whole_folder
 from genrank.errors import DataError
 
 LABELS = ("is_click", "long_view")
@@ -40,9 +39,7 @@ def convert(source: Path, out: Path) -> None:
     exposures = _exposures(source)
     users = _features(source, "user_features", "user_id", USER_COLUMNS)
     videos = _features(source, "video_features_basic", "video_id", VIDEO_COLUMNS)
-    writing = out.with_name(f"{out.name}.writing-{uuid.uuid4().hex[:8]}")
-    writing.mkdir(parents=True)
-    try:
+    with whole_folder(out) as writing:
         exposures.to_parquet(writing / "exposures.parquet", index=False)
         if users is not None:
             users.to_parquet(writing / "users.parquet", index=False)
@@ -50,10 +47,6 @@ def convert(source: Path, out: Path) -> None:
             videos.to_parquet(writing / "items.parquet", index=False)
         content = schema_of(exposures, users, videos)
         (writing / "schema.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
-        shutil.rmtree(out, ignore_errors=True)
-        writing.rename(out)
-    finally:
-        shutil.rmtree(writing, ignore_errors=True)
 
 
 def _exposures(source: Path) -> pd.DataFrame:

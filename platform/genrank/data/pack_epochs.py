@@ -1,8 +1,6 @@
 """Packing on Ray Data: shuffle user rows by a hash of (seed, epoch, row), pack each partition."""
 
 import hashlib
-import shutil
-import uuid
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +11,7 @@ import ray
 from genrank.config.train import TrainConfig
 from genrank.data.ids import to_ids
 from genrank.data.packing import USERS, pack, row_costs
+from genrank.data.whole import whole_folder
 from genrank.errors import DataError
 
 EPOCH, BUCKET, PLACE = "__epoch", "__bucket", "__place"
@@ -35,7 +34,6 @@ def pack_epochs(rows: Path, config: TrainConfig, out: Path) -> None:
     dataset = ray.data.read_parquet(files)
     count = sum(pq.read_metadata(file).num_rows for file in files)
     buckets = max(1, count // ROWS_PER_BUCKET)
-    writing = out.with_name(f"{out.name}.writing-{uuid.uuid4().hex[:8]}")
 
     def place(batch: pa.Table) -> pa.Table:
         users = to_ids(batch["user"].combine_chunks(), "user").to_numpy()
@@ -66,7 +64,7 @@ def pack_epochs(rows: Path, config: TrainConfig, out: Path) -> None:
             _write_batches(users, config, folder / f"bucket-{bucket:05d}.arrow")
         return keys
 
-    try:
+    with whole_folder(out) as writing:
         (
             dataset.map_batches(place, batch_size=None, batch_format="pyarrow")
             .repartition(min(buckets * config.epochs, 64), keys=[EPOCH, BUCKET])
@@ -74,10 +72,6 @@ def pack_epochs(rows: Path, config: TrainConfig, out: Path) -> None:
             .materialize()
         )
         (writing / made_from).touch()
-        shutil.rmtree(out, ignore_errors=True)
-        writing.rename(out)
-    finally:
-        shutil.rmtree(writing, ignore_errors=True)
 
 
 def _write_batches(users: pa.Table, config: TrainConfig, path: Path) -> None:

@@ -6,9 +6,6 @@ probabilities `p_click` and `p_order` are columns the schema does not name: a pe
 quality can be measured, and no model can read them.
 """
 
-import os
-import shutil
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +25,7 @@ from genrank.data.simulate_traffic import (
     requests_per_day,
 )
 from genrank.data.simulate_world import CITIES, CUISINES, World, draw_world
+from genrank.data.whole import whole_folder
 from genrank.errors import DataError
 
 Ints = NDArray[np.int64]
@@ -45,17 +43,10 @@ def simulate(config: SimulateConfig, out: Path) -> None:
     if out.exists():
         raise DataError(f"{out}: exists already; simulate writes to a new folder")
     tables = _tables(config)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
-    try:
-        partial.chmod(0o755)
+    with whole_folder(out) as writing:
         for name, table in tables.items():
-            pq.write_table(table, partial / f"{name}.parquet")
-        (partial / "schema.yaml").write_text(SCHEMA)
-        os.rename(partial, out)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
+            pq.write_table(table, writing / f"{name}.parquet")
+        (writing / "schema.yaml").write_text(SCHEMA)
 
 
 def _tables(config: SimulateConfig) -> dict[str, pa.Table]:

@@ -1,7 +1,6 @@
 """Evaluate every trained ranker and every baseline on the test rows."""
 
 import json
-import uuid
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import pyarrow.parquet as pq
 from genrank.config import RunConfig
 from genrank.data.ids import to_ids
 from genrank.data.log import Log
+from genrank.data.whole import whole_file
 from genrank.evaluate.baselines import Scores, gradient_boosting, item_rate, oracle, read_candidates
 from genrank.evaluate.predict import predict
 from genrank.metrics import auc, bootstrap_over_users, calibration, gauc
@@ -35,7 +35,8 @@ def evaluate(config: RunConfig, log: Log, schema: Schema, watch: Watch) -> dict[
     for name in config.rankers:
         checkpoint = finished_checkpoint(config.run_dir / "rankers" / name)
         scored = predict(config, name, schema, checkpoint, rows / "test", watch)
-        _replace(out / f"{name}.parquet", scored)
+        with whole_file(out / f"{name}.parquet") as writing:
+            pq.write_table(scored, writing)
         scores = {task: scored[f"p.{task}"].to_numpy() for task in schema.tasks}
         results["rankers"][name] = _quality(config, scored, schema, scores)
         if name == config.ranker(None)[0]:
@@ -56,9 +57,8 @@ def evaluate(config: RunConfig, log: Log, schema: Schema, watch: Watch) -> dict[
     for name, of_baseline in baselines.items():
         if of_baseline is not None:
             results["baselines"][name] = _quality(config, test, schema, of_baseline)
-    writing = out / f".metrics-{uuid.uuid4().hex[:8]}"
-    writing.write_text(json.dumps(results, indent=1))
-    writing.rename(out / "metrics.json")
+    with whole_file(out / "metrics.json") as writing:
+        writing.write_text(json.dumps(results, indent=1))
     return results
 
 
@@ -82,9 +82,3 @@ def _quality(
             "gauc_se": spread["gauc"].standard_error,
         }
     return quality
-
-
-def _replace(path: Path, table: pa.Table) -> None:
-    writing = path.with_name(f".{path.name}-{uuid.uuid4().hex[:8]}")
-    pq.write_table(table, writing)
-    writing.rename(path)

@@ -9,8 +9,6 @@ Loading one never unpickles.
 
 import hashlib
 import json
-import shutil
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +21,7 @@ from safetensors.torch import load_file, save_file
 
 from genrank.config.model import ModelConfig
 from genrank.data.ids import IdTypes
+from genrank.data.whole import sha256, whole_folder
 from genrank.embedding.tables import LearnedRows, LocalTables
 from genrank.errors import BundleError, ConfigError
 from genrank.model.build import build_model
@@ -76,10 +75,7 @@ def write_bundle(
     rows: Mapping[str, LearnedRows],
 ) -> Manifest:
     """Write a bundle to the folder `out`, whole or not at all; one that is there is replaced."""
-    writing = out.with_name(f".{out.name}.writing-{uuid.uuid4().hex[:8]}")
-    replaced = writing.with_name(writing.name.replace(".writing-", ".replaced-"))
-    writing.mkdir(parents=True)
-    try:
+    with whole_folder(out) as writing:
         save_file(dict(dense), writing / DENSE)
         tensors = {
             f"{name}/{field}": tensor.contiguous()
@@ -97,20 +93,12 @@ def write_bundle(
             "id_types": id_types,
             "metrics": metrics,
             "trained_steps": trained_steps,
-            "sha256": {name: _sha256(writing / name) for name in (DENSE, TABLES)},
+            "sha256": {name: sha256(writing / name) for name in (DENSE, TABLES)},
         }
         # As it will be read: JSON has no NaN, and a metric may be one.
         written = json.loads(Manifest(version="", **content).model_dump_json())
         manifest = Manifest(**written | {"version": _version(written)})
         (writing / MANIFEST).write_text(manifest.model_dump_json(indent=1))
-        if out.exists():
-            out.rename(replaced)
-        writing.rename(out)
-    finally:
-        if replaced.exists() and not out.exists():
-            replaced.rename(out)
-        shutil.rmtree(writing, ignore_errors=True)
-        shutil.rmtree(replaced, ignore_errors=True)
     return manifest
 
 
@@ -124,7 +112,7 @@ def load_bundle(folder: Path) -> Bundle:
         path = folder / name
         if not path.is_file():
             raise BundleError(f"{path}: missing, though a bundle needs it")
-        if _sha256(path) != manifest.sha256.get(name):
+        if sha256(path) != manifest.sha256.get(name):
             raise BundleError(f"{path}: its content is not what {MANIFEST} says")
     try:
         dense, tensors = load_file(folder / DENSE), load_file(folder / TABLES)
@@ -185,8 +173,3 @@ def restore_ranker(
 def _version(content: dict[str, Any]) -> str:
     rest = {key: value for key, value in content.items() if key != "version"}
     return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()[:12]
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

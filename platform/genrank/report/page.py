@@ -1,13 +1,12 @@
 """The page: headline, then a section per question, each with how to read it."""
 
 import math
-import os
-import uuid
 from pathlib import Path
 from xml.etree.ElementTree import Element
 
 import numpy as np
 
+from genrank.data.whole import whole_file
 from genrank.report.charts import (
     calibration_plot,
     gauc_dots,
@@ -27,12 +26,8 @@ LOSS_ROWS = 12
 def write_report(data: ReportData, path: Path) -> None:
     """Write the page to `path`, complete or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    writing = path.with_name(f".{path.name}-{uuid.uuid4().hex[:8]}")
-    try:
+    with whole_file(path) as writing:
         writing.write_text(to_html(_page(data)), encoding="utf-8")
-        os.replace(writing, path)
-    finally:
-        writing.unlink(missing_ok=True)
 
 
 def _page(data: ReportData) -> Element:

@@ -12,7 +12,6 @@ All ranks write into one folder beside the final place; rank 0 hashes, writes th
 renames. Nothing is pickled.
 """
 
-import hashlib
 import json
 import shutil
 from dataclasses import asdict, dataclass
@@ -22,6 +21,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 
+from genrank.data.whole import sha256
 from genrank.embedding.tables import ShardRows
 from genrank.errors import GenrankError
 
@@ -123,9 +123,3 @@ def read_dense(checkpoint: Path) -> tuple[dict[str, torch.Tensor], dict[str, tor
 def read_random(checkpoint: Path, rank: int) -> torch.Tensor:
     """A rank's random state, as `torch.set_rng_state` takes it."""
     return load_file(checkpoint / f"random-{rank}.safetensors")["cpu"]
-
-
-def sha256(path: Path) -> str:
-    """The hex digest of a file's content."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
