@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,17 +54,22 @@ class Head:
 
     def run(self, *command: str, cwd: Path = ROOT) -> str:
         """Run a client command (`ray job submit …`, `serve deploy …`); its output. Must succeed."""
-        ended = subprocess.run(
-            [BIN / command[0], *command[1:]],
-            env=self.environment,
-            cwd=cwd,
-            text=True,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            check=False,
-        )
-        assert ended.returncode == 0, ended.stdout
-        return ended.stdout
+        return said_by([BIN / command[0], *command[1:]], self.environment, cwd)
+
+
+def said_by(command: Sequence[str | Path], environment: dict[str, str], cwd: Path = ROOT) -> str:
+    """What a command says on both its streams. It must succeed."""
+    ended = subprocess.run(
+        command,
+        env=environment,
+        cwd=cwd,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stdout
+    return ended.stdout
 
 
 @contextmanager

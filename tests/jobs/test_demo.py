@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from ..clusters import ROOT, wait_until
+from ..clusters import ROOT, said_by, wait_until
 
 MARK = "GENRANK_TEST_MARK"
 
@@ -46,21 +46,12 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
     run_dir = tmp_path_factory.mktemp("demo") / "run"
     inherited = {k: v for k, v in os.environ.items() if not k.startswith(("RAY_", "GENRANK_"))}
     environment = inherited | {MARK: uuid.uuid4().hex}
-    ended = subprocess.run(
-        [
-            *(sys.executable, "jobs/demo.py", f"run_dir={run_dir}", "data.simulate.users=120"),
-            *("rankers.mtgr.train.epochs=1", "rankers.dlrm.train.epochs=1"),
-            "evaluate.bootstrap_samples=10",
-        ],
-        cwd=ROOT,
-        env=environment,
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        check=False,
-    )
-    assert ended.returncode == 0, ended.stdout
-    return Demo(run_dir, ended.stdout, environment)
+    command = [
+        *(sys.executable, "jobs/demo.py", f"run_dir={run_dir}", "data.simulate.users=120"),
+        *("rankers.mtgr.train.epochs=1", "rankers.dlrm.train.epochs=1"),
+        "evaluate.bootstrap_samples=10",
+    ]
+    return Demo(run_dir, said_by(command, environment), environment)
 
 
 def test_summary(demo: Demo) -> None:

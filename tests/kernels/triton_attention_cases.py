@@ -17,9 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
-# Triton 3.7's interpreter keeps bfloat16 as raw bits and multiplies those in tl.dot.
-DTYPES = [torch.float32, torch.float16] + [torch.bfloat16] * torch.cuda.is_available()
+from .triton_device import DEVICE, DTYPES_OF_PRODUCTS
+
 TOLERANCE = {torch.float32: 1e-5, torch.float16: 3e-3, torch.bfloat16: 2e-2}
 ALPHA, SCALE = 0.2, 0.1
 CONFIG, SQUARE = Config(16, 32, 4, 1), Config(16, 16, 4, 1)
@@ -66,7 +65,7 @@ def define(inputs: Inputs, integers: Visibility) -> tuple[Tensor, ...]:
     pattern=st.sampled_from(PATTERNS),
     heads=st.integers(1, 2),
     dims=st.sampled_from([(16, 16), (24, 16), (16, 40)]),
-    dtype=st.sampled_from(DTYPES),
+    dtype=st.sampled_from(DTYPES_OF_PRODUCTS),
     config=st.sampled_from([CONFIG, Config(32, 16, 4, 2), SQUARE]),
     seed=st.integers(0, 1000),
 )

@@ -11,9 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
-# Triton 3.7's interpreter keeps bfloat16 as raw bits and multiplies those in tl.dot.
-DTYPES = [torch.float32, torch.float16] + [torch.bfloat16] * torch.cuda.is_available()
+from .triton_device import DEVICE, DTYPES_OF_PRODUCTS
+
 TOLERANCE = {torch.float32: 1e-5, torch.float16: 2e-3, torch.bfloat16: 1e-2}
 CONFIG = Config(16, 32, 4, 1)
 
@@ -54,7 +53,7 @@ def define(inputs: Inputs, widths: list[int], dparts: list[Tensor]) -> tuple[Ten
     T=st.sampled_from([0, 1, 20, 37, 150]),  # 150: more row blocks than a group has
     K=st.sampled_from([8, 48, 70, 128]),
     widths=st.lists(st.sampled_from([0, 1, 7, 16, 33, 64, 130]), min_size=1, max_size=4),
-    dtype=st.sampled_from(DTYPES),
+    dtype=st.sampled_from(DTYPES_OF_PRODUCTS),
     seed=st.integers(0, 1000),
 )
 def test_matches_the_definition(

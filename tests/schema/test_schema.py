@@ -1,6 +1,5 @@
 """schema.yaml: a fault is named with its file and key; a sound file survives a round trip."""
 
-import copy
 import json
 from datetime import timedelta
 from pathlib import Path
@@ -11,6 +10,8 @@ import yaml
 from genrank.data.simulate_schema import SCHEMA
 from genrank.errors import ConfigError
 from genrank.schema import Schema, load_schema
+
+from ..changes import GONE, changed
 
 Content = dict[str, Any]
 
@@ -41,20 +42,6 @@ SOUND: Content = {
         "order": {"event": "order", "within": "10m", "after": "click", "given": "click"},
     },
 }
-GONE = object()
-
-
-def changed(key: str, value: object) -> Content:
-    content = copy.deepcopy(SOUND)
-    *path, last = key.split(".")
-    inner = content
-    for part in path:
-        inner = inner[part]
-    if value is GONE:
-        del inner[last]
-    else:
-        inner[last] = value
-    return content
 
 
 def fault(folder: Path, text: str) -> str:
@@ -160,7 +147,7 @@ FAULTS: list[tuple[str, object, str]] = [
 
 @pytest.mark.parametrize(("key", "value", "message"), FAULTS)
 def test_a_fault_is_named(tmp_path: Path, key: str, value: object, message: str) -> None:
-    found = fault(tmp_path, yaml.safe_dump(changed(key, value)))
+    found = fault(tmp_path, yaml.safe_dump(changed(SOUND, key, value)))
     assert found.startswith(message), found
 
 
@@ -192,7 +179,7 @@ def test_no_file(tmp_path: Path) -> None:
 
 
 def test_every_fault_is_told_at_once(tmp_path: Path) -> None:
-    content = changed("tables.item.dim", 6) | {"colour": 1, "time_unit": "h"}
+    content = changed(SOUND, "tables.item.dim", 6) | {"colour": 1, "time_unit": "h"}
     found = fault(tmp_path, yaml.safe_dump(content))
     assert len(found.split("\n")) == 3
     for key in ("tables.item.dim", "colour", "time_unit"):
@@ -219,12 +206,12 @@ def test_round_trip(tmp_path: Path, content: Content) -> None:
     ],
 )
 def test_durations(text: str, duration: timedelta) -> None:
-    schema = Schema.model_validate(changed("tasks.order.within", text))
+    schema = Schema.model_validate(changed(SOUND, "tasks.order.within", text))
     assert schema.tasks["order"].within == duration
 
 
 def test_what_is_derived() -> None:
-    schema = Schema.model_validate(changed("features.i.column", "item_number"))
+    schema = Schema.model_validate(changed(SOUND, "features.i.column", "item_number"))
     assert schema.column("i") == "item_number"
     assert schema.column("ctr") == "ctr"
     assert schema.outcome_columns == {"click", "order", "watched", "k"}
@@ -232,11 +219,11 @@ def test_what_is_derived() -> None:
     assert list(schema.features_of("candidate")) == ["i", "shared", "ctr"]
     assert list(schema.features_of("profile")) == ["age"]
     assert schema.has_events
-    content = changed("tasks.order", GONE)
+    content = changed(SOUND, "tasks.order", GONE)
     assert not Schema.model_validate(content).has_events
 
 
 def test_the_user_itself_may_be_a_profile_feature() -> None:
     feature = {"tokens": ["profile"], "kind": "id", "table": "item"}
-    Schema.model_validate(changed("features.u", feature))
-    Schema.model_validate(changed("features.who", feature | {"column": "u"}))
+    Schema.model_validate(changed(SOUND, "features.u", feature))
+    Schema.model_validate(changed(SOUND, "features.who", feature | {"column": "u"}))

@@ -12,6 +12,7 @@ from genrank.serve.request import RequestParser
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ..changes import GONE, changed
 from ..data.logs import DAY, START, shop_schema
 
 SCHEMA = shop_schema(
@@ -46,20 +47,6 @@ GOOD: dict[str, Any] = {
         "ctr": [0.1, 0],
     },
 }
-GONE = object()
-
-
-def changed(path: str, value: Any) -> dict[str, Any]:
-    request = copy.deepcopy(GOOD)
-    *sections, last = path.split(".")
-    inner = request
-    for section in sections:
-        inner = inner[section]
-    if value is GONE:
-        del inner[last]
-    else:
-        inner[last] = value
-    return request
 
 
 def refusal(body: bytes) -> RequestError:
@@ -95,9 +82,9 @@ def test_a_good_request_is_parsed() -> None:
 )
 def test_what_may_be_left_out(path: str) -> None:
     if path == "profile.langs":
-        assert refusal(json.dumps(changed(path, GONE)).encode()).field == path
+        assert refusal(json.dumps(changed(GOOD, path, GONE)).encode()).field == path
         return
-    assert PARSER.parse(json.dumps(changed(path, GONE)).encode()).items == [5, 6]
+    assert PARSER.parse(json.dumps(changed(GOOD, path, GONE)).encode()).items == [5, 6]
 
 
 @pytest.mark.parametrize(
@@ -131,14 +118,14 @@ def test_what_is_not_json_is_400(body: bytes) -> None:
 @pytest.mark.parametrize("depth", [900, 940, 960, 970, 980, 985, 990, 995])
 def test_nesting_near_the_recursion_limit(depth: int) -> None:
     deep = "[" * depth + "]" * depth
-    body = json.dumps(changed("candidates.i", ["DEEP", 1])).replace('"DEEP"', deep)
+    body = json.dumps(changed(GOOD, "candidates.i", ["DEEP", 1])).replace('"DEEP"', deep)
     assert refusal(body.encode()).field in ("candidates.i", "(body)")
 
 
 @pytest.mark.parametrize("value", [None, 1, "text", [], True, 1.5])
 @pytest.mark.parametrize("where", ["", "profile", "behaviours", "candidates"])
 def test_what_is_no_object(value: Any, where: str) -> None:
-    content = changed(where, value) if where else value
+    content = changed(GOOD, where, value) if where else value
     error = refusal(json.dumps(content).encode())
     assert (error.status, error.field) == (422, where or "(body)")
 
@@ -146,7 +133,7 @@ def test_what_is_no_object(value: Any, where: str) -> None:
 @pytest.mark.parametrize("section", ["", "profile", "behaviours", "candidates"])
 def test_an_unknown_field_at_each_level(section: str) -> None:
     path = f"{section}.wat".lstrip(".")
-    error = refusal(json.dumps(changed(path, [1, 2])).encode())
+    error = refusal(json.dumps(changed(GOOD, path, [1, 2])).encode())
     assert (error.status, error.field) == (422, path)
     assert "unknown field" in error.message
 
@@ -168,7 +155,7 @@ def test_an_unknown_field_at_each_level(section: str) -> None:
     ],
 )
 def test_a_missing_field(path: str) -> None:
-    error = refusal(json.dumps(changed(path, GONE)).encode())
+    error = refusal(json.dumps(changed(GOOD, path, GONE)).encode())
     assert (error.status, error.field) == (422, path)
     assert "missing" in error.message
 
@@ -270,24 +257,27 @@ WRONG: list[tuple[str, Any]] = [
 
 @pytest.mark.parametrize(("path", "value"), WRONG, ids=[f"{p}={v!r:.30}" for p, v in WRONG])
 def test_a_wrong_value_is_refused_by_name(path: str, value: Any) -> None:
-    error = refusal(json.dumps(changed(path, value)).encode())
+    error = refusal(json.dumps(changed(GOOD, path, value)).encode())
     assert (error.status, error.field) == (422, path)
 
 
 def test_a_future_behaviour_is_named_as_it_was_sent() -> None:
-    request = changed("behaviours.known_at_ms", GONE)
+    request = changed(GOOD, "behaviours.known_at_ms", GONE)
     request["behaviours"]["time_ms"] = [START, NOW + 1]
     assert refusal(json.dumps(request).encode()).field == "behaviours.time_ms"
 
 
 def test_a_user_whose_id_is_a_feature_must_fit_it() -> None:
     for user in (HUGE, "seven"):
-        assert refusal(json.dumps(changed("user", user)).encode()).field in ("user", "profile.uid")
+        assert refusal(json.dumps(changed(GOOD, "user", user)).encode()).field in (
+            "user",
+            "profile.uid",
+        )
 
 
 def test_text_outside_the_basic_plane_is_fine() -> None:
     for escaped in (True, False):
-        request = json.dumps(changed("candidates.item", ["🍜", "鼎"]), ensure_ascii=escaped)
+        request = json.dumps(changed(GOOD, "candidates.item", ["🍜", "鼎"]), ensure_ascii=escaped)
         assert PARSER.parse(request.encode()).items == ["🍜", "鼎"]
 
 
@@ -296,7 +286,7 @@ def test_text_outside_the_basic_plane_is_fine() -> None:
 )
 def test_too_many_are_413(path: str) -> None:
     most = LIMITS.candidates if path.startswith("cand") else LIMITS.behaviours
-    error = refusal(json.dumps(changed(path, [START] * (most + 1))).encode())
+    error = refusal(json.dumps(changed(GOOD, path, [START] * (most + 1))).encode())
     assert (error.status, error.field) == (413, path)
     assert str(most) in error.message
 
@@ -314,7 +304,7 @@ def test_as_many_as_allowed_are_served() -> None:
 
 def test_numbers_of_any_size_that_a_double_holds_are_taken() -> None:
     for value in ((1 << 53) + 1, 10**30, -(1 << 60)):
-        parsed = PARSER.parse(json.dumps(changed("candidates.ctr", [value, 0])).encode())
+        parsed = PARSER.parse(json.dumps(changed(GOOD, "candidates.ctr", [value, 0])).encode())
         assert parsed.row["candidates"][0]["ctr"][0].as_py() == pytest.approx(value)
 
 
