@@ -7,12 +7,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from genrank.data.build import SPLITS
 from genrank.data.log import Log, tables_needed
 from genrank.data.partition import Tables, build_rows
 from genrank.schema import Feature, Schema
 
 Request = dict[str, Any]
-TEST = 2
+TEST = SPLITS.index("test")
 
 
 def replay(

@@ -180,15 +180,10 @@ class RequestParser:
     ) -> np.ndarray:
         if name not in columns and default is not None:
             return np.asarray(default, np.int64)
-        values = self._column(
-            columns, name, section, max(self.limits.behaviours, self.limits.candidates)
-        )
-        if section == "behaviours" and len(values) > self.limits.behaviours:
-            raise RequestError(
-                413,
-                f"{section}.{name}",
-                f"has {len(values)} entries; at most {self.limits.behaviours} are allowed",
-            )
+        most = self.limits.behaviours
+        if section != "behaviours":
+            most = max(most, self.limits.candidates)
+        values = self._column(columns, name, section, most)
         if length is not None and len(values) != length:
             raise RequestError(
                 422, f"{section}.{name}", f"expected {length} values, found {len(values)}"
