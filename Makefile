@@ -22,7 +22,7 @@ help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
 
 $(SETUP): pyproject.toml constraints.txt
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11) and "genrank needs Python 3.11: make PYTHON=/path/to/python3.11")'
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11) and "rayrank needs Python 3.11: make PYTHON=/path/to/python3.11")'
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch==2.13.0
 	$(BIN)/pip install --quiet -c constraints.txt -e '.[cpu,dev]'
@@ -51,7 +51,7 @@ bench-kernels: $(SETUP)
 	PYTHONPATH=kernels $(BIN)/python -m benchmarks.bench_kernels
 
 constraints: $(SETUP)
-	( echo "# Every version genrank is tested with: pip install -c constraints.txt. Made by 'make constraints'."; \
+	( echo "# Every version rayrank is tested with: pip install -c constraints.txt. Made by 'make constraints'."; \
 	  $(BIN)/pip freeze --exclude-editable ) > constraints.txt
 
 clean:

@@ -2,10 +2,10 @@
 
 from argparse import Namespace
 
-from genrank.cli import console, run_job, watching
-from genrank.config import RunConfig
-from genrank.data.build import build
-from genrank.data.source import prepare_log
+from rayrank.cli import console, run_job, watching
+from rayrank.config import RunConfig
+from rayrank.data.build import build
+from rayrank.data.source import prepare_log
 
 
 def main(config: RunConfig, arguments: Namespace) -> None:

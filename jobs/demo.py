@@ -10,26 +10,26 @@ from pathlib import Path
 from typing import Any
 
 import ray
-from genrank.cli import connect, console, readable_errors, watching
-from genrank.config import RunConfig, load_config
-from genrank.data.build import build
-from genrank.data.log import Log
-from genrank.data.row_stats import RowStats
-from genrank.data.source import SCHEMA, prepare_log
-from genrank.data.whole import whole_file
-from genrank.evaluate.run import evaluate, read_scores
-from genrank.evaluate.table import print_quality
-from genrank.report import write_report
-from genrank.report.of_run import report_of_run
-from genrank.schema import Schema
-from genrank.serve.app import RankingArgs
-from genrank.serve.check import Checked, check
-from genrank.serve.local import APP, local_api_key, start_locally
-from genrank.serve.replay import replay
-from genrank.train.export import export
-from genrank.train.progress import STEPS, read_progress
-from genrank.train.watch import train_watched
 from ray import serve
+from rayrank.cli import connect, console, readable_errors, watching
+from rayrank.config import RunConfig, load_config
+from rayrank.data.build import build
+from rayrank.data.log import Log
+from rayrank.data.row_stats import RowStats
+from rayrank.data.source import SCHEMA, prepare_log
+from rayrank.data.whole import whole_file
+from rayrank.evaluate.run import evaluate, read_scores
+from rayrank.evaluate.table import print_quality
+from rayrank.report import write_report
+from rayrank.report.of_run import report_of_run
+from rayrank.schema import Schema
+from rayrank.serve.app import RankingArgs
+from rayrank.serve.check import Checked, check
+from rayrank.serve.local import APP, local_api_key, start_locally
+from rayrank.serve.replay import replay
+from rayrank.train.export import export
+from rayrank.train.progress import STEPS, read_progress
+from rayrank.train.watch import train_watched
 from rich.table import Table
 
 CONFIGS = Path("configs")
@@ -82,7 +82,7 @@ def run(config: RunConfig) -> dict[str, Any]:
     with stages.stage("serve", "the bundle on Ray Serve, scores checked over HTTP"):
         checked = serve_and_check(config, log, schema, stats)
     seconds = stages.total()
-    title = f"genrank on {schema.name.replace('_', ' ')}"
+    title = f"rayrank on {schema.name.replace('_', ' ')}"
     write_report(
         report_of_run(config, title, stats, results, checked, stages.seconds),
         run_dir / "report.html",
@@ -146,7 +146,7 @@ def summarize(
 def print_summary(summary: dict[str, Any], run_dir: Path) -> None:
     """The one table at the end, and what to do next."""
     data, train, served = summary["data"], summary["train"], summary["serve"]
-    table = Table(title="genrank: what this run found", show_header=False, title_justify="left")
+    table = Table(title="rayrank: what this run found", show_header=False, title_justify="left")
     table.add_column(style="bold")
     table.add_column()
     table.add_row(

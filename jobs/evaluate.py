@@ -2,11 +2,11 @@
 
 from argparse import Namespace
 
-from genrank.cli import run_job, watching
-from genrank.config import RunConfig
-from genrank.data.source import open_log
-from genrank.evaluate.run import evaluate
-from genrank.evaluate.table import print_quality
+from rayrank.cli import run_job, watching
+from rayrank.config import RunConfig
+from rayrank.data.source import open_log
+from rayrank.evaluate.run import evaluate
+from rayrank.evaluate.table import print_quality
 
 
 def main(config: RunConfig, arguments: Namespace) -> None:

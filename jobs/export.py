@@ -3,11 +3,11 @@
 import json
 from argparse import Namespace
 
-from genrank.cli import console, run_job
-from genrank.config import RunConfig
-from genrank.data.row_stats import read_stats
-from genrank.data.source import open_log
-from genrank.train.export import export
+from rayrank.cli import console, run_job
+from rayrank.config import RunConfig
+from rayrank.data.row_stats import read_stats
+from rayrank.data.source import open_log
+from rayrank.train.export import export
 
 
 def main(config: RunConfig, arguments: Namespace) -> None:

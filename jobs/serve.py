@@ -7,11 +7,11 @@ import threading
 from pathlib import Path
 
 import ray
-from genrank.cli import connect, console, readable_errors
-from genrank.infer.bundle import read_manifest
-from genrank.serve.app import RankingArgs
-from genrank.serve.local import APP, local_api_key, start_locally
 from ray import serve
+from rayrank.cli import connect, console, readable_errors
+from rayrank.infer.bundle import read_manifest
+from rayrank.serve.app import RankingArgs
+from rayrank.serve.local import APP, local_api_key, start_locally
 
 
 def main() -> None:

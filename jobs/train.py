@@ -2,9 +2,9 @@
 
 from argparse import Namespace
 
-from genrank.cli import console, run_job
-from genrank.config import RunConfig
-from genrank.train.watch import train_watched
+from rayrank.cli import console, run_job
+from rayrank.config import RunConfig
+from rayrank.train.watch import train_watched
 
 
 def main(config: RunConfig, arguments: Namespace) -> None:

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from genrank.serve.app import RankingArgs, build_app
-from genrank.strict import parse
 from ray import serve
+from rayrank.serve.app import RankingArgs, build_app
+from rayrank.strict import parse
 
 
 def build(args: dict[str, Any]) -> serve.Application:

@@ -76,7 +76,7 @@ def said_by(command: Sequence[str | Path], environment: dict[str, str], cwd: Pat
 def ray_head(cpus: int = 2, **variables: str) -> Iterator[Head]:
     """`ray start --head` with a token of its own and these environment variables, stopped on
     leaving."""
-    with tempfile.TemporaryDirectory(prefix="genrank-") as folder:
+    with tempfile.TemporaryDirectory(prefix="rayrank-") as folder:
         token = Path(folder) / "token"
         token.write_text(secrets.token_hex(32))
         port, agent, client = free_port(), free_port(), free_port()

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-GENRANK = ROOT / "platform" / "genrank"
+RAYRANK = ROOT / "platform" / "rayrank"
 KERNELS = ROOT / "kernels" / "hstu_kernels"
 
-# Folder -> the parts of genrank that it may import. Arrows point one way.
+# Folder -> the parts of rayrank that it may import. Arrows point one way.
 MAY_IMPORT = {
     "schema": set(),
     "config": {"schema"},
@@ -38,10 +38,10 @@ def packages(file: Path) -> set[str]:
     return {name.split(".")[0] for name in imports(file)}
 
 
-def parts_of_genrank(file: Path) -> set[str]:
-    """The folders (or modules) of genrank that a file imports, its own left out."""
-    own = file.relative_to(GENRANK).parts[0]
-    found = {name.split(".")[1] for name in imports(file) if name.startswith("genrank.")}
+def parts_of_rayrank(file: Path) -> set[str]:
+    """The folders (or modules) of rayrank that a file imports, its own left out."""
+    own = file.relative_to(RAYRANK).parts[0]
+    found = {name.split(".")[1] for name in imports(file) if name.startswith("rayrank.")}
     return found - {own} - EVERYONE
 
 
@@ -59,12 +59,12 @@ def test_platform_is_no_package() -> None:
 
 @pytest.mark.parametrize("folder", MAY_IMPORT)
 def test_arrows_point_one_way(folder: str) -> None:
-    for file in python_files(GENRANK / folder):
-        beyond = parts_of_genrank(file) - MAY_IMPORT[folder]
-        assert not beyond, f"{file.relative_to(ROOT)} imports genrank.{sorted(beyond)}"
+    for file in python_files(RAYRANK / folder):
+        beyond = parts_of_rayrank(file) - MAY_IMPORT[folder]
+        assert not beyond, f"{file.relative_to(ROOT)} imports rayrank.{sorted(beyond)}"
 
 
-def test_kernels_import_neither_genrank_nor_ray() -> None:
+def test_kernels_import_neither_rayrank_nor_ray() -> None:
     for file in python_files(KERNELS):
         beyond = packages(file) - {*sys.stdlib_module_names, "torch", "triton", "hstu_kernels"}
         assert not beyond, f"{file.relative_to(ROOT)} imports {sorted(beyond)}"
@@ -88,7 +88,7 @@ def test_ray_and_torchrec_live_where_they_should() -> None:
             "infer",
             "serve",
         ):
-            for file in python_files(GENRANK / folder):
+            for file in python_files(RAYRANK / folder):
                 allowed = folder in folders
                 assert allowed or package not in packages(file), f"{file} imports {package}"
 
@@ -99,7 +99,7 @@ import importlib, importlib.abc, pkgutil, sys
 class Blocked(importlib.abc.MetaPathFinder):
     def find_spec(self, name, path=None, target=None):
         if name.split(".")[0] in {"ray", "torchrec", "fbgemm_gpu"}:
-            raise ImportError(f"{name} is not for this part of genrank")
+            raise ImportError(f"{name} is not for this part of rayrank")
         return None
 
 sys.meta_path.insert(0, Blocked())
@@ -123,11 +123,11 @@ def import_without_ray(*names: str) -> subprocess.CompletedProcess[str]:
 
 def test_a_machine_without_ray_and_torchrec_can_import() -> None:
     """Even what they import in turn needs neither."""
-    packages = ["hstu_kernels", "genrank.schema", "genrank.model", "genrank.infer"]
+    packages = ["hstu_kernels", "rayrank.schema", "rayrank.model", "rayrank.infer"]
     done = import_without_ray(*packages)
     assert done.returncode == 0, done.stderr[-1500:]
     assert done.stdout.split() == packages
 
 
 def test_the_block_blocks() -> None:
-    assert "ray is not for this part of genrank" in import_without_ray("ray").stderr
+    assert "ray is not for this part of rayrank" in import_without_ray("ray").stderr

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 import yaml
-from genrank.config import RunConfig, load_config
-from genrank.config.model import SIZES, DLRMConfig, MTGRConfig
-from genrank.errors import ConfigError
 from pydantic import TypeAdapter, ValidationError
+from rayrank.config import RunConfig, load_config
+from rayrank.config.model import SIZES, DLRMConfig, MTGRConfig
+from rayrank.errors import ConfigError
 
 ROOT = Path(__file__).parents[2]
 SOUND = """

@@ -7,10 +7,10 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from genrank.data.log import Log
-from genrank.data.partition import Tables
-from genrank.schema import Schema
 from hypothesis import strategies as st
+from rayrank.data.log import Log
+from rayrank.data.partition import Tables
+from rayrank.schema import Schema
 
 Record = dict[str, Any]
 

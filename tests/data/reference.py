@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
 import numpy as np
-from genrank.schema import Schema
+from rayrank.schema import Schema
 
 from .logs import Record, Records
 

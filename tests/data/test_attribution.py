@@ -3,10 +3,10 @@
 import numpy as np
 import pandas as pd
 import pytest
-from genrank.data.attribution import Outcomes, attribute
-from genrank.schema import Schema
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rayrank.data.attribution import Outcomes, attribute
+from rayrank.schema import Schema
 
 from . import reference
 from .logs import START, Record, shop_schema

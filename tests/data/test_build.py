@@ -11,14 +11,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
-from genrank.config import DataConfig
-from genrank.data.build import SPLITS, build, split_times
-from genrank.data.ids import hash_string
-from genrank.data.log import Log
-from genrank.data.row_stats import RowStats, read_stats
-from genrank.data.user_rows import row_schema
-from genrank.errors import DataError, LeakageError
-from genrank.schema import Schema
+from rayrank.config import DataConfig
+from rayrank.data.build import SPLITS, build, split_times
+from rayrank.data.ids import hash_string
+from rayrank.data.log import Log
+from rayrank.data.row_stats import RowStats, read_stats
+from rayrank.data.user_rows import row_schema
+from rayrank.errors import DataError, LeakageError
+from rayrank.schema import Schema
 
 from .logs import DAY, HOUR, START, Record, Records, ordered, shop_schema, shown, write
 from .reference import user_rows

@@ -6,11 +6,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import torch
-from genrank.data.jagged import GROUPS, TIME_COLUMN, TOKEN_OF, JaggedBatch, to_jagged
-from genrank.data.partition import build_rows
-from genrank.schema import Schema
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rayrank.data.jagged import GROUPS, TIME_COLUMN, TOKEN_OF, JaggedBatch, to_jagged
+from rayrank.data.partition import build_rows
+from rayrank.schema import Schema
 
 from .logs import DAY, START, Record, Records, logs, shop_schema, shown
 

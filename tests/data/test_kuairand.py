@@ -1,17 +1,17 @@
-"""KuaiRand's files become a genrank data set with strictly causal running rates."""
+"""KuaiRand's files become a rayrank data set with strictly causal running rates."""
 
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from genrank.config.data import SplitConfig
-from genrank.data.build import split_times
-from genrank.data.kuairand import convert
-from genrank.data.log import Log, check_columns, check_file, tables_needed
-from genrank.data.partition import Tables, build_rows
-from genrank.errors import DataError
-from genrank.schema import load_schema
+from rayrank.config.data import SplitConfig
+from rayrank.data.build import split_times
+from rayrank.data.kuairand import convert
+from rayrank.data.log import Log, check_columns, check_file, tables_needed
+from rayrank.data.partition import Tables, build_rows
+from rayrank.errors import DataError
+from rayrank.schema import load_schema
 
 REAL = Path(__file__).parents[3] / "shared" / "data" / "kuairand"
 

@@ -3,11 +3,11 @@
 import random
 
 import pytest
-from genrank.data.partition import build_rows
-from genrank.errors import LeakageError
-from genrank.schema import Schema
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rayrank.data.partition import build_rows
+from rayrank.errors import LeakageError
+from rayrank.schema import Schema
 
 from .logs import DAY, HOUR, START, Record, Records, logs, ordered, shop_schema, shown
 from .reference import unzipped

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from genrank.data.log import Log, check_columns, check_file, tables_needed
-from genrank.errors import DataError
-from genrank.schema import Schema
+from rayrank.data.log import Log, check_columns, check_file, tables_needed
+from rayrank.errors import DataError
+from rayrank.schema import Schema
 
 from .logs import START, Record, Records, ordered, shop_schema, shown, write
 

@@ -8,13 +8,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from genrank.config.train import TrainConfig
-from genrank.data.pack_epochs import pack_epochs
-from genrank.data.packing import PackedBatches, pack, row_costs
-from genrank.data.partition import build_rows
-from genrank.errors import DataError
 from hypothesis import given
 from hypothesis import strategies as st
+from rayrank.config.train import TrainConfig
+from rayrank.data.pack_epochs import pack_epochs
+from rayrank.data.packing import PackedBatches, pack, row_costs
+from rayrank.data.partition import build_rows
+from rayrank.errors import DataError
 
 from .logs import DAY, HOUR, START, Records, shop_schema, shown
 

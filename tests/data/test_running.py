@@ -1,9 +1,9 @@
 """Running rates know only what was known strictly before."""
 
 import numpy as np
-from genrank.data.running import running_counts, smoothed
 from hypothesis import given
 from hypothesis import strategies as st
+from rayrank.data.running import running_counts, smoothed
 
 from .logs import START
 

@@ -7,12 +7,12 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from genrank.config.data import SimulateConfig
-from genrank.data.attribution import attribute
-from genrank.data.simulate import simulate
-from genrank.errors import ConfigError, DataError
-from genrank.metrics.ranking import gauc
-from genrank.schema import load_schema
+from rayrank.config.data import SimulateConfig
+from rayrank.data.attribution import attribute
+from rayrank.data.simulate import simulate
+from rayrank.errors import ConfigError, DataError
+from rayrank.metrics.ranking import gauc
+from rayrank.schema import load_schema
 
 DAY_MS = 86_400_000
 TABLES = ["exposures", "items", "users", "events"]

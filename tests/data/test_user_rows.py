@@ -2,13 +2,13 @@
 
 import pyarrow as pa
 import pytest
-from genrank.data.partition import Tables, UserRows, build_rows
-from genrank.data.user_rows import row_schema
-from genrank.errors import DataError
-from genrank.schema import Schema
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from rayrank.data.partition import Tables, UserRows, build_rows
+from rayrank.data.user_rows import row_schema
+from rayrank.errors import DataError
+from rayrank.schema import Schema
 
 from . import reference
 from .logs import DAY, HOUR, START, TIMES, Record, Records, logs, ordered, shop_schema, shown

@@ -8,13 +8,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
-from genrank.data.encode import encode, stored_type
-from genrank.data.ids import hash_string, id_type, to_ids
-from genrank.data.times import to_ms, window_start
-from genrank.errors import DataError
-from genrank.schema import Feature
 from hypothesis import given
 from hypothesis import strategies as st
+from rayrank.data.encode import encode, stored_type
+from rayrank.data.ids import hash_string, id_type, to_ids
+from rayrank.data.times import to_ms, window_start
+from rayrank.errors import DataError
+from rayrank.schema import Feature
 
 from .logs import START, shop_schema
 from .reference import midnight
@@ -47,7 +47,7 @@ def with_default(feature: Feature, default: Any) -> Feature:
 
 def test_the_hash_of_a_string_never_changes() -> None:
     """Bundles and user rows hold these: another value makes every stored id meaningless."""
-    assert hash_string("genrank") == 614825729731674042
+    assert hash_string("rayrank") == 614825729731674042
     assert hash_string("") == -5426141060434712860
     assert hash_string("用户") == 6840071560815213383
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import torch
 import torch.distributed as dist
-from genrank.embedding.sharded import ShardedTables, shard
-from genrank.embedding.tables import ShardRows
-from genrank.errors import CapacityError
-from genrank.schema import Table
+from rayrank.embedding.sharded import ShardedTables, shard
+from rayrank.embedding.tables import ShardRows
+from rayrank.errors import CapacityError
+from rayrank.schema import Table
 from torch import Tensor, nn
 
 WORLDS = (3, 2, 1)

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 import torch
-from genrank.embedding.hashing import initial_vectors, mix, table_seed
-from genrank.embedding.sharded import owner
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rayrank.embedding.hashing import initial_vectors, mix, table_seed
+from rayrank.embedding.sharded import owner
 
 INT64 = st.integers(-(1 << 63), (1 << 63) - 1)
 MASK = (1 << 64) - 1

@@ -1,10 +1,10 @@
 """The id map against a Python dict."""
 
 import torch
-from genrank.embedding.hashing import mix
-from genrank.embedding.id_map import IdMap
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rayrank.embedding.hashing import mix
+from rayrank.embedding.id_map import IdMap
 
 LOWEST, HIGHEST = -(1 << 63), (1 << 63) - 1
 IDS = st.one_of(

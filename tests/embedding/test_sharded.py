@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 import torch
-from genrank.embedding.hashing import initial_vectors, mix, table_seed
-from genrank.embedding.sharded import owner
-from genrank.embedding.tables import LocalTables
+from rayrank.embedding.hashing import initial_vectors, mix, table_seed
+from rayrank.embedding.sharded import owner
+from rayrank.embedding.tables import LocalTables
 from torch import Tensor
 
 from .sharded_worker import (

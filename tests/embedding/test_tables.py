@@ -2,12 +2,12 @@
 
 import pytest
 import torch
-from genrank.embedding.hashing import initial_vectors, mix, table_seed
-from genrank.embedding.tables import LearnedRows, LocalTables
-from genrank.errors import CapacityError
-from genrank.schema import Table
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rayrank.embedding.hashing import initial_vectors, mix, table_seed
+from rayrank.embedding.tables import LearnedRows, LocalTables
+from rayrank.errors import CapacityError
+from rayrank.schema import Table
 
 TABLES = {"item": Table(dim=8, capacity=50), "tag": Table(dim=4, capacity=3)}
 INT64 = st.integers(-(1 << 63), (1 << 63) - 1)

@@ -7,18 +7,18 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from genrank.data.build import SPLITS
-from genrank.data.partition import build_rows
-from genrank.errors import DataError
-from genrank.evaluate.baselines import (
+from hypothesis import given, settings
+from rayrank.data.build import SPLITS
+from rayrank.data.partition import build_rows
+from rayrank.errors import DataError
+from rayrank.evaluate.baselines import (
     gradient_boosting,
     item_rate,
     oracle,
     read_candidates,
 )
-from genrank.metrics import auc
-from genrank.schema import Schema
-from hypothesis import given, settings
+from rayrank.metrics import auc
+from rayrank.schema import Schema
 
 from ..data.logs import DAY, HOUR, START, Records, logs, shop_schema, shown, write
 

@@ -4,11 +4,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from genrank.config.model import DLRMConfig, ModelConfig, MTGRConfig
-from genrank.embedding.tables import LearnedRows, LocalTables
-from genrank.infer.bundle import Manifest, write_bundle
-from genrank.model.build import build_model
-from genrank.model.ranker import Ranker
+from rayrank.config.model import DLRMConfig, ModelConfig, MTGRConfig
+from rayrank.embedding.tables import LearnedRows, LocalTables
+from rayrank.infer.bundle import Manifest, write_bundle
+from rayrank.model.build import build_model
+from rayrank.model.ranker import Ranker
 
 from ..model.rankers import tables_with_rows
 from ..model.rows import SCALES, SCHEMA, User, behaviour, candidate, features

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 import torch
-from genrank.errors import BundleError
-from genrank.infer import bundle as bundle_module
-from genrank.infer.bundle import DENSE, MANIFEST, TABLES, load_bundle, read_manifest
-from genrank.schema import Schema, Task
+from rayrank.errors import BundleError
+from rayrank.infer import bundle as bundle_module
+from rayrank.infer.bundle import DENSE, MANIFEST, TABLES, load_bundle, read_manifest
+from rayrank.schema import Schema, Task
 
 from ..model.rows import SCHEMA, jagged
 from .bundles import CONFIGS, USERS, learned, trained, write
@@ -136,7 +136,7 @@ def test_a_manifest_that_is_none_is_named(content: bytes, tmp_path: Path) -> Non
 
 
 def rewrite(folder: Path, **changes: Any) -> None:
-    """A manifest of another genrank: consistent in itself."""
+    """A manifest of another rayrank: consistent in itself."""
     path = folder / MANIFEST
     content = json.loads(path.read_text()) | changes
     content = {k: v for k, v in content.items() if v is not None}
@@ -200,7 +200,7 @@ KILLED = """
 import os, sys
 sys.path.insert(0, sys.argv[1])
 from tests.infer import bundles
-from genrank.infer import bundle
+from rayrank.infer import bundle
 from pathlib import Path
 bundle.sha256 = lambda path: os._exit(9)
 bundles.write(Path(sys.argv[2]), bundles.trained("dlrm"), "dlrm")

@@ -10,8 +10,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import torch
-from genrank.infer.bundle import load_bundle
-from genrank.infer.engine import Engine
+from rayrank.infer.bundle import load_bundle
+from rayrank.infer.engine import Engine
 
 from ..model.rows import SCHEMA, jagged, table
 from .bundles import CONFIGS, USERS, trained, write
@@ -89,8 +89,8 @@ for name in ("ray", "torchrec", "fbgemm_gpu", "lightgbm", "fastapi", "scipy", "r
     sys.modules[name] = None  # as if it were not installed
 from pathlib import Path
 import pyarrow as pa
-from genrank.infer.bundle import load_bundle
-from genrank.infer.engine import Engine
+from rayrank.infer.bundle import load_bundle
+from rayrank.infer.engine import Engine
 
 engine = Engine(load_bundle(Path(sys.argv[1])))
 rows = pa.ipc.open_file(sys.argv[2]).read_all()

@@ -13,12 +13,12 @@ import httpx
 import pyarrow as pa
 import pytest
 import yaml
-from genrank.config import load_config
-from genrank.data.row_stats import read_stats
-from genrank.data.source import open_log
-from genrank.evaluate.run import read_scores
-from genrank.serve.check import check
-from genrank.serve.replay import Request, replay
+from rayrank.config import load_config
+from rayrank.data.row_stats import read_stats
+from rayrank.data.source import open_log
+from rayrank.evaluate.run import read_scores
+from rayrank.serve.check import check
+from rayrank.serve.replay import Request, replay
 
 from ..clusters import ROOT, Head, free_port, ray_head, wait_until
 from .podcasts import write_podcasts
@@ -78,7 +78,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trained]:
         for entry in yaml.safe_load_all((ROOT / "k8s" / "base" / "rayjob.yaml").read_text())
         if entry["kind"] == "RayJob"
     ]
-    with ray_head(PYTHONPATH=str(work), GENRANK_API_KEY=KEY) as head:
+    with ray_head(PYTHONPATH=str(work), RAYRANK_API_KEY=KEY) as head:
         said = head.run(
             "ray",
             "job",
@@ -239,7 +239,7 @@ def test_too_large_a_body_is_refused(endpoint: Endpoint) -> None:
 def test_metrics_reach_prometheus(trained: Trained, endpoint: Endpoint) -> None:
     """Through the exporter, at the addresses that Ray writes down for Prometheus."""
     endpoint.post(json.dumps(endpoint.requests[0]))
-    wanted = ["ray_genrank_requests_total", "ray_genrank_request_ms"]
+    wanted = ["ray_rayrank_requests_total", "ray_rayrank_request_ms"]
 
     def scraped(address: str) -> str:
         try:

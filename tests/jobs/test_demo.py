@@ -15,7 +15,7 @@ import pytest
 
 from ..clusters import ROOT, said_by, wait_until
 
-MARK = "GENRANK_TEST_MARK"
+MARK = "RAYRANK_TEST_MARK"
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ def marked_processes(mark: str) -> list[str]:
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
     run_dir = tmp_path_factory.mktemp("demo") / "run"
-    inherited = {k: v for k, v in os.environ.items() if not k.startswith(("RAY_", "GENRANK_"))}
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith(("RAY_", "RAYRANK_"))}
     environment = inherited | {MARK: uuid.uuid4().hex}
     command = [
         *(sys.executable, "jobs/demo.py", f"run_dir={run_dir}", "data.simulate.users=120"),

@@ -198,7 +198,7 @@ def test_one_image_of_this_version(all_pods: list[Pod]) -> None:
     project = ROOT / "pyproject.toml"
     assert project.is_file(), f"{project} is missing: it holds the version the image is tagged with"
     version = tomllib.loads(project.read_text())["project"]["version"]
-    assert {c["image"] for pod in all_pods for c in pod.containers} == {f"genrank:{version}"}
+    assert {c["image"] for pod in all_pods for c in pod.containers} == {f"rayrank:{version}"}
 
 
 def test_pod_labels(manifests: list[Object]) -> None:
@@ -208,7 +208,7 @@ def test_pod_labels(manifests: list[Object]) -> None:
         for pod in pods(document, kind):
             # No app.kubernetes.io/name: KubeRay's head Service selects its own value of it.
             assert pod.labels == {
-                "app.kubernetes.io/part-of": "genrank",
+                "app.kubernetes.io/part-of": "rayrank",
                 "app.kubernetes.io/component": component,
             }, pod.where
 
@@ -276,8 +276,8 @@ def test_service_port_key_and_draining(manifests: list[Object]) -> None:
         assert {"name": "serve", "containerPort": 8000} in container["ports"], pod.where
         (variable,) = container["env"]
         assert variable == {
-            "name": "GENRANK_API_KEY",
-            "valueFrom": {"secretKeyRef": {"name": "genrank-api-key", "key": "api-key"}},
+            "name": "RAYRANK_API_KEY",
+            "valueFrom": {"secretKeyRef": {"name": "rayrank-api-key", "key": "api-key"}},
         }, pod.where
     command, seconds = workers.containers[0]["lifecycle"]["preStop"]["exec"]["command"]
     assert command == "sleep"

@@ -9,12 +9,12 @@ from .k8s_validation import Object
 
 class Peer(NamedTuple):
     labels: dict[str, str]
-    namespace: str = "genrank"
+    namespace: str = "rayrank"
 
 
-def genrank(component: str, node: str = "worker") -> Peer:
+def rayrank(component: str, node: str = "worker") -> Peer:
     labels = {
-        "app.kubernetes.io/part-of": "genrank",
+        "app.kubernetes.io/part-of": "rayrank",
         "app.kubernetes.io/component": component,
         "ray.io/node-type": node,
     }
@@ -37,7 +37,7 @@ def peer_matches(rule: Object, peer: Peer) -> bool:
     if "namespaceSelector" in rule:
         here = selects(rule["namespaceSelector"], {"kubernetes.io/metadata.name": peer.namespace})
     else:
-        here = peer.namespace == "genrank"
+        here = peer.namespace == "rayrank"
     return here and selects(rule.get("podSelector", {}), peer.labels)
 
 
@@ -48,7 +48,7 @@ def open_way(policies: list[Object], direction: str, pod: Peer, other: Peer, por
         for spec in policies
         if direction in spec["policyTypes"] and selects(spec["podSelector"], pod.labels)
     ]
-    if pod.namespace != "genrank" or not mine:
+    if pod.namespace != "rayrank" or not mine:
         return True
     key, peers = ("ingress", "from") if direction == "Ingress" else ("egress", "to")
     return any(
@@ -59,18 +59,18 @@ def open_way(policies: list[Object], direction: str, pod: Peer, other: Peer, por
     )
 
 
-HEAD, SERVING = genrank("training", "head"), genrank("serving")
-WORKBENCH = genrank("workbench", "head")
+HEAD, SERVING = rayrank("training", "head"), rayrank("serving")
+WORKBENCH = rayrank("workbench", "head")
 
 ALLOWED = [
-    (genrank("training"), HEAD, 6379),
-    (genrank("training"), HEAD, 8265),
-    (HEAD, genrank("training"), 31234),
-    (genrank("workbench"), WORKBENCH, 6379),
-    (genrank("serving", "head"), SERVING, 8000),
+    (rayrank("training"), HEAD, 6379),
+    (rayrank("training"), HEAD, 8265),
+    (HEAD, rayrank("training"), 31234),
+    (rayrank("workbench"), WORKBENCH, 6379),
+    (rayrank("serving", "head"), SERVING, 8000),
     (OPERATOR, HEAD, 8265),
-    (OPERATOR, genrank("serving", "head"), 8265),
-    (OPERATOR, genrank("serving", "head"), 8000),
+    (OPERATOR, rayrank("serving", "head"), 8265),
+    (OPERATOR, rayrank("serving", "head"), 8000),
     (STRANGER, SERVING, 8000),
     (FAR_STRANGER, SERVING, 8000),
     (SERVING, DNS, 53),
@@ -78,7 +78,7 @@ ALLOWED = [
 REFUSED = [
     (STRANGER, HEAD, 8265),
     (STRANGER, HEAD, 6379),
-    (STRANGER, genrank("serving", "head"), 8265),
+    (STRANGER, rayrank("serving", "head"), 8265),
     (STRANGER, SERVING, 6379),
     (STRANGER, HEAD, 8000),
     (FALSE_OPERATOR, HEAD, 8265),
@@ -87,10 +87,10 @@ REFUSED = [
     (SERVING, WORKBENCH, 6379),
     (WORKBENCH, HEAD, 6379),
     (SERVING, FAR_STRANGER, 443),
-    (genrank("training"), SERVING, 8265),
-    (genrank("another"), HEAD, 8265),
-    (STRANGER, genrank("another"), 8265),
-    (genrank("another"), FAR_STRANGER, 443),
+    (rayrank("training"), SERVING, 8265),
+    (rayrank("another"), HEAD, 8265),
+    (STRANGER, rayrank("another"), 8265),
+    (rayrank("another"), FAR_STRANGER, 443),
 ]
 
 

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from genrank.metrics import calibration
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rayrank.metrics import calibration
 
 ROWS = st.lists(st.tuples(st.integers(0, 1), st.floats(0, 1)), min_size=1, max_size=60)
 

@@ -4,9 +4,9 @@ import math
 
 import numpy as np
 import pytest
-from genrank.metrics import auc, gauc, user_aucs
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rayrank.metrics import auc, gauc, user_aucs
 
 ROWS = st.lists(
     st.tuples(

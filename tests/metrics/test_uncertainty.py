@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from genrank.metrics import auc, bootstrap_over_users, gauc
+from rayrank.metrics import auc, bootstrap_over_users, gauc
 
 Columns = tuple[np.ndarray, np.ndarray, np.ndarray]
 

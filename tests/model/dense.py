@@ -6,8 +6,8 @@ It shares no code with the model but its parameters and its tables.
 import math
 
 import torch
-from genrank.model.hstu import GroupLayerNorm, HSTULayer
-from genrank.model.mtgr import MTGR
+from rayrank.model.hstu import GroupLayerNorm, HSTULayer
+from rayrank.model.mtgr import MTGR
 from torch import Tensor, nn
 from torch.nn.functional import silu
 

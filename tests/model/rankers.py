@@ -3,14 +3,14 @@
 from dataclasses import dataclass
 
 import torch
-from genrank.config.model import DLRMConfig, ModelConfig, MTGRConfig
-from genrank.data.jagged import JaggedBatch
-from genrank.embedding.tables import LocalTables
-from genrank.model.build import build_model
-from genrank.model.dlrm import DLRM
-from genrank.model.mtgr import MTGR
-from genrank.model.ranker import Ranker
-from genrank.schema import Schema
+from rayrank.config.model import DLRMConfig, ModelConfig, MTGRConfig
+from rayrank.data.jagged import JaggedBatch
+from rayrank.embedding.tables import LocalTables
+from rayrank.model.build import build_model
+from rayrank.model.dlrm import DLRM
+from rayrank.model.mtgr import MTGR
+from rayrank.model.ranker import Ranker
+from rayrank.schema import Schema
 from torch import Tensor
 
 from .rows import POOL, SCALES, SCHEMA

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from genrank.data.jagged import JaggedBatch, to_jagged
-from genrank.data.user_rows import row_schema
-from genrank.schema import Schema, Token
+from rayrank.data.jagged import JaggedBatch, to_jagged
+from rayrank.data.user_rows import row_schema
+from rayrank.schema import Schema, Token
 
 WINDOW = 1_600_000_000_000
 MINUTE = 60_000

@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from genrank.model.hstu import HSTULayer
-from genrank.model.sequence import Sequence, sequence
+from rayrank.model.hstu import HSTULayer
+from rayrank.model.sequence import Sequence, sequence
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 import torch
-from genrank.model.mtgr import MTGR
-from genrank.model.ranker import Ranker
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rayrank.model.mtgr import MTGR
+from rayrank.model.ranker import Ranker
 from torch import Tensor
 
 from .dense import dense_logits

@@ -5,11 +5,11 @@ import math
 import numpy as np
 import pytest
 import torch
-from genrank.data.jagged import JaggedBatch
-from genrank.model.ranker import Ranker
-from genrank.schema import Schema, Task
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rayrank.data.jagged import JaggedBatch
+from rayrank.model.ranker import Ranker
+from rayrank.schema import Schema, Task
 
 from .rows import SCHEMA, User, candidate, features, jagged
 

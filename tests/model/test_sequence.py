@@ -2,12 +2,12 @@
 
 import pytest
 import torch
-from genrank.data.jagged import GROUPS, JaggedBatch
-from genrank.model.ranker import Ranker
-from genrank.model.sequence import Sequence, sequence
 from hstu_kernels import jagged_concat
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rayrank.data.jagged import GROUPS, JaggedBatch
+from rayrank.model.ranker import Ranker
+from rayrank.model.sequence import Sequence, sequence
 
 from .rankers import DLRM_CONFIG, MTGR_CONFIG, ranker
 from .rows import NO_PROFILE, SCHEMA, User, behaviour, candidate, features, jagged

@@ -2,12 +2,12 @@
 
 import pytest
 import torch
-from genrank.config.model import SIZES, MTGRConfig
-from genrank.embedding.tables import LocalTables
-from genrank.model.build import build_model
-from genrank.model.hstu import HSTULayer
-from genrank.model.mtgr import MTGR
 from pydantic import ValidationError
+from rayrank.config.model import SIZES, MTGRConfig
+from rayrank.embedding.tables import LocalTables
+from rayrank.model.build import build_model
+from rayrank.model.hstu import HSTULayer
+from rayrank.model.mtgr import MTGR
 
 from .rows import SCHEMA
 

@@ -13,9 +13,9 @@ for name in ("ray", "torchrec", "fbgemm_gpu"):
     sys.modules[name] = None  # as if it were not installed
 import torch
 from rows import *
-from genrank.config.model import DLRMConfig, MTGRConfig
-from genrank.embedding.tables import LocalTables
-from genrank.model.build import build_model
+from rayrank.config.model import DLRMConfig, MTGRConfig
+from rayrank.embedding.tables import LocalTables
+from rayrank.model.build import build_model
 
 torch.set_num_threads(1)
 torch.manual_seed(0)

@@ -11,10 +11,13 @@ from xml.etree.ElementTree import Element
 
 import numpy as np
 import pytest
-from genrank.metrics.calibration import CalibrationBin
-from genrank.report import ReportData, write_report
-from genrank.report.charts import calibration_plot, gauc_dots, histogram
-from genrank.report.data import (
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+from rayrank.metrics.calibration import CalibrationBin
+from rayrank.report import ReportData, write_report
+from rayrank.report.charts import calibration_plot, gauc_dots, histogram
+from rayrank.report.data import (
     DataFacts,
     EpochPoint,
     Lengths,
@@ -23,11 +26,8 @@ from genrank.report.data import (
     TaskQuality,
     bins_by_factors,
 )
-from genrank.report.style import CSS
-from genrank.report.svg import BOTTOM, LEFT, RIGHT, TOP, Axis
-from hypothesis import given
-from hypothesis import strategies as st
-from pydantic import ValidationError
+from rayrank.report.style import CSS
+from rayrank.report.svg import BOTTOM, LEFT, RIGHT, TOP, Axis
 
 VOID = {"meta", "br", "hr", "img", "input", "link"}
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 import yaml
-from genrank.schema import Schema
-from genrank.serve.limits import Limits
-from genrank.serve.request import RequestParser
+from rayrank.schema import Schema
+from rayrank.serve.limits import Limits
+from rayrank.serve.request import RequestParser
 
 DOCS = (Path(__file__).parents[2] / "docs" / "data.md").read_text()
 

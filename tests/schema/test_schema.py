@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 import yaml
-from genrank.data.simulate_schema import SCHEMA
-from genrank.errors import ConfigError
-from genrank.schema import Schema, load_schema
+from rayrank.data.simulate_schema import SCHEMA
+from rayrank.errors import ConfigError
+from rayrank.schema import Schema, load_schema
 
 from ..changes import GONE, changed
 

@@ -6,11 +6,11 @@ import math
 from typing import Any
 
 import pytest
-from genrank.serve.errors import RequestError
-from genrank.serve.limits import Limits
-from genrank.serve.request import RequestParser
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rayrank.serve.errors import RequestError
+from rayrank.serve.limits import Limits
+from rayrank.serve.request import RequestParser
 
 from ..changes import GONE, changed
 from ..data.logs import DAY, START, shop_schema

@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from genrank.data.build import SPLITS
-from genrank.data.ids import IdTypes
-from genrank.data.jagged import to_jagged
-from genrank.data.partition import Tables, build_rows
-from genrank.serve.limits import Limits
-from genrank.serve.replay import TEST, replay
-from genrank.serve.request import RequestParser
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rayrank.data.build import SPLITS
+from rayrank.data.ids import IdTypes
+from rayrank.data.jagged import to_jagged
+from rayrank.data.partition import Tables, build_rows
+from rayrank.serve.limits import Limits
+from rayrank.serve.replay import TEST, replay
+from rayrank.serve.request import RequestParser
 
 from ..data.logs import DAY, START, TYPES, Records, logs, shop_schema, write
 

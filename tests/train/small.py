@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from genrank.config import DataConfig, RankerConfig, RunConfig
-from genrank.config.data import SimulateConfig
-from genrank.data.build import build
-from genrank.data.source import prepare_log
+from rayrank.config import DataConfig, RankerConfig, RunConfig
+from rayrank.config.data import SimulateConfig
+from rayrank.data.build import build
+from rayrank.data.source import prepare_log
 
 EPOCHS = 8
 """Over a hundred steps: a process that is to be killed must still be at it."""

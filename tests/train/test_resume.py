@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from genrank.data.whole import sha256
-from genrank.train import checkpoint as ckpt
-from genrank.train.progress import STEPS, read_progress
-from genrank.train.worker import WORKERS
+from rayrank.data.whole import sha256
+from rayrank.train import checkpoint as ckpt
+from rayrank.train.progress import STEPS, read_progress
+from rayrank.train.worker import WORKERS
 
 from ..clusters import ROOT, wait_until
 from .small import EPOCHS, build_small, small_config
@@ -22,9 +22,9 @@ SCRIPT = """
 import logging, sys
 from pathlib import Path
 import ray
-from genrank.config import RunConfig
-from genrank.data.source import open_log
-from genrank.train.run import train
+from rayrank.config import RunConfig
+from rayrank.data.source import open_log
+from rayrank.train.run import train
 
 run_dir = Path(sys.argv[1])
 config = RunConfig.model_validate_json((run_dir / "config.json").read_text())

@@ -1,1 +1,0 @@
-"""genrank: generative ranking on Ray, from exposure logs to scores over HTTP."""

@@ -1,7 +1,0 @@
-"""How good a ranker is: AUC, GAUC, calibration, and how sure one can be of them."""
-
-from genrank.metrics.calibration import CalibrationBin, calibration
-from genrank.metrics.ranking import auc, gauc, user_aucs
-from genrank.metrics.uncertainty import bootstrap_over_users
-
-__all__ = ["CalibrationBin", "auc", "bootstrap_over_users", "calibration", "gauc", "user_aucs"]

@@ -1,6 +1,0 @@
-"""One HTML page that says how a run went: `write_report(data, path)`."""
-
-from genrank.report.data import ReportData
-from genrank.report.page import write_report
-
-__all__ = ["ReportData", "write_report"]

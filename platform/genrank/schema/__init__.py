@@ -1,5 +1,0 @@
-"""What a column is: feature, token, table, task."""
-
-from genrank.schema.schema import Feature, Kind, Schema, Table, Task, Token, load_schema
-
-__all__ = ["Feature", "Kind", "Schema", "Table", "Task", "Token", "load_schema"]

@@ -1,0 +1,1 @@
+"""rayrank: generative ranking on Ray, from exposure logs to scores over HTTP."""

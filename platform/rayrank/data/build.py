@@ -1,0 +1,199 @@
+"""The user-row builder on Ray Data: one hash repartition on the user, then whole partitions.
+
+Exposures, events and users travel through the same shuffle, so that everything about a user meets
+in one partition; items are small and go to every task.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import ray
+
+from rayrank import errors
+from rayrank.config import DataConfig
+from rayrank.config.data import SplitConfig
+from rayrank.data.ids import IdTypes, id_type, to_ids
+from rayrank.data.log import (
+    Log,
+    attributed,
+    check_columns,
+    check_file,
+    tables_needed,
+    types_of,
+)
+from rayrank.data.partition import Tables, build_rows
+from rayrank.data.row_stats import STATS, RowStats, row_stats
+from rayrank.data.times import to_ms
+from rayrank.data.whole import whole_folder
+from rayrank.errors import DataError, RayrankError
+from rayrank.schema import Schema
+from rayrank.watch import Watch
+
+SPLITS = ("train", "valid", "test")
+KEY = "__user"
+SHUFFLED = ("exposures", "events", "users")
+
+
+def build(log: Log, schema: Schema, out: Path, config: DataConfig, watch: Watch) -> RowStats:
+    """Check the log, then write `out/{train,valid,test}/*.parquet` and `out/stats.json`.
+
+    Every exposure of the log becomes exactly one candidate. Raises DataError or LeakageError,
+    naming file or table, column and user; `out` then stays as it was.
+    """
+    check_columns(log, schema)
+    _check_values(log, schema)
+    time_ms = to_ms(
+        log.read("exposures", [schema.time])[schema.time].combine_chunks(),
+        schema.time_unit,
+        schema.time,
+    ).to_numpy()
+    cuts = split_times(time_ms, config.split)
+
+    with whole_folder(out) as writing:
+        stats = _group(log, schema, writing, cuts, config, watch)
+        if stats.exposures != len(time_ms):
+            raise DataError(
+                f"{log.root}: {len(time_ms)} exposures went in, {stats.exposures} came "
+                "out; this is a fault of the builder"
+            )
+        (writing / STATS).write_text(json.dumps(stats.to_json(), indent=1))
+    return stats
+
+
+def split_times(time_ms: np.ndarray, split: SplitConfig) -> list[int]:
+    """When valid and test start, given every exposure's time."""
+    trained = int((1 - split.test) * len(time_ms))
+    # Past the last exposure means: nothing belongs to that split.
+    ends = np.append(np.sort(time_ms), time_ms.max() + 1)
+    return [int(ends[int((1 - split.valid) * trained)]), int(ends[trained])]
+
+
+def _check_values(log: Log, schema: Schema) -> None:
+    """Every file at once, each in a task of its own; the first fault in file order is raised."""
+    check = ray.remote(num_cpus=1)(_fault)
+    faults = ray.get(
+        [
+            check.remote(log, schema, table, file)
+            for table in tables_needed(schema)
+            for file in log.files(table)
+        ]
+    )
+    for fault in faults:
+        if fault is not None:
+            raise fault
+
+
+def _fault(log: Log, schema: Schema, table: str, file: str) -> RayrankError | None:
+    # Returned, not raised: Ray would wrap it in its own traceback.
+    try:
+        check_file(log, schema, table, file)
+    except RayrankError as error:
+        return error
+    return None
+
+
+def _group(
+    log: Log, schema: Schema, out: Path, cuts: list[int], config: DataConfig, watch: Watch
+) -> RowStats:
+    needed = tables_needed(schema)
+    items = ray.put(log.read("items", needed["items"])) if "items" in needed else None
+    shuffled = [table for table in SHUFFLED if table in needed]
+    template = {t: types_of(log, t, needed[t]) for t in shuffled}
+    columns: list[pa.Field] = [pa.field(KEY, pa.int64())]
+    columns += [
+        pa.field(f"{t}.{c}", template[t].field(c).type) for t in shuffled for c in needed[t]
+    ]
+    union = pa.schema(columns)
+
+    id_types = _id_types(log, schema)
+    files = pa.table(
+        {
+            "table": [t for t in shuffled for _ in log.files(t)],
+            "file": [f for t in shuffled for f in log.files(t)],
+        }
+    )
+
+    def read(batch: pa.Table) -> pa.Table:
+        parts = []
+        for table, file in zip(batch["table"].to_pylist(), batch["file"].to_pylist(), strict=True):
+            rows = log.read_file(file, needed[table])
+            present = {f"{table}.{c}": rows[c] for c in needed[table]}
+            present[KEY] = to_ids(rows[schema.user].combine_chunks(), schema.user)
+            parts.append(
+                pa.table(
+                    [
+                        present[f.name].cast(f.type)
+                        if f.name in present
+                        else pa.nulls(len(rows), f.type)
+                        for f in union
+                    ],
+                    schema=union,
+                )
+            )
+        return pa.concat_tables(parts)
+
+    def grouped(batch: pa.Table) -> pa.Table:
+        def side(table: str) -> pa.Table | None:
+            if table not in shuffled:
+                return None
+            rows = batch.filter(batch[f"{table}.{schema.user}"].is_valid())
+            rows = rows.select([f"{table}.{c}" for c in needed[table]])
+            return rows.rename_columns(needed[table])
+
+        exposures = side("exposures")
+        assert exposures is not None
+        if len(exposures) == 0:
+            return pa.table({"stats": pa.array([], pa.string())})
+        tables = Tables(
+            exposures, side("events"), side("users"), None if items is None else ray.get(items)
+        )
+        try:
+            built = build_rows(tables, schema, cuts, config.max_history)
+        except RayrankError as error:
+            return pa.table({"stats": [json.dumps({"error": [type(error).__name__, str(error)]})]})
+        # Users are disjoint between partitions, so their smallest key names a partition.
+        part = (
+            f"part-{np.uint64(batch[KEY].combine_chunks().to_numpy().view(np.uint64).min()):016x}"
+        )
+        for number, name in enumerate(SPLITS):
+            rows = built.rows.filter(pa.array(built.split == number))
+            folder = out / name
+            folder.mkdir(parents=True, exist_ok=True)
+            if len(rows):
+                pq.write_table(rows, folder / f"{part}.parquet", row_group_size=1024)
+        stats = row_stats(built, schema, cuts, id_types)
+        return pa.table({"stats": [json.dumps(stats.to_json())]})
+
+    dataset = (
+        ray.data.from_arrow(files)
+        .repartition(len(files))
+        .map_batches(read, batch_size=None, batch_format="pyarrow")
+        .repartition(config.partitions, keys=[KEY])
+        .map_batches(grouped, batch_size=None, batch_format="pyarrow", zero_copy_batch=True)
+    )
+    parts: list[str] = []
+    for row in dataset.iter_rows():
+        part = json.loads(row["stats"])
+        if "error" in part:
+            _raise(part["error"])
+        parts.append(row["stats"])
+        watch(len(parts), config.partitions)
+    # In an order of their own: a sum of floats must not depend on which partition came first.
+    return RowStats.merge([RowStats.from_json(json.loads(part)) for part in sorted(parts)])
+
+
+def _id_types(log: Log, schema: Schema) -> IdTypes:
+    types = {t: types_of(log, t, columns) for t, columns in tables_needed(schema).items()}
+    return {
+        name: id_type(types[feature.source].field(schema.column(name)).type)
+        for name, feature in schema.features.items()
+        if feature.kind in ("id", "ids") and schema.column(name) not in attributed(schema)
+    }
+
+
+def _raise(error: list[Any]) -> None:
+    raise getattr(errors, error[0])(error[1])

@@ -1,0 +1,108 @@
+"""A raw column becomes what a user row stores: ids as int64, numbers as float32.
+
+The builder and the request parser both come through here, so that a value means the same in
+training and in serving.
+"""
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from rayrank.data.ids import hash_string, to_ids
+from rayrank.errors import DataError
+from rayrank.schema import Feature
+
+
+def stored_type(feature: Feature) -> pa.DataType:
+    """The Arrow type of one element of `feature` in a user row."""
+    if feature.kind == "number":
+        return pa.float32()
+    return pa.list_(pa.int64()) if feature.kind == "ids" else pa.int64()
+
+
+def encode(values: pa.Array | pa.ChunkedArray, feature: Feature, where: str) -> pa.Array:
+    """Encode a flat raw column, [n] -> [n] of `stored_type(feature)`, without nulls.
+
+    Raises DataError, saying `where`, for a type that does not fit, a value that is missing and
+    has no default, and a number that is not finite.
+    """
+    values = values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
+    if feature.kind == "ids":
+        return _encode_lists(values, where)
+    if feature.kind == "id":
+        return _fill(
+            to_ids(values, where)
+            if values.null_count < len(values)
+            else pa.nulls(len(values), pa.int64()),
+            _default_id(feature),
+            where,
+        )
+    numbers = _numbers(values, where)
+    default = None if feature.default is None else float(feature.default)
+    numbers = _fill(numbers, default, where)
+    array = numbers.to_numpy(zero_copy_only=False)
+    if not np.isfinite(array).all():
+        row = int(np.argmin(np.isfinite(array)))
+        raise DataError(f"{where}: row {row} holds {array[row]}, expected a finite number")
+    if feature.kind == "bucket":
+        edges = np.asarray(feature.boundaries)
+        return pa.array(np.searchsorted(edges, array, side="right").astype(np.int64))
+    if feature.transform == "log1p":
+        if (array < 0).any():
+            row = int(np.argmax(array < 0))
+            raise DataError(f"{where}: row {row} holds {array[row]}; log1p needs numbers from 0")
+        array = np.log1p(array)
+    with np.errstate(over="ignore"):
+        stored = array.astype(np.float32)
+    if not np.isfinite(stored).all():
+        row = int(np.argmin(np.isfinite(stored)))
+        raise DataError(f"{where}: row {row} holds {array[row]}, too large for a float32")
+    return pa.array(stored)
+
+
+def _encode_lists(values: pa.Array, where: str) -> pa.Array:
+    kind = values.type
+    if not (pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_null(kind)):
+        raise DataError(f"{where}: expected a list of ids, found {kind}")
+    if pa.types.is_null(kind):
+        values = values.cast(pa.list_(pa.int64()))
+    values = values.cast(pa.list_(values.type.value_type))
+    lengths = pc.fill_null(pc.list_value_length(values), 0)
+    flat = values.flatten()
+    ids = pa.array([], pa.int64()) if len(flat) == 0 else to_ids(flat, where)
+    if ids.null_count:
+        raise DataError(f"{where}: a list holds a missing id")
+    offsets = np.concatenate([[0], np.cumsum(lengths.to_numpy(zero_copy_only=False))])
+    return pa.ListArray.from_arrays(pa.array(offsets.astype(np.int32)), ids)
+
+
+def _numbers(values: pa.Array, where: str) -> pa.Array:
+    kind = values.type
+    if pa.types.is_boolean(kind):
+        values = values.cast(pa.int8())
+    elif not (
+        pa.types.is_integer(kind)
+        or pa.types.is_floating(kind)
+        or pa.types.is_null(kind)
+        or pa.types.is_decimal(kind)
+    ):
+        raise DataError(f"{where}: expected numbers, found {kind}")
+    return values.cast(pa.float64(), safe=False)
+
+
+def _default_id(feature: Feature) -> int | None:
+    if feature.default is None or isinstance(feature.default, int):
+        return feature.default
+    return hash_string(str(feature.default))
+
+
+def _fill(values: pa.Array, default: int | float | None, where: str) -> pa.Array:
+    if values.null_count == 0:
+        return values
+    if default is None:
+        row = int(pc.index(values.is_null(), True).as_py())
+        raise DataError(
+            f"{where}: row {row} is missing ({values.null_count} of {len(values)} are); "
+            "expected a value, or a default in the schema"
+        )
+    return pc.fill_null(values, default)

@@ -1,0 +1,157 @@
+"""What a build reports: rows, lengths, compression, and the scale of every number."""
+
+import json
+from dataclasses import dataclass, field
+from functools import reduce
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from rayrank.data.ids import IdTypes
+from rayrank.data.partition import UserRows
+from rayrank.errors import DataError
+from rayrank.schema import Schema
+
+STATS = "stats.json"
+
+# Number columns are scaled by what training rows hold, never by later ones.
+TRAIN = 0
+
+
+@dataclass(frozen=True)
+class RowStats:
+    """Additive facts about user rows; `merge` adds partitions up."""
+
+    rows: int = 0
+    exposures: int = 0
+    rows_of_split: list[int] = field(default_factory=lambda: [0, 0, 0])
+    exposures_of_split: list[int] = field(default_factory=lambda: [0, 0, 0])
+    tokens: int = 0
+    length_counts: dict[int, int] = field(default_factory=dict)
+    """Row length in tokens -> how many rows have it."""
+    numbers: dict[str, tuple[float, float, float]] = field(default_factory=dict)
+    """TOKEN.FEATURE -> count, sum, sum of squares over the training rows."""
+    positives: dict[str, int] = field(default_factory=dict)
+    """Task -> positive labels."""
+    attributed: int = 0
+    """Positive labels that were made from events."""
+    split_times_ms: list[int] = field(default_factory=list)
+    """When valid and test start; the same in every partition."""
+    id_types: IdTypes = field(default_factory=dict)
+    """Feature -> what its ids were in the log, the same in every partition."""
+
+    @staticmethod
+    def merge(parts: list["RowStats"]) -> "RowStats":
+        return reduce(_add, parts, RowStats())
+
+    def length_summary(self) -> dict[str, float]:
+        """Mean, p50, p99 and max of the rows' lengths in tokens, exactly."""
+        lengths = np.array(sorted(self.length_counts))
+        counts = np.array([self.length_counts[n] for n in lengths])
+        cumulative = np.cumsum(counts)
+
+        def quantile(q: float) -> float:
+            return float(lengths[np.searchsorted(cumulative, q * cumulative[-1])])
+
+        return {
+            "mean": self.tokens / self.rows,
+            "p50": quantile(0.5),
+            "p99": quantile(0.99),
+            "max": float(lengths[-1]),
+        }
+
+    def scales(self) -> dict[str, tuple[float, float]]:
+        """TOKEN.FEATURE -> mean and standard deviation over the training rows."""
+        scales = {}
+        for name, (count, total, squares) in self.numbers.items():
+            mean = total / max(count, 1)
+            deviation = max(squares / max(count, 1) - mean * mean, 0.0) ** 0.5
+            # A constant column carries nothing: leave its scale alone rather than divide by 0.
+            scales[name] = (mean, deviation if deviation > 1e-6 else 1.0)
+        return scales
+
+    def to_json(self) -> dict[str, Any]:
+        return dict(vars(self))
+
+    @staticmethod
+    def from_json(content: dict[str, Any]) -> "RowStats":
+        lengths = {int(n): count for n, count in content["length_counts"].items()}
+        numbers = {name: tuple(sums) for name, sums in content["numbers"].items()}
+        return RowStats(**(content | {"length_counts": lengths, "numbers": numbers}))
+
+
+def read_stats(rows: Path) -> RowStats:
+    """The facts that a build left in the folder `rows`; DataError where there was none."""
+    path = rows / STATS
+    if not path.exists():
+        raise DataError(f"{rows}: no user rows; run jobs/build_rows.py first")
+    return RowStats.from_json(json.loads(path.read_text()))
+
+
+def row_stats(
+    built: UserRows, schema: Schema, split_times_ms: list[int], id_types: IdTypes
+) -> RowStats:
+    """The facts of one partition."""
+    rows, split = built.rows, built.split
+
+    shown = np.diff(rows["candidates"].combine_chunks().field("time").offsets.to_numpy())
+    tokens = rows["tokens"].to_numpy()
+    numbers = {}
+    train = rows.filter(pa.array(split == TRAIN))
+    for token, group in (
+        ("profile", "profile"),
+        ("behaviour", "history"),
+        ("candidate", "candidates"),
+    ):
+        for name, feature in schema.features_of(token).items():  # type: ignore[arg-type]
+            if feature.kind == "number":
+                values = train[group].combine_chunks().field(name)
+                values = values if group == "profile" else values.flatten()
+                array = values.to_numpy(zero_copy_only=False).astype(np.float64)
+                numbers[f"{token}.{name}"] = (
+                    float(len(array)),
+                    float(array.sum()),
+                    float((array * array).sum()),
+                )
+    labels = rows["labels"].combine_chunks()
+    length, count = np.unique(tokens, return_counts=True)
+    return RowStats(
+        rows=len(rows),
+        exposures=int(shown.sum()),
+        rows_of_split=[int((split == s).sum()) for s in range(3)],
+        exposures_of_split=[int(shown[split == s].sum()) for s in range(3)],
+        tokens=int(tokens.sum()),
+        length_counts=dict(zip(length.tolist(), count.tolist(), strict=True)),
+        numbers=numbers,
+        positives={t: int(labels.field(t).flatten().to_numpy().sum()) for t in schema.tasks},
+        attributed=built.attributed,
+        split_times_ms=split_times_ms,
+        id_types=id_types,
+    )
+
+
+def _add(a: RowStats, b: RowStats) -> RowStats:
+    def add_values(x: dict[Any, int], y: dict[Any, int]) -> dict[Any, int]:
+        return {key: x.get(key, 0) + y.get(key, 0) for key in {**x, **y}}
+
+    numbers = dict(a.numbers)
+    for name, sums in b.numbers.items():
+        c, s, q = numbers.get(name, (0.0, 0.0, 0.0))
+        numbers[name] = (c + sums[0], s + sums[1], q + sums[2])
+    return RowStats(
+        rows=a.rows + b.rows,
+        exposures=a.exposures + b.exposures,
+        rows_of_split=[x + y for x, y in zip(a.rows_of_split, b.rows_of_split, strict=True)],
+        exposures_of_split=[
+            x + y for x, y in zip(a.exposures_of_split, b.exposures_of_split, strict=True)
+        ],
+        tokens=a.tokens + b.tokens,
+        length_counts=add_values(a.length_counts, b.length_counts),
+        numbers=numbers,
+        positives=add_values(a.positives, b.positives),
+        attributed=a.attributed + b.attributed,
+        split_times_ms=b.split_times_ms,
+        id_types=a.id_types | b.id_types,
+    )

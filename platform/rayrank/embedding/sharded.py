@@ -1,0 +1,255 @@
+"""Dynamic tables over TorchRec: sharded by row, with the optimizer fused into the backward pass.
+
+TorchRec's managed-collision collections let a module of ours map ids to rows on the rank that
+owns them; the planner, the exchange of ids and vectors and the update are TorchRec's.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from fbgemm_gpu.split_embedding_configs import EmbOptimType
+from torch import nn
+from torchrec.distributed.embedding import EmbeddingCollectionSharder
+from torchrec.distributed.mc_embedding import ManagedCollisionEmbeddingCollectionSharder
+from torchrec.distributed.mc_modules import ManagedCollisionCollectionSharder
+from torchrec.distributed.model_parallel import DistributedModelParallel
+from torchrec.distributed.planner import EmbeddingShardingPlanner, Topology
+from torchrec.distributed.planner.types import ParameterConstraints
+from torchrec.distributed.types import ShardingEnv
+from torchrec.modules.embedding_configs import EmbeddingConfig
+from torchrec.modules.embedding_modules import EmbeddingCollection
+from torchrec.modules.mc_embedding_modules import ManagedCollisionEmbeddingCollection
+from torchrec.modules.mc_modules import ManagedCollisionCollection, ManagedCollisionModule
+from torchrec.sparse.jagged_tensor import JaggedTensor, KeyedJaggedTensor
+
+from rayrank.embedding.hashing import initial_vectors, mix, table_seed
+from rayrank.embedding.id_map import IdMap
+from rayrank.embedding.tables import ShardRows, slots_of
+from rayrank.schema import Table
+
+
+class ShardedTables(nn.Module):
+    """All tables of a schema; one TorchRec collection per embedding width.
+
+    Build it, put it into the model, and wrap the whole model with `shard`.
+    """
+
+    def __init__(
+        self, tables: dict[str, Table], *, init_std: float, seed: int, world_size: int
+    ) -> None:
+        super().__init__()
+        self._tables, self._init_std, self._seed = tables, init_std, seed
+        self.by_width = nn.ModuleDict()
+        for dim in sorted({table.dim for table in tables.values()}):
+            configs = [
+                EmbeddingConfig(
+                    name=name,
+                    embedding_dim=dim,
+                    feature_names=[name],
+                    # Each rank's shard keeps one row for ids it does not know.
+                    num_embeddings=world_size * (_shard_capacity(table, world_size) + 1),
+                    init_fn=nn.init.zeros_,
+                )
+                for name, table in tables.items()
+                if table.dim == dim
+            ]
+            self.by_width[str(dim)] = ManagedCollisionEmbeddingCollection(
+                EmbeddingCollection(tables=configs, device=torch.device("meta")),
+                ManagedCollisionCollection(
+                    {
+                        c.name: _OwnedIds(
+                            c.name,
+                            _shard_capacity(tables[c.name], world_size),
+                            (0, c.num_embeddings),
+                            world_size,
+                        )
+                        for c in configs
+                    },
+                    configs,
+                ),
+            )
+
+    def forward(self, ids: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """{table: ids [n]} -> {table: vectors [n, dim]}. Collective: every rank must call it.
+
+        Ids are made unique before the exchange. CapacityError when a table is full.
+        """
+        vectors: dict[str, torch.Tensor] = {}
+        for dim, collection in self.by_width.items():
+            names = [name for name, table in self._tables.items() if table.dim == int(dim)]
+            distinct, inverse = zip(
+                *(torch.unique(mix(ids[name]), return_inverse=True) for name in names), strict=True
+            )
+            learned, _ = collection(
+                KeyedJaggedTensor(
+                    keys=names,
+                    values=torch.cat(distinct),
+                    lengths=torch.tensor([len(d) for d in distinct], device=distinct[0].device),
+                )
+            )
+            for name, asked, back in zip(names, distinct, inverse, strict=True):
+                start = initial_vectors(
+                    asked, int(dim), table_seed(name, self._seed), self._init_std
+                )
+                vectors[name] = (learned[name].values() + start)[back]
+        return vectors
+
+    def shards(self) -> Iterator[tuple[str, "_OwnedIds", torch.Tensor, torch.Tensor]]:
+        """Per table, after `shard`: this rank's id map, weights [rows, dim], momentum [rows]."""
+        for collection in self._sharded():
+            maps = collection._managed_collision_collection._managed_collision_modules
+            for name, (kernel, index) in collection._table_to_tbe_and_index.items():
+                number = int(index)
+                yield (
+                    name,
+                    maps[name],
+                    kernel.split_embedding_weights()[number],
+                    kernel.split_optimizer_states()[number][0],
+                )
+
+    def _sharded(self) -> list[Any]:
+        # TorchRec's ShardedManagedCollisionEmbeddingCollection, which types these loosely.
+        return list(self.by_width.values())
+
+    def set_learning_rate(self, rate: float) -> None:
+        """The learning rate of all tables from the next backward pass on."""
+        for collection in self._sharded():
+            for kernel, _ in collection._table_to_tbe_and_index.values():
+                kernel.set_learning_rate(rate)
+
+    def local_rows(self) -> dict[str, ShardRows]:
+        """What this rank owns of every table."""
+        rows = {}
+        for name, owned, weights, momentum in self.shards():
+            used = slice(1, len(owned.map) + 1)
+            rows[name] = ShardRows(
+                owned.map.ids().clone(),
+                weights[used].detach().clone(),
+                momentum[used].detach().clone(),
+            )
+        return rows
+
+    def load_rows(self, rows: dict[str, list[ShardRows]], rank: int, world_size: int) -> None:
+        """Take over the rows this rank owns, out of all ranks' rows of any former world size."""
+        for name, owned, weights, momentum in self.shards():
+            for part in rows[name]:
+                mine = owner(part.keys, world_size) == rank
+                slots = slots_of(owned.map, part.keys[mine], True, owned.capacity, name)
+                with torch.no_grad():
+                    weights[slots] = part.vectors[mine]
+                    momentum[slots] = part.momentum[mine]
+
+
+def owner(keys: torch.Tensor, world_size: int) -> torch.Tensor:
+    """The rank that owns each key: its unsigned value modulo the number of ranks, as fbgemm deals
+    ids of unbounded range."""
+    # (2^64 - 2^63) modulo n shifts the signed remainder to the unsigned one.
+    return torch.remainder(
+        torch.remainder(keys, world_size) + (keys < 0) * ((1 << 64) % world_size), world_size
+    )
+
+
+def shard(
+    model: nn.Module, tables: ShardedTables, *, learning_rate: float, device: torch.device
+) -> DistributedModelParallel:
+    """Shard the tables in `model` over the default process group; replicate everything else."""
+    sharder = ManagedCollisionEmbeddingCollectionSharder(
+        EmbeddingCollectionSharder(
+            fused_params={
+                "optimizer": EmbOptimType.EXACT_ROWWISE_ADAGRAD,
+                "learning_rate": learning_rate,
+                "eps": 1e-8,
+            }
+        ),
+        ManagedCollisionCollectionSharder(),
+    )
+    group = dist.group.WORLD
+    assert group is not None
+    by_row = ParameterConstraints(sharding_types=["row_wise"], compute_kernels=["fused"])
+    planner = EmbeddingShardingPlanner(
+        topology=Topology(world_size=group.size(), compute_device=device.type),
+        constraints=dict.fromkeys(tables._tables, by_row),
+    )
+    return DistributedModelParallel(
+        model,
+        env=ShardingEnv.from_process_group(group),
+        device=device,
+        plan=planner.collective_plan(model, [sharder], group),
+        sharders=[sharder],
+    )
+
+
+def _shard_capacity(table: Table, world_size: int) -> int:
+    # Keys are dealt by value, evenly but not exactly so.
+    even = -(-table.capacity // world_size)
+    return even if world_size == 1 else even + even // 4 + 16
+
+
+class _OwnedIds(ManagedCollisionModule):
+    """The ids one rank owns of one table, and their rows in its shard."""
+
+    def __init__(
+        self,
+        name: str,
+        capacity: int,
+        rows: tuple[int, int],
+        world_size: int,
+        device: torch.device | None = None,
+    ) -> None:
+        device = device or torch.device("cpu")
+        super().__init__(device, output_segments=list(rows), skip_state_validation=True)
+        self.name, self.capacity, self._rows, self._world_size = name, capacity, rows, world_size
+        self.map = IdMap(device)
+
+    def remap(
+        self,
+        features: dict[str, JaggedTensor],
+        mutate_miss_lengths: bool = True,
+        write_weights: torch.Tensor | None = None,
+    ) -> dict[str, JaggedTensor]:
+        return {
+            key: JaggedTensor(values=self._row_of(jagged.values()), lengths=jagged.lengths())
+            for key, jagged in features.items()
+        }
+
+    def _row_of(self, ids: torch.Tensor) -> torch.Tensor:
+        return slots_of(self.map, ids, self.training, self.capacity, self.name) + self._rows[0]
+
+    def rebuild_with_output_id_range(
+        self,
+        output_id_range: tuple[int, int],
+        output_segments: list[int],
+        device: torch.device | None = None,
+    ) -> "_OwnedIds":
+        return _OwnedIds(self.name, self.capacity, output_id_range, self._world_size, device)
+
+    def input_size(self) -> int:
+        return 0  # to TorchRec: ids of unbounded range, dealt by value
+
+    def output_size(self) -> int:
+        return self._rows[1] - self._rows[0]
+
+    def buckets(self) -> int:
+        return self._world_size
+
+    def open_slots(self) -> torch.Tensor:
+        return torch.tensor([self.capacity - len(self.map)])
+
+    def evict(self) -> None:
+        return None
+
+    def preprocess(self, features: dict[str, JaggedTensor]) -> dict[str, JaggedTensor]:
+        return features
+
+    def profile(self, features: dict[str, JaggedTensor]) -> dict[str, JaggedTensor]:
+        return features
+
+    def forward(
+        self, features: dict[str, JaggedTensor], mutate_miss_lengths: bool = True
+    ) -> dict[str, JaggedTensor]:
+        return self.remap(features)
+
+    def validate_state(self) -> None:
+        return None

@@ -1,0 +1,26 @@
+"""What can be wrong with what a person gave us. Each message says what, where, and what was
+expected; the jobs print these without a traceback."""
+
+
+class RayrankError(Exception):
+    """A fault in the user's input or set-up, not in rayrank."""
+
+
+class ConfigError(RayrankError):
+    """A configuration or schema file that cannot be used."""
+
+
+class DataError(RayrankError):
+    """A table that does not fit its schema."""
+
+
+class LeakageError(DataError):
+    """A row that knows its future."""
+
+
+class CapacityError(RayrankError):
+    """An embedding table that has met more ids than its memory budget holds."""
+
+
+class BundleError(RayrankError):
+    """A bundle that is incomplete, altered, or of another version."""

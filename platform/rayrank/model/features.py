@@ -1,0 +1,94 @@
+"""The features of one group of tokens, as one vector per token."""
+
+from itertools import pairwise
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from rayrank.data.jagged import Group, JaggedBatch
+from rayrank.embedding.tables import Tables
+from rayrank.schema import Feature, Schema, Token
+
+Scales = dict[str, tuple[float, float]]
+"""TOKEN.FEATURE -> mean and standard deviation of a number over the training rows."""
+
+
+def lookup(batch: JaggedBatch, schema: Schema, tables: Tables) -> dict[str, torch.Tensor]:
+    """The vectors of every id in the batch, {table: [ids, dim]}: one call to the tables."""
+    return tables({name: batch.table_ids(name) for name in schema.tables})
+
+
+class Features(nn.Module):
+    """Concatenates the vectors and scaled numbers of a token's features: [n] -> [n, width]."""
+
+    mean: torch.Tensor
+    std: torch.Tensor
+
+    def __init__(self, schema: Schema, token: Token, scales: Scales, dropout: float) -> None:
+        super().__init__()
+        features = schema.features_of(token)
+        self.embedded: dict[str, Feature] = {
+            n: f for n, f in features.items() if f.kind != "number"
+        }
+        self.numeric = [n for n, f in features.items() if f.kind == "number"]
+        self.dims = [schema.tables[str(f.table)].dim for f in self.embedded.values()]
+        self.width = sum(self.dims) + len(self.numeric)
+        self.dropout = nn.Dropout(dropout)
+        pairs = [scales.get(f"{token}.{name}", (0.0, 1.0)) for name in self.numeric]
+        self.register_buffer("mean", torch.tensor([mean for mean, _ in pairs]))
+        self.register_buffer("std", torch.tensor([std for _, std in pairs]))
+
+    def forward(
+        self, batch: JaggedBatch, vectors: dict[str, torch.Tensor], group: Group
+    ) -> torch.Tensor:
+        """[elements of the group, width]: embedded features first, numbers last."""
+        columns = [
+            self.dropout(embedded(batch, vectors, group, name, feature))
+            for name, feature in self.embedded.items()
+        ]
+        if self.numeric:
+            columns.append(self.numbers(batch, group))
+        return torch.cat(columns, dim=1)
+
+    def numbers(self, batch: JaggedBatch, group: Group) -> torch.Tensor:
+        """[elements of the group, numeric features], scaled to mean 0 and deviation 1."""
+        raw = torch.stack([batch.numbers(group, name) for name in self.numeric], dim=1)
+        return (raw - self.mean) / self.std
+
+
+def embedded(
+    batch: JaggedBatch, vectors: dict[str, torch.Tensor], group: Group, name: str, feature: Feature
+) -> torch.Tensor:
+    """One feature's vectors [elements of the group, dim]; of a list, the mean (0 if empty)."""
+    table = str(feature.table)
+    values_ND = batch.of_table(vectors[table], table, group, name)
+    if feature.kind != "ids":
+        return values_ND
+    lengths = batch.list_lengths(group, name)
+    element = torch.repeat_interleave(lengths, output_size=len(values_ND))
+    summed = values_ND.new_zeros(len(lengths), values_ND.shape[1]).index_add(0, element, values_ND)
+    return summed / lengths.clamp(min=1).unsqueeze(1)
+
+
+def mlp(*widths: int, dropout: float = 0.0) -> nn.Sequential:
+    """Linear layers with SiLU (and dropout) between them."""
+    layers: list[nn.Module] = []
+    for width_in, width_out in pairwise(widths):
+        layers += [nn.Linear(width_in, width_out), nn.SiLU(), nn.Dropout(dropout)]
+    return nn.Sequential(*layers[:-2])
+
+
+def behaviour_ages(batch: JaggedBatch, group: Group) -> torch.Tensor:
+    """[n, 2] for history or realtime: log hours before, and after, the start of the window.
+
+    The sequence itself carries no positions, and this is all a token knows of its age. Relative to
+    the window, so that a static token is the same for every candidate.
+    """
+    start = torch.repeat_interleave(
+        batch.window_start, batch.lengths(group), output_size=batch.counts[group]
+    )
+    hours = (batch.times(group) - start).to(torch.float32) / 3_600_000
+    return torch.stack(
+        [torch.log1p(functional.relu(-hours)), torch.log1p(functional.relu(hours))], dim=1
+    )

@@ -1,0 +1,140 @@
+"""What a report is made from. All of it is measured elsewhere; the page only shows it."""
+
+from datetime import datetime
+from typing import Annotated, NamedTuple
+
+import numpy as np
+from pydantic import Field, FiniteFloat, NonNegativeFloat, NonNegativeInt, model_validator
+
+from rayrank.metrics.calibration import CalibrationBin
+from rayrank.strict import Strict
+
+ORACLE = "oracle"
+"""The ranker that knows the truth; only simulated logs have one."""
+
+
+def bins_by_factors(
+    values: np.ndarray, weights: np.ndarray | None = None, bins: int = 32
+) -> tuple[list[float], list[int]]:
+    """Edges spaced by a factor around positive values, and how many (or what weight) between them.
+
+    Between whole numbers the edges are halves, so that no bin is too narrow to hold one.
+    """
+    low, high = float(values.min()), float(values.max())
+    if np.issubdtype(values.dtype, np.integer):
+        edges = np.unique(np.floor(np.geomspace(low, high + 1, bins + 1))) - 0.5
+    else:
+        edges = np.geomspace(low * 0.99, high * 1.01, bins + 1)
+    counts = np.histogram(values, edges, weights=weights)[0]
+    return edges.tolist(), counts.astype(int).tolist()
+
+
+class Lengths(Strict):
+    """Tokens per user row: summary and histogram."""
+
+    mean: FiniteFloat
+    p50: FiniteFloat
+    p99: FiniteFloat
+    max: FiniteFloat
+    edges: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=2)]
+    """Ascending; drawn on a log axis. `bins_by_factors` makes them."""
+    counts: list[NonNegativeInt]
+    """Rows between edges k and k + 1."""
+
+    @model_validator(mode="after")
+    def _is_a_histogram(self) -> "Lengths":
+        if self.edges != sorted(set(self.edges)) or len(self.edges) != len(self.counts) + 1:
+            raise ValueError("edges must ascend and be one more than counts")
+        return self
+
+
+class DataFacts(Strict):
+    """What the user-row builder made of the log."""
+
+    exposures: NonNegativeInt
+    user_rows: NonNegativeInt
+    compression: NonNegativeFloat
+    """Exposures per user row."""
+    tokens: NonNegativeInt
+    lengths: Lengths
+
+
+class LossPoint(NamedTuple):
+    """A training step."""
+
+    step: int
+    tokens: int
+    """Trained on up to and including this step."""
+    loss: FiniteFloat
+
+
+class EpochPoint(NamedTuple):
+    """GAUC of each task on later data, after a step."""
+
+    step: int
+    gauc: dict[str, float]
+
+
+class TaskQuality(Strict):
+    """Of one ranker on one task's test exposures. NaN where no user has both classes."""
+
+    auc: float
+    gauc: float
+    auc_se: float | None = None
+    gauc_se: float | None = None
+
+
+class Serving(Strict):
+    """The bundle behind HTTP."""
+
+    requests: NonNegativeInt
+    p50_ms: NonNegativeFloat
+    p99_ms: NonNegativeFloat
+    latencies_ms: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=1)]
+    max_abs_diff: NonNegativeFloat
+    """The largest difference between a served score and the trainer's of the same candidate."""
+
+
+class ReportData(Strict):
+    """A whole run. The first ranker in `quality` is the one that is served."""
+
+    title: str
+    when: datetime
+    machine: str
+    versions: dict[str, str]
+    facts: DataFacts
+    steps: Annotated[list[LossPoint], Field(min_length=1)]
+    epochs: list[EpochPoint]
+    quality: Annotated[dict[str, dict[str, TaskQuality]], Field(min_length=1)]
+    """Ranker -> task -> quality; every ranker has the same tasks."""
+    calibration: dict[str, list[CalibrationBin]]
+    """Of the served ranker, by task."""
+    serving: Serving
+    stages: dict[str, NonNegativeFloat]
+    """Seconds of each stage, in the order they ran."""
+
+    @model_validator(mode="after")
+    def _rankers_share_their_tasks(self) -> "ReportData":
+        tasks = list(self.quality[self.served])
+        for name, quality in self.quality.items():
+            if set(quality) != set(tasks):
+                raise ValueError(f"quality.{name}: expected the tasks {', '.join(tasks)}")
+        if self.served == ORACLE:
+            raise ValueError("quality: the served ranker comes first, the oracle is none")
+        return self
+
+    @property
+    def served(self) -> str:
+        """The ranker whose bundle is behind HTTP."""
+        return next(iter(self.quality))
+
+    @property
+    def tasks(self) -> list[str]:
+        """In the order of the schema."""
+        return list(self.quality[self.served])
+
+    def margin_share(self, ranker: str, task: str) -> float | None:
+        """The ranker's GAUC above chance as a share of the oracle's; None without an oracle."""
+        if ORACLE not in self.quality:
+            return None
+        return (self.quality[ranker][task].gauc - 0.5) / (self.quality[ORACLE][task].gauc - 0.5)

@@ -1,0 +1,173 @@
+"""The HTTP application: FastAPI in front of the engine, on Ray Serve.
+
+POST /v1/rank      score a request's candidates
+GET  /v1/models    what is being served
+GET  /healthz      alive and loaded; needs no key
+"""
+
+import asyncio
+import hmac
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
+from ray import serve
+from ray.util.metrics import Counter, Histogram
+
+from rayrank.errors import RayrankError
+from rayrank.infer.bundle import load_bundle, read_manifest
+from rayrank.infer.engine import Engine
+from rayrank.serve.errors import RequestError
+from rayrank.serve.limits import Limits
+from rayrank.serve.request import RankRequest, RequestParser
+from rayrank.strict import Strict
+
+KEY_VARIABLE = "RAYRANK_API_KEY"
+
+
+class RankingArgs(Strict):
+    """What the application is told (`args` in its YAML, or key=value to `serve run`)."""
+
+    bundle: Path
+    threads: int = 1
+    """CPU threads of the engine."""
+    limits: Limits = Limits()
+
+
+def api_key() -> str:
+    """The key clients must send. RayrankError unless the environment holds one."""
+    key = os.environ.get(KEY_VARIABLE, "")
+    if len(key) < 16:
+        raise RayrankError(
+            f"set {KEY_VARIABLE} to a secret of at least 16 characters; clients "
+            "send it as 'Authorization: Bearer …'"
+        )
+    return key
+
+
+def _tokens(requests: list[RankRequest]) -> int:
+    return sum(request.tokens for request in requests)
+
+
+api = FastAPI(title="rayrank", docs_url=None, redoc_url=None, openapi_url=None)
+
+
+@api.exception_handler(RequestError)
+async def _refuse(request: Request, error: RequestError) -> JSONResponse:
+    headers = {"WWW-Authenticate": "Bearer"} if error.status == 401 else None
+    return JSONResponse(error.body(), status_code=error.status, headers=headers)
+
+
+@serve.deployment(
+    max_ongoing_requests=128,
+    max_queued_requests=256,
+    graceful_shutdown_timeout_s=30,
+)
+@serve.ingress(api)
+class RankingApp:
+    """One replica: a parser, an engine, and the batch that is filling up."""
+
+    def __init__(self, args: dict[str, Any]) -> None:
+        told = RankingArgs.model_validate(args)
+        self.key, self.limits = api_key(), told.limits
+        torch.set_num_threads(told.threads)
+        self.engine = Engine(load_bundle(told.bundle))
+        self.manifest, self.schema = self.engine.bundle.manifest, self.engine.bundle.schema
+        self.parser = RequestParser(
+            self.schema, self.manifest.id_types, self.manifest.max_history, self.limits
+        )
+        self._score.set_max_batch_size(self.limits.batch_tokens)
+        self._score.set_batch_wait_timeout_s(self.limits.batch_wait_s)
+        self.answers = Counter("rayrank_requests_total", "Answers by status", ("status",))
+        self.latency = Histogram(
+            "rayrank_request_ms",
+            "From a request's body to its answer",
+            boundaries=[1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000],
+        )
+        self.scored = Counter("rayrank_candidates_total", "Candidates scored")
+
+    @api.get("/healthz")
+    async def healthz(self) -> dict[str, str]:
+        """Answers once the bundle is loaded. No key needed."""
+        return {"status": "ok"}
+
+    @api.get("/v1/models")
+    async def models(self, request: Request) -> dict[str, Any]:
+        """What is being served."""
+        self._authorize(request)
+        return {
+            "models": [
+                {
+                    **self._model(),
+                    "tasks": list(self.schema.tasks),
+                    "trained_steps": self.manifest.trained_steps,
+                    "metrics": self.manifest.metrics,
+                }
+            ]
+        }
+
+    @api.post("/v1/rank")
+    async def rank(self, request: Request) -> dict[str, Any]:
+        """P(task) of every candidate, in the order in which they came."""
+        try:
+            self._authorize(request)
+            body = await self._body(request)
+            start = time.perf_counter()
+            asked = self.parser.parse(body)
+            scores_CK = await self._score(asked)
+        except RequestError as error:
+            self.answers.inc(tags={"status": str(error.status)})
+            raise
+        self.latency.observe(1000 * (time.perf_counter() - start))
+        self.answers.inc(tags={"status": "200"})
+        self.scored.inc(len(asked.items))
+        in_order = np.empty_like(scores_CK)
+        in_order[asked.order] = scores_CK
+        return {
+            "model": self._model(),
+            "items": asked.items,
+            "scores": {t: in_order[:, k].tolist() for k, t in enumerate(self.schema.tasks)},
+        }
+
+    @serve.batch(batch_size_fn=_tokens, max_concurrent_batches=2)
+    async def _score(self, requests: list[RankRequest]) -> list[np.ndarray]:
+        rows = pa.concat_tables([request.row for request in requests])
+        return await asyncio.wrap_future(self.engine.submit(rows))
+
+    def _model(self) -> dict[str, str]:
+        return {
+            "name": self.manifest.ranker,
+            "version": self.manifest.version,
+            "schema": self.schema.name,
+        }
+
+    def _authorize(self, request: Request) -> None:
+        sent = request.headers.get("authorization", "")
+        if not hmac.compare_digest(sent.encode(), f"Bearer {self.key}".encode()):
+            raise RequestError(401, "Authorization", "expected 'Bearer' and the API key")
+
+    async def _body(self, request: Request) -> bytes:
+        body = bytearray()
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > self.limits.body_bytes:
+                raise RequestError(413, "(body)", f"is larger than {self.limits.body_bytes} bytes")
+        return bytes(body)
+
+
+def build_app(args: RankingArgs) -> serve.Application:
+    """The application, after the checks that need no replica: the key, and the bundle's manifest.
+
+    Raises RayrankError or BundleError at once rather than in a replica that keeps restarting.
+    """
+    api_key()
+    bundle = args.bundle.resolve()
+    read_manifest(bundle)
+    told = args.model_copy(update={"bundle": bundle})
+    return RankingApp.bind(told.model_dump(mode="json"))  # type: ignore[attr-defined]

@@ -1,0 +1,101 @@
+"""The endpoint against the trainer: replay logged requests over HTTP and compare scores."""
+
+import json
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+import httpx
+import numpy as np
+import pyarrow as pa
+
+from rayrank.errors import RayrankError
+from rayrank.schema import Schema
+from rayrank.serve.replay import Request
+from rayrank.watch import Watch
+
+
+class Checked(NamedTuple):
+    """What a replay found."""
+
+    requests: int
+    candidates: int
+    max_abs_diff: float
+    latencies_ms: list[float]
+
+    def summary(self) -> dict[str, float]:
+        """p50 and p99 as the client saw them, requests, and the largest difference."""
+        return {
+            "p50_ms": float(np.quantile(self.latencies_ms, 0.5)),
+            "p99_ms": float(np.quantile(self.latencies_ms, 0.99)),
+            "requests": self.requests,
+            "candidates": self.candidates,
+            "max_abs_diff": self.max_abs_diff,
+        }
+
+
+def check(
+    url: str,
+    key: str,
+    requests: list[Request],
+    trained: pa.Table,
+    schema: Schema,
+    watch: Watch,
+    concurrency: int = 2,
+) -> Checked:
+    """Send every request and compare each score with the trainer's.
+
+    trained: `evaluate.predict.predict`'s table. Raises RayrankError for an answer other than 200,
+    and for a candidate that the trainer never scored.
+    """
+    expected = _by_candidate(trained, schema)
+    answers: list[dict[str, Any]] = []
+    latencies: list[float] = []
+    with httpx.Client(
+        base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=30
+    ) as client:
+
+        def send(request: Request) -> dict[str, Any]:
+            body = json.dumps(request, default=float)
+            start = time.perf_counter()
+            answer = client.post("/v1/rank", content=body)
+            latencies.append(1000 * (time.perf_counter() - start))
+            if answer.status_code != 200:
+                raise RayrankError(
+                    f"{url}: user {request['user']!r}: {answer.status_code} {answer.text}"
+                )
+            return answer.json()
+
+        with ThreadPoolExecutor(concurrency) as pool:
+            for answer in pool.map(send, requests):
+                answers.append(answer)
+                watch(len(answers), len(requests))
+
+    largest, candidates = 0.0, 0
+    for request, answer in zip(requests, answers, strict=True):
+        shown = request["candidates"]
+        for i, (item, at) in enumerate(zip(shown["item"], shown["time_ms"], strict=True)):
+            key_of = (request["user"], item, at)
+            if key_of not in expected:
+                raise RayrankError(f"the trainer has no score of (user, item, time) {key_of}")
+            scores = np.array([answer["scores"][task][i] for task in schema.tasks])
+            # One item shown twice at one moment has two rows: the nearer one is meant.
+            nearest = min(float(np.abs(scores - other).max()) for other in expected[key_of])
+            largest, candidates = max(largest, nearest), candidates + 1
+    return Checked(len(requests), candidates, largest, latencies)
+
+
+def _by_candidate(
+    trained: pa.Table, schema: Schema
+) -> dict[tuple[Any, Any, int], list[np.ndarray]]:
+    keys = zip(
+        trained["user"].to_pylist(),
+        trained["item"].to_pylist(),
+        trained["time"].to_pylist(),
+        strict=True,
+    )
+    scores = np.column_stack([trained[f"p.{task}"].to_numpy() for task in schema.tasks])
+    found: dict[tuple[Any, Any, int], list[np.ndarray]] = {}
+    for key, score in zip(keys, scores, strict=True):
+        found.setdefault(key, []).append(score)
+    return found

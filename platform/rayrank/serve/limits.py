@@ -1,0 +1,33 @@
+"""What one request, and all waiting ones together, may cost."""
+
+from typing import Annotated
+
+from pydantic import Field, model_validator
+
+from rayrank.strict import Strict
+
+PROFILE_TOKENS = 256
+REQUEST_TIMEOUT_S = 10.0
+Positive = Annotated[int, Field(gt=0)]
+
+
+class Limits(Strict):
+    """Bounds that are checked before any work is done for a request."""
+
+    body_bytes: Positive = 4 << 20
+    candidates: Positive = 2048
+    behaviours: Positive = 4096
+    list_ids: Positive = 256
+    """Ids in one list-valued feature."""
+    batch_tokens: Positive = 16_384
+    """Tokens scored together."""
+    batch_wait_s: Annotated[float, Field(ge=0)] = 0.002
+
+    @model_validator(mode="after")
+    def _a_request_fits_a_batch(self) -> "Limits":
+        if self.candidates + self.behaviours + PROFILE_TOKENS > self.batch_tokens:
+            raise ValueError(
+                f"batch_tokens must hold the largest request: candidates + behaviours + "
+                f"{PROFILE_TOKENS} for the profile"
+            )
+        return self

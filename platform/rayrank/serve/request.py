@@ -1,0 +1,281 @@
+"""The request: columnar JSON, checked against the schema, turned into one user row.
+
+    {"user": …, "time_ms": …,
+     "profile":    {FEATURE: value, …},
+     "behaviours": {"time_ms": […], "known_at_ms": […], FEATURE: […], …},
+     "candidates": {"item": […], "time_ms": […], FEATURE: […], …}}
+
+`profile` and `behaviours` may be left out where there is nothing to say; known_at_ms defaults to
+the behaviours' times, the candidates' time_ms to the request's. From the columns on, the code is
+the training reader's: `encode`, then `group`.
+"""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from rayrank.data.encode import encode
+from rayrank.data.ids import IdTypes
+from rayrank.data.times import EARLIEST_MS, LATEST_MS, window_start
+from rayrank.data.user_rows import Behaviours, Candidates, group
+from rayrank.errors import DataError
+from rayrank.schema import Feature, Schema, Token
+from rayrank.serve.errors import RequestError
+from rayrank.serve.limits import Limits
+
+SECTIONS = ("user", "time_ms", "profile", "behaviours", "candidates")
+
+
+@dataclass(frozen=True)
+class RankRequest:
+    """A request that can be scored."""
+
+    row: pa.Table
+    """One user row, as `data.user_rows` describes, without labels."""
+    order: np.ndarray
+    """int64 [candidates]: the row's candidates ascend in time; where each stood in the request."""
+    items: list[int | str]
+    """As the client listed them."""
+
+    @property
+    def tokens(self) -> int:
+        """What scoring it costs."""
+        return int(self.row["tokens"][0].as_py())
+
+
+class RequestParser:
+    """Turns request bodies into user rows of one schema."""
+
+    def __init__(self, schema: Schema, id_types: IdTypes, max_history: int, limits: Limits) -> None:
+        self.schema, self.id_types = schema, id_types
+        self.max_history, self.limits = max_history, limits
+
+    def parse(self, body: bytes) -> RankRequest:
+        """The request in a body.
+
+        Raises RequestError with status 400 (not JSON), 413 (too large) or 422 (a field that is
+        missing, unknown, of another type, length or range).
+        """
+        request = _object(_json(body), "")
+        _only(request, SECTIONS, "")
+        user = _key(_required(request, "user", ""), "user")
+        now = _time(_required(request, "time_ms", ""), "time_ms")
+        start = int(window_start(pa.array([now]), self.schema)[0].as_py())
+
+        candidates = _object(_required(request, "candidates", ""), "candidates")
+        items = self._column(candidates, "item", "candidates", self.limits.candidates)
+        if not items:
+            raise RequestError(422, "candidates.item", "is empty; expected at least one candidate")
+        shown = self._times(candidates, "time_ms", "candidates", len(items), [now] * len(items))
+        _within(shown, start, now, "candidates.time_ms", "the request's window and time")
+        order = np.argsort(shown, kind="stable")
+
+        behaviours = _object(request.get("behaviours", {}), "behaviours")
+        happened = self._times(
+            behaviours, "time_ms", "behaviours", None, [] if not behaviours else None
+        )
+        known = self._times(behaviours, "known_at_ms", "behaviours", len(happened), happened)
+        sent = "known_at_ms" if "known_at_ms" in behaviours else "time_ms"
+        _within(known, EARLIEST_MS, now, f"behaviours.{sent}", "the request's time")
+        if (known < happened).any():
+            raise RequestError(422, "behaviours.known_at_ms", "lies before the behaviour's time_ms")
+
+        candidate_features = self._features(
+            candidates, "candidate", "candidates", len(items), {"item", "time_ms"}
+        )
+        rows, _ = group(
+            Candidates(
+                user=np.zeros(len(items), np.int64),
+                window_start_ms=np.full(len(items), start),
+                split=np.zeros(len(items), np.int64),
+                time_ms=shown[order],
+                item=_items(items).take(pa.array(order)),
+                features=candidate_features.take(pa.array(order)),
+                labels=None,
+            ),
+            Behaviours(
+                user=np.zeros(len(happened), np.int64),
+                time_ms=happened,
+                known_at_ms=known,
+                features=self._features(
+                    behaviours, "behaviour", "behaviours", len(happened), {"time_ms", "known_at_ms"}
+                ),
+            ),
+            self._profile(request, user),
+            pa.array([str(user)]),
+            self.max_history,
+        )
+        return RankRequest(rows, order, items)
+
+    def _profile(self, request: dict[str, Any], user: int | str) -> pa.Table:
+        given = _object(request.get("profile", {}), "profile")
+        columns = {name: [value] for name, value in given.items()}
+        for name in self.schema.features_of("profile"):
+            if self.schema.features[name].source != "users":  # the user's own id
+                if name in columns:
+                    raise RequestError(422, f"profile.{name}", "is taken from user; leave it out")
+                columns[name] = [user]
+        return self._features(columns, "profile", "profile", 1, set())
+
+    def _features(
+        self, columns: dict[str, Any], token: Token, section: str, length: int, other: set[str]
+    ) -> pa.Table:
+        features = self.schema.features_of(token)
+        _only(columns, {*features, *other}, section)
+        encoded: dict[str, pa.Array] = {}
+        for name, feature in features.items():
+            if name not in columns and feature.default is None and length:
+                raise RequestError(422, f"{section}.{name}", "is missing")
+            # A column that may be missing is missing in every row.
+            values = columns.get(name, [None] * length)
+            encoded[name] = self._encode(values, feature, name, f"{section}.{name}", length)
+        return pa.table(encoded) if encoded else pa.table({"": pa.nulls(length)}).select([])
+
+    def _encode(
+        self, values: Any, feature: Feature, name: str, where: str, length: int
+    ) -> pa.Array:
+        if not isinstance(values, list) or len(values) != length:
+            found = f"{len(values)} values" if isinstance(values, list) else type(values).__name__
+            raise RequestError(422, where, f"expected a list of {length} values, found {found}")
+        kind = self.id_types.get(name, "integer")
+        expected: tuple[type, ...] = (str,) if kind == "string" else (int,)
+        if feature.kind in ("number", "bucket"):
+            expected = (int, float)
+        elements = values
+        if feature.kind == "ids":
+            for value in values:
+                if not isinstance(value, list | None) or len(value or ()) > self.limits.list_ids:
+                    raise RequestError(
+                        422, where, f"expected lists of at most {self.limits.list_ids} ids"
+                    )
+            elements = [element for value in values for element in value or ()]
+        for element in elements:
+            missing = element is None and feature.kind != "ids"
+            if not missing and (not isinstance(element, expected) or isinstance(element, bool)):
+                raise RequestError(
+                    422, where, f"expected {_names(expected)}, found {_found(element)}"
+                )
+        try:
+            return encode(_array(values, feature, kind), feature, where)
+        except DataError as error:
+            raise RequestError(422, where, str(error).removeprefix(f"{where}: ")) from None
+        except (pa.ArrowInvalid, OverflowError):
+            raise RequestError(422, where, "holds a number that does not fit in 64 bits") from None
+
+    def _column(self, columns: dict[str, Any], name: str, section: str, most: int) -> list[Any]:
+        values = _required(columns, name, section)
+        if not isinstance(values, list):
+            raise RequestError(422, f"{section}.{name}", "expected a list")
+        if len(values) > most:
+            raise RequestError(
+                413, f"{section}.{name}", f"has {len(values)} entries; at most {most} are allowed"
+            )
+        return values
+
+    def _times(
+        self, columns: dict[str, Any], name: str, section: str, length: int | None, default: Any
+    ) -> np.ndarray:
+        if name not in columns and default is not None:
+            return np.asarray(default, np.int64)
+        most = self.limits.behaviours
+        if section != "behaviours":
+            most = max(most, self.limits.candidates)
+        values = self._column(columns, name, section, most)
+        if length is not None and len(values) != length:
+            raise RequestError(
+                422, f"{section}.{name}", f"expected {length} values, found {len(values)}"
+            )
+        return np.array([_time(value, f"{section}.{name}") for value in values], np.int64)
+
+
+def _json(body: bytes) -> Any:
+    try:
+        # Decoded here: json.loads would guess an encoding, and let halves of surrogates through.
+        content = json.loads(body.decode())
+        if b"\\u" in body:
+            json.dumps(content, ensure_ascii=False).encode()
+    except (ValueError, RecursionError) as error:
+        raise RequestError(400, "(body)", f"is not JSON in UTF-8: {error}"[:200]) from None
+    return content
+
+
+def _object(value: Any, where: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise RequestError(422, where or "(body)", "expected an object")
+    return value
+
+
+def _required(columns: dict[str, Any], name: str, section: str) -> Any:
+    if name not in columns:
+        raise RequestError(422, f"{section}.{name}".lstrip("."), "is missing")
+    return columns[name]
+
+
+def _only(columns: dict[str, Any], known: Any, section: str) -> None:
+    for name in columns:
+        if name not in known:
+            raise RequestError(
+                422,
+                f"{section}.{name}".lstrip("."),
+                f"unknown field; expected {', '.join(sorted(known))}",
+            )
+
+
+def _key(value: Any, where: str) -> int | str:
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        raise RequestError(422, where, f"expected an integer or a string, found {_found(value)}")
+    return value
+
+
+def _time(value: Any, where: str) -> int:
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, int)
+        or not EARLIEST_MS <= value <= LATEST_MS
+    ):
+        raise RequestError(
+            422,
+            where,
+            "expected integer milliseconds since 1970, in the years "
+            f"1990 to 2100, found {_found(value)}",
+        )
+    return value
+
+
+def _within(times: np.ndarray, first: int, last: int, where: str, what: str) -> None:
+    if len(times) and (times.min() < first or times.max() > last):
+        raise RequestError(422, where, f"lies outside {what} ({first} to {last})")
+
+
+def _items(items: list[Any]) -> pa.Array:
+    keys = [_key(item, "candidates.item") for item in items]
+    return pa.array([str(key) for key in keys])
+
+
+def _array(values: list[Any], feature: Feature, kind: str) -> pa.Array:
+    if feature.kind in ("number", "bucket"):
+        return pa.array([None if v is None else float(v) for v in values], pa.float64())
+    if kind == "string":
+        return _ids(values, feature, pa.string())
+    try:
+        return _ids(values, feature, pa.int64())
+    except (pa.ArrowInvalid, OverflowError):
+        # A log may hold unsigned ids, whose bits the builder keeps.
+        return _ids(values, feature, pa.uint64())
+
+
+def _ids(values: list[Any], feature: Feature, kind: pa.DataType) -> pa.Array:
+    return pa.array(values, pa.list_(kind) if feature.kind == "ids" else kind)
+
+
+def _found(value: Any) -> str:
+    return type(value).__name__ if isinstance(value, list | dict) else f"{value!r:.80}"
+
+
+def _names(types: tuple[type, ...]) -> str:
+    if str in types:
+        return "a string"
+    return "a number" if float in types else "an integer"

@@ -1,0 +1,54 @@
+"""The base of every model that is read from a file or a request."""
+
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from rayrank.errors import ConfigError
+
+
+class Strict(BaseModel):
+    """Unknown keys are errors, values are frozen, defaults are checked too."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+StrictT = TypeVar("StrictT", bound=Strict)
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The mapping in a YAML file; ConfigError, naming the file, where there is none."""
+    if not path.is_file():
+        raise ConfigError(f"{path}: no such file")
+    try:
+        content = yaml.safe_load(path.read_text())
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not YAML: {error}") from None
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path}: expected a mapping of keys to values, found {content!r}")
+    return content
+
+
+def parse(model: type[StrictT], content: dict[str, Any], where: str) -> StrictT:
+    """Validate `content`; ConfigError lists every fault with its key and what was expected."""
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        raise ConfigError("\n".join(f"{where}: {fault}" for fault in faults(error))) from None
+
+
+def faults(error: ValidationError) -> list[str]:
+    """One readable line per fault: the key's path and what was expected there."""
+    lines = []
+    for fault in error.errors(include_url=False):
+        key = ".".join(str(part) for part in fault["loc"]) or "(top level)"
+        if fault["type"] == "extra_forbidden":
+            lines.append(f"{key}: unknown key")
+        elif fault["type"] == "missing":
+            lines.append(f"{key}: missing")
+        else:
+            message = fault["msg"].removeprefix("Value error, ")
+            lines.append(f"{key}: {message} (found {fault['input']!r})"[:500])
+    return lines

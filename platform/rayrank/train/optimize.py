@@ -1,0 +1,104 @@
+"""One optimizer step over dense parameters and tables, and the schedule both follow."""
+
+from typing import NamedTuple
+
+import torch
+import torch.distributed as dist
+from torchrec.distributed.model_parallel import DistributedModelParallel
+
+from rayrank.config.train import TrainConfig
+from rayrank.data.jagged import JaggedBatch
+from rayrank.embedding.sharded import ShardedTables
+from rayrank.model.ranker import Ranker
+
+
+class Optimizer:
+    """AdamW for what is replicated; row-wise Adagrad, fused into the backward pass, for tables."""
+
+    def __init__(self, sharded: DistributedModelParallel, config: TrainConfig) -> None:
+        self.sharded, self.config = sharded, config
+        self.dense = dense_parameters(sharded)
+        self.adamw = torch.optim.AdamW(
+            self.dense.values(),
+            lr=config.learning_rate,
+            betas=(0.9, 0.99),
+            weight_decay=config.weight_decay,
+        )
+
+    def rate(self, step: int, done: float) -> float:
+        """The share of the full learning rates at a step, `done` being the share of the run's
+        batches that came before: linear warm-up, then linear decay."""
+        config = self.config
+        warm = min(1.0, (step + 1) / (config.warmup_steps + 1))
+        return warm * (1.0 - (1.0 - config.final_rate) * done)
+
+    def step(self, batch: JaggedBatch, step: int, done: float) -> "StepFacts":
+        """Forward, backward, update on this rank's batch. Collective.
+
+        The loss is the mean over the candidates of all ranks' batches, and so is the gradient:
+        TorchRec and DDP average over ranks, so each rank scales its sum by ranks / candidates.
+        """
+        tables = tables_of(self.sharded)
+        rate = self.rate(step, done)
+        for group in self.adamw.param_groups:
+            group["lr"] = self.config.learning_rate * rate
+        tables.set_learning_rate(self.config.table_learning_rate * rate)
+
+        ranker: Ranker = self.sharded.module
+        with torch.autocast(
+            batch.device.type, torch.bfloat16, enabled=self.config.precision == "bfloat16"
+        ):
+            logits = self.sharded(batch)
+        loss_sum = ranker.loss_sum(logits, batch)
+        totals = torch.tensor(
+            [float(loss_sum.detach()), batch.candidates, batch.tokens, batch.users],
+            dtype=torch.float64,
+            device=batch.device,
+        )
+        dist.all_reduce(totals)
+        candidates = float(totals[1])
+        (loss_sum * (dist.get_world_size() / candidates)).backward()
+        torch.nn.utils.clip_grad_norm_(self.dense.values(), self.config.clip_norm)
+        self.adamw.step()
+        self.adamw.zero_grad()
+        return StepFacts(
+            float(totals[0]) / candidates, int(totals[1]), int(totals[2]), int(totals[3])
+        )
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """AdamW's state as named tensors: no pickling."""
+        state = self.adamw.state_dict()["state"]
+        return {
+            f"{name}/{key}": value.clone()
+            for i, name in enumerate(self.dense)
+            for key, value in state.get(i, {}).items()
+        }
+
+    def load_state(self, tensors: dict[str, torch.Tensor]) -> None:
+        """Take over what `state` gave."""
+        state: dict[int, dict[str, torch.Tensor]] = {}
+        numbers = {name: i for i, name in enumerate(self.dense)}
+        for full_name, value in tensors.items():
+            name, key = full_name.rsplit("/", 1)
+            state.setdefault(numbers[name], {})[key] = value
+        self.adamw.load_state_dict(self.adamw.state_dict() | {"state": state})
+
+
+class StepFacts(NamedTuple):
+    """What happened in one step, over all ranks."""
+
+    loss: float
+    """Nats per candidate, summed over tasks."""
+    candidates: int
+    tokens: int
+    users: int
+
+
+def tables_of(sharded: DistributedModelParallel) -> ShardedTables:
+    """The sharded tables of a wrapped ranker."""
+    return sharded.module.tables
+
+
+def dense_parameters(sharded: DistributedModelParallel) -> dict[str, torch.nn.Parameter]:
+    """The replicated parameters by name, in a fixed order."""
+    return {n: p for n, p in sharded.module.named_parameters() if not n.startswith("tables.")}

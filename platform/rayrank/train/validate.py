@@ -1,0 +1,55 @@
+"""AUC and GAUC on later data, while training goes on."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+import torch.distributed as dist
+from torchrec.distributed.model_parallel import DistributedModelParallel
+
+from rayrank.config.train import TrainConfig
+from rayrank.data.ids import to_ids
+from rayrank.data.jagged import to_jagged
+from rayrank.data.packing import pack, row_costs
+from rayrank.metrics import auc, gauc
+from rayrank.schema import Schema
+
+Metrics = dict[str, dict[str, float]]
+
+
+@torch.no_grad()
+def validate(
+    sharded: DistributedModelParallel, folder: Path, schema: Schema, config: TrainConfig
+) -> Metrics:
+    """{task: {auc, gauc}} on the user rows in `folder`, the same on every rank; {} if there are
+    none. Collective: ranks take turns over the batches, and empty ones fill the last turn."""
+    files = sorted(folder.glob("*.parquet"))
+    if not files:
+        return {}
+    rows = pa.concat_tables([pq.read_table(file) for file in files])
+    batches = pack(row_costs(rows, config.pair_cost), config.max_cost)
+    rank, world_size = dist.get_rank(), dist.get_world_size()
+    sharded.eval()
+    scored: list[np.ndarray] = []
+    for first in range(0, len(batches), world_size):
+        mine = batches[first + rank] if first + rank < len(batches) else np.empty(0, np.int64)
+        part = rows.take(pa.array(mine, pa.int64()))
+        batch = to_jagged(part, schema).to(next(sharded.parameters()).device)
+        probabilities = sharded.module.probabilities(sharded(batch)).cpu().double().numpy()
+        user = to_ids(part["user"].combine_chunks(), "user").to_numpy()
+        columns = [np.repeat(user, batch.lengths("candidates").cpu().numpy()).view(np.float64)]
+        columns += [batch.labels(task).cpu().double().numpy() for task in schema.tasks]
+        scored.append(np.column_stack([*columns, probabilities]))
+    gathered: list[np.ndarray] = [np.empty(0)] * world_size
+    dist.all_gather_object(gathered, np.concatenate(scored))
+    table = np.concatenate(gathered)
+    users, tasks = np.ascontiguousarray(table[:, 0]).view(np.int64), len(schema.tasks)
+    return {
+        task: {
+            "auc": auc(table[:, 1 + k], table[:, 1 + tasks + k]),
+            "gauc": gauc(users, table[:, 1 + k], table[:, 1 + tasks + k]),
+        }
+        for k, task in enumerate(schema.tasks)
+    }

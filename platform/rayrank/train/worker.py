@@ -1,0 +1,165 @@
+"""What every training worker runs."""
+
+import json
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import ray.train
+import torch
+import torch.distributed as dist
+
+from rayrank.config import RankerConfig
+from rayrank.data.jagged import to_jagged
+from rayrank.data.packing import PackedBatches
+from rayrank.data.row_stats import RowStats, read_stats
+from rayrank.embedding.sharded import ShardedTables, shard
+from rayrank.model.build import build_model
+from rayrank.model.ranker import Ranker
+from rayrank.schema import Schema
+from rayrank.train import checkpoint as ckpt
+from rayrank.train.attempt import begin_attempt, ensure_newest
+from rayrank.train.optimize import Optimizer
+from rayrank.train.progress import Progress
+from rayrank.train.validate import validate
+
+WORKERS = "workers"
+"""Who trains: a small file per rank, for a person who has to look at a process."""
+
+
+class Worker:
+    """One rank: builds the sharded ranker, resumes where a checkpoint stands, trains, saves.
+
+    Every method is collective: all ranks call it together.
+    """
+
+    def __init__(
+        self,
+        schema: Schema,
+        config: RankerConfig,
+        stats: RowStats,
+        folder: Path,
+        rows: Path,
+        device: torch.device,
+    ) -> None:
+        self.schema, self.config, self.folder, self.rows = schema, config.train, folder, rows
+        self.device = device
+        self.rank, self.world_size = dist.get_rank(), dist.get_world_size()
+        seed = config.train.seed
+        torch.manual_seed(seed)  # dense weights alike on every rank
+        self.tables = ShardedTables(
+            schema.tables,
+            init_std=config.model.embedding_std,
+            seed=seed,
+            world_size=self.world_size,
+        )
+        self.ranker = build_model(schema, config.model, self.tables, stats.scales())
+        for _, child in replicated(self.ranker):
+            child.to(device)
+        self.sharded = shard(
+            self.ranker, self.tables, device=device, learning_rate=config.train.table_learning_rate
+        )
+        torch.manual_seed((seed << 16) + 1 + self.rank)  # dropout of its own on each
+        self.optimizer = Optimizer(self.sharded, config.train)
+
+        # Of a seed and epoch alone: the order of batches survives a restart.
+        self.epochs = [
+            PackedBatches(folder / "packed" / f"epoch-{epoch}", (seed << 16) + epoch)
+            for epoch in range(config.train.epochs)
+        ]
+        self.total = sum(len(batches) for batches in self.epochs)
+        numbers = [begin_attempt(folder / "attempts") if self.rank == 0 else 0]
+        dist.broadcast_object_list(numbers)
+        self.attempt = numbers[0]
+        workers = folder / WORKERS
+        workers.mkdir(exist_ok=True)
+        facts = {"pid": os.getpid(), "host": socket.gethostname(), "attempt": self.attempt}
+        (workers / f"rank-{self.rank}.json").write_text(json.dumps(facts))
+
+    def train(self) -> None:
+        """From the newest checkpoint, or the beginning, to the end."""
+        position = self._resume()
+        with Progress(self.folder, self.rank, position, self.total) as progress:
+            while position.epoch < self.config.epochs:
+                batches = self.epochs[position.epoch]
+                before = sum(len(earlier) for earlier in self.epochs[: position.epoch])
+                self.sharded.train()
+                for rows in batches.deal(self.rank, self.world_size, position.batches):
+                    batch = to_jagged(rows, self.schema).to(self.device)
+                    facts = self.optimizer.step(
+                        batch, position.step, (before + position.batches) / self.total
+                    )
+                    done = min(position.batches + self.world_size, len(batches))
+                    position = self._at(position.epoch, done, position.step + 1)
+                    progress.step(position, before + done, facts)
+                    if position.step % self.config.checkpoint_every == 0:
+                        self._save(position)
+                metrics = validate(self.sharded, self.rows / "valid", self.schema, self.config)
+                progress.epoch(position, metrics)
+                position = self._at(position.epoch + 1, 0, position.step)
+            self._save(position)
+
+    def _at(self, epoch: int, batches: int, step: int) -> ckpt.Position:
+        return ckpt.Position(epoch, batches, step, self.world_size, self.attempt)
+
+    def _resume(self) -> ckpt.Position:
+        newest = ckpt.latest(self.folder / "checkpoints")
+        if newest is None:
+            return self._at(0, 0, 0)
+        ckpt.verify(newest)
+        position = ckpt.read_position(newest)
+        self.tables.load_rows(ckpt.read_rows(newest), self.rank, self.world_size)
+        dense, optimizer = ckpt.read_dense(newest)
+        for name, child in replicated(self.ranker):
+            mark = f"{name}."
+            child.load_state_dict(
+                {k.removeprefix(mark): v for k, v in dense.items() if k.startswith(mark)}
+            )
+        self.optimizer.load_state(optimizer)
+        if position.world_size == self.world_size:
+            torch.set_rng_state(ckpt.read_random(newest, self.rank))
+        return self._at(position.epoch, position.batches, position.step)
+
+    def _save(self, position: ckpt.Position) -> None:
+        writing = self.folder / "checkpoints" / f".step-{position.step:08d}.{self.attempt:06d}"
+        writing.mkdir(parents=True, exist_ok=True)
+        ckpt.write_rank(writing, self.rank, self.tables.local_rows())
+        dist.barrier()  # all ranks' files are there
+        if self.rank == 0:
+            ensure_newest(self.folder / "attempts", self.attempt)
+            ckpt.publish(
+                writing,
+                position,
+                dense_state(self.ranker),
+                self.optimizer.state(),
+                self.config.keep_checkpoints,
+            )
+        dist.barrier()  # nobody goes on before it is published
+        ray.train.report({"step": position.step, "epoch": position.epoch})
+
+
+def replicated(ranker: Ranker) -> Iterator[tuple[str, torch.nn.Module]]:
+    """The parts of a ranker that are whole on every rank: all but its tables, which TorchRec
+    places and loads shard by shard."""
+    return ((name, part) for name, part in ranker.named_children() if name != "tables")
+
+
+def dense_state(ranker: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """Everything of a ranker that is replicated, buffers too, by name."""
+    return {
+        name: value.detach().cpu().contiguous()
+        for name, value in ranker.state_dict().items()
+        if not name.startswith("tables.")
+    }
+
+
+def run_worker(told: dict[str, Any]) -> None:
+    """The function Ray Train calls on every worker; `told` is made by `train.run`."""
+    torch.set_num_threads(told["threads"])
+    schema = Schema.model_validate(told["schema"])
+    config = RankerConfig.model_validate(told["ranker"])
+    folder, rows = Path(told["folder"]), Path(told["rows"])
+    device = ray.train.torch.get_device()
+    Worker(schema, config, read_stats(rows), folder, rows, device).train()
