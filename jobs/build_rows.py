@@ -2,7 +2,7 @@
 
 from argparse import Namespace
 
-from rayrank.cli import console, run_job, watching
+from rayrank.run.terminal import console, run_job, watching
 from rayrank.config import RunConfig
 from rayrank.data.build import build
 from rayrank.data.source import prepare_log

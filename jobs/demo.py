@@ -11,17 +11,17 @@ from typing import Any
 
 import ray
 from ray import serve
-from rayrank.cli import connect, console, readable_errors, watching
+from rayrank.run.terminal import connect, console, readable_errors, watching
 from rayrank.config import RunConfig, load_config
 from rayrank.data.build import build
 from rayrank.data.log import Log
 from rayrank.data.row_stats import RowStats
 from rayrank.data.source import SCHEMA, prepare_log
-from rayrank.data.whole import whole_file
+from rayrank.storage import whole_file
 from rayrank.evaluate.run import evaluate, read_scores
 from rayrank.evaluate.table import print_quality
 from rayrank.report import write_report
-from rayrank.report.of_run import report_of_run
+from rayrank.run.report import report_of_run
 from rayrank.schema import Schema
 from rayrank.serve.app import RankingArgs
 from rayrank.serve.check import Checked, check
@@ -29,7 +29,7 @@ from rayrank.serve.local import APP, local_api_key, start_locally
 from rayrank.serve.replay import replay
 from rayrank.train.export import export
 from rayrank.train.progress import STEPS, read_progress
-from rayrank.train.watch import train_watched
+from rayrank.run.watched import train_watched
 from rich.table import Table
 
 CONFIGS = Path("configs")

@@ -2,7 +2,7 @@
 
 from argparse import Namespace
 
-from rayrank.cli import run_job, watching
+from rayrank.run.terminal import run_job, watching
 from rayrank.config import RunConfig
 from rayrank.data.source import open_log
 from rayrank.evaluate.run import evaluate

@@ -3,7 +3,7 @@
 import json
 from argparse import Namespace
 
-from rayrank.cli import console, run_job
+from rayrank.run.terminal import console, run_job
 from rayrank.config import RunConfig
 from rayrank.data.row_stats import read_stats
 from rayrank.data.source import open_log

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 import ray
-from rayrank.cli import connect, console, readable_errors, watching
+from rayrank.run.terminal import connect, console, readable_errors, watching
 from rayrank.config import RunConfig, load_config
 from rayrank.data.build import build
 from rayrank.data.source import prepare_log
 from rayrank.evaluate.run import evaluate
-from rayrank.train.watch import train_watched
+from rayrank.run.watched import train_watched
 from rich.table import Table
 
 SEEDS = (0, 1, 2)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import ray
 from ray import serve
-from rayrank.cli import connect, console, readable_errors
+from rayrank.run.terminal import connect, console, readable_errors
 from rayrank.infer.bundle import read_manifest
 from rayrank.serve.app import RankingArgs
 from rayrank.serve.local import APP, local_api_key, start_locally

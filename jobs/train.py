@@ -2,9 +2,9 @@
 
 from argparse import Namespace
 
-from rayrank.cli import console, run_job
+from rayrank.run.terminal import console, run_job
 from rayrank.config import RunConfig
-from rayrank.train.watch import train_watched
+from rayrank.run.watched import train_watched
 
 
 def main(config: RunConfig, arguments: Namespace) -> None:

@@ -24,3 +24,15 @@ class CapacityError(RayrankError):
 
 class BundleError(RayrankError):
     """A bundle that is incomplete, altered, or of another version."""
+
+
+class VersionError(RayrankError):
+    """Work that was made from something else than what it is asked for."""
+
+
+class TrainingError(RayrankError):
+    """A training run that cannot go on."""
+
+
+class CheckpointError(RayrankError):
+    """A checkpoint that is incomplete or damaged."""

@@ -1,12 +1,15 @@
 """The base of every model that is read from a file or a request."""
 
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from rayrank.errors import ConfigError
+from rayrank.storage import AnyPath
+
+Share = Annotated[float, Field(ge=0, lt=1)]
+Positive = Annotated[int, Field(gt=0)]
 
 
 class Strict(BaseModel):
@@ -18,7 +21,7 @@ class Strict(BaseModel):
 StrictT = TypeVar("StrictT", bound=Strict)
 
 
-def read_yaml(path: Path) -> dict[str, Any]:
+def read_yaml(path: AnyPath) -> dict[str, Any]:
     """The mapping in a YAML file; ConfigError, naming the file, where there is none."""
     if not path.is_file():
         raise ConfigError(f"{path}: no such file")
@@ -50,5 +53,9 @@ def faults(error: ValidationError) -> list[str]:
             lines.append(f"{key}: missing")
         else:
             message = fault["msg"].removeprefix("Value error, ")
-            lines.append(f"{key}: {message} (found {fault['input']!r})"[:500])
+            # A fault between keys has a whole section for its input: its message says enough.
+            section = isinstance(fault["input"], dict)
+            lines.append(
+                f"{key}: {message}" + ("" if section else f" (found {fault['input']!r})"[:200])
+            )
     return lines

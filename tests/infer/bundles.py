@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from rayrank.config.model import DLRMConfig, ModelConfig, MTGRConfig
+from rayrank.model.config import DLRMConfig, ModelConfig, MTGRConfig
 from rayrank.embedding.tables import LearnedRows, LocalTables
 from rayrank.infer.bundle import Manifest, write_bundle
 from rayrank.model.build import build_model

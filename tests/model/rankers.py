@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import torch
-from rayrank.config.model import DLRMConfig, ModelConfig, MTGRConfig
+from rayrank.model.config import DLRMConfig, ModelConfig, MTGRConfig
 from rayrank.data.jagged import JaggedBatch
 from rayrank.embedding.tables import LocalTables
 from rayrank.model.build import build_model

@@ -3,7 +3,7 @@
 import pytest
 import torch
 from pydantic import ValidationError
-from rayrank.config.model import SIZES, MTGRConfig
+from rayrank.model.config import SIZES, MTGRConfig
 from rayrank.embedding.tables import LocalTables
 from rayrank.model.build import build_model
 from rayrank.model.hstu import HSTULayer

@@ -13,7 +13,7 @@ for name in ("ray", "torchrec", "fbgemm_gpu"):
     sys.modules[name] = None  # as if it were not installed
 import torch
 from rows import *
-from rayrank.config.model import DLRMConfig, MTGRConfig
+from rayrank.model.config import DLRMConfig, MTGRConfig
 from rayrank.embedding.tables import LocalTables
 from rayrank.model.build import build_model
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from rayrank.config import DataConfig, RankerConfig, RunConfig
-from rayrank.config.data import SimulateConfig
+from rayrank.data.config import SimulateConfig
 from rayrank.data.build import build
 from rayrank.data.source import prepare_log
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from rayrank.data.whole import sha256
+from rayrank.storage import sha256
 from rayrank.train import checkpoint as ckpt
 from rayrank.train.progress import STEPS, read_progress
 from rayrank.train.worker import WORKERS

@@ -5,7 +5,6 @@ in one partition; items are small and go to every task.
 """
 
 import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,8 +13,7 @@ import pyarrow.parquet as pq
 import ray
 
 from rayrank import errors
-from rayrank.config import DataConfig
-from rayrank.config.data import SplitConfig
+from rayrank.data.config import DataConfig, SplitConfig
 from rayrank.data.ids import IdTypes, id_type, to_ids
 from rayrank.data.log import (
     Log,
@@ -28,24 +26,29 @@ from rayrank.data.log import (
 from rayrank.data.partition import Tables, build_rows
 from rayrank.data.row_stats import STATS, RowStats, row_stats
 from rayrank.data.times import to_ms
-from rayrank.data.whole import whole_folder
 from rayrank.errors import DataError, RayrankError
 from rayrank.schema import Schema
+from rayrank.storage import AnyPath, absolute, remove_folder, write_whole, writing_file
+from rayrank.versions import MadeFrom
 from rayrank.watch import Watch
 
 SPLITS = ("train", "valid", "test")
 KEY = "__user"
 SHUFFLED = ("exposures", "events", "users")
+FORMAT = 1
+"""Of the user rows; raised when the same log would give others."""
 
 
-def build(log: Log, schema: Schema, out: Path, config: DataConfig, watch: Watch) -> RowStats:
-    """Check the log, then write `out/{train,valid,test}/*.parquet` and `out/stats.json`.
+def build(log: Log, schema: Schema, out: AnyPath, config: DataConfig, watch: Watch) -> RowStats:
+    """Check the log, then write `out/{train,valid,test}/*.parquet` and, last, `out/stats.json`.
 
     Every exposure of the log becomes exactly one candidate. Raises DataError or LeakageError,
-    naming file or table, column and user; `out` then stays as it was.
+    naming file or table, column and user; no rows are then left in `out`.
     """
     check_columns(log, schema)
     _check_values(log, schema)
+    out = absolute(out)
+    _remove_rows(out)  # of a build that was cut
     time_ms = to_ms(
         log.read("exposures", [schema.time])[schema.time].combine_chunks(),
         schema.time_unit,
@@ -53,15 +56,35 @@ def build(log: Log, schema: Schema, out: Path, config: DataConfig, watch: Watch)
     ).to_numpy()
     cuts = split_times(time_ms, config.split)
 
-    with whole_folder(out) as writing:
-        stats = _group(log, schema, writing, cuts, config, watch)
+    try:
+        stats = _group(log, schema, out, cuts, config, watch)
         if stats.exposures != len(time_ms):
             raise DataError(
                 f"{log.root}: {len(time_ms)} exposures went in, {stats.exposures} came "
                 "out; this is a fault of the builder"
             )
-        (writing / STATS).write_text(json.dumps(stats.to_json(), indent=1))
+    except BaseException:
+        _remove_rows(out)
+        raise
+    write_whole(out / STATS, json.dumps(stats.to_json(), indent=1))
     return stats
+
+
+def _remove_rows(out: AnyPath) -> None:
+    for split in SPLITS:
+        remove_folder(out / split)
+
+
+def rows_made_from(log: Log, schema: Schema, config: DataConfig) -> MadeFrom:
+    """What user rows are made from: the content of the tables, the schema, the cuts. Reads the
+    whole log; how many partitions it was grouped in changes no row."""
+    return {
+        "log": log.fingerprint(tables_needed(schema)),
+        "schema": schema.model_dump(mode="json"),
+        "split": config.split.model_dump(mode="json"),
+        "max_history": config.max_history,
+        "format": FORMAT,
+    }
 
 
 def split_times(time_ms: np.ndarray, split: SplitConfig) -> list[int]:
@@ -97,7 +120,7 @@ def _fault(log: Log, schema: Schema, table: str, file: str) -> RayrankError | No
 
 
 def _group(
-    log: Log, schema: Schema, out: Path, cuts: list[int], config: DataConfig, watch: Watch
+    log: Log, schema: Schema, out: AnyPath, cuts: list[int], config: DataConfig, watch: Watch
 ) -> RowStats:
     needed = tables_needed(schema)
     items = ray.put(log.read("items", needed["items"])) if "items" in needed else None
@@ -161,10 +184,9 @@ def _group(
         )
         for number, name in enumerate(SPLITS):
             rows = built.rows.filter(pa.array(built.split == number))
-            folder = out / name
-            folder.mkdir(parents=True, exist_ok=True)
             if len(rows):
-                pq.write_table(rows, folder / f"{part}.parquet", row_group_size=1024)
+                with writing_file(out / name / f"{part}.parquet") as file:
+                    pq.write_table(rows, file, row_group_size=1024)
         stats = row_stats(built, schema, cuts, id_types)
         return pa.table({"stats": [json.dumps(stats.to_json())]})
 

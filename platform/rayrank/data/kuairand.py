@@ -4,7 +4,6 @@
 Gao et al., CIKM 2022.
 """
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,9 +11,10 @@ import pandas as pd
 import yaml
 
 from rayrank.data.running import running_counts, smoothed
-from rayrank.data.whole import whole_folder
 from rayrank.errors import DataError
+from rayrank.storage import AnyPath, files_in, new_folder, reading_file
 
+USERS, VIDEOS = "user_features*.csv", "video_features_basic*.csv"
 LABELS = ("is_click", "long_view")
 NEEDED = ("user_id", "video_id", "time_ms", "hourmin", "play_time_ms", "duration_ms", *LABELS)
 # What a viewer did, next to the labels; the sets published differ in which of these they have.
@@ -29,34 +29,47 @@ USER_COLUMNS = (
 VIDEO_COLUMNS = ("author_id", "video_type", "upload_type", "music_type")
 
 
-def convert(source: Path, out: Path) -> None:
+def convert(source: AnyPath, out: AnyPath) -> None:
     """Read a file, or a folder with `log*.csv|tsv` (and KuaiRand's user and video feature files,
-    where they are there), and write generic Parquet and its schema to the folder `out`.
+    where they are there), and write generic Parquet and, last, its schema to the folder `out`.
 
     Candidates get the running click and long-view rates of their user and video, over exposures
     whose outcome was known strictly before. Raises DataError naming the file and the column.
     """
-    exposures = _exposures(source)
-    users = _features(source, "user_features", "user_id", USER_COLUMNS)
-    videos = _features(source, "video_features_basic", "video_id", VIDEO_COLUMNS)
-    with whole_folder(out) as writing:
-        exposures.to_parquet(writing / "exposures.parquet", index=False)
+    exposures = _exposures(_logs(source))
+    users = _features(_files(source, USERS), "user_id", USER_COLUMNS)
+    videos = _features(_files(source, VIDEOS), "video_id", VIDEO_COLUMNS)
+    with new_folder(out.parent) as writing:
+        exposures.to_parquet(writing.path / "exposures.parquet", index=False)
         if users is not None:
-            users.to_parquet(writing / "users.parquet", index=False)
+            users.to_parquet(writing.path / "users.parquet", index=False)
         if videos is not None:
-            videos.to_parquet(writing / "items.parquet", index=False)
+            videos.to_parquet(writing.path / "items.parquet", index=False)
         content = schema_of(exposures, users, videos)
-        (writing / "schema.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+        (writing.path / "schema.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+        writing.publish(out, last="schema.yaml")
 
 
-def _exposures(source: Path) -> pd.DataFrame:
-    logs = (
-        [source]
-        if source.is_file()
-        else sorted(file for pattern in ("log*.csv", "log*.tsv") for file in source.glob(pattern))
-    )
+def source_files(source: AnyPath) -> list[AnyPath]:
+    """Every file that `convert` reads. Raises DataError where there is no log."""
+    return _logs(source) + _files(source, USERS) + _files(source, VIDEOS)
+
+
+def _logs(source: AnyPath) -> list[AnyPath]:
+    logs = [source] if source.is_file() else _files(source, "log*.csv", "log*.tsv")
     if not logs:
-        raise DataError(f"{source}: expected a log file, or a folder with log*.csv or log*.tsv")
+        raise DataError(
+            f"{source}: expected KuaiRand's log file, or a folder with log*.csv or log*.tsv"
+            + ("" if source.exists() else "; there is no such file or folder")
+        )
+    return logs
+
+
+def _files(source: AnyPath, *patterns: str) -> list[AnyPath]:
+    return sorted((f for pattern in patterns for f in files_in(source, pattern)), key=str)
+
+
+def _exposures(logs: list[AnyPath]) -> pd.DataFrame:
     parts = []
     for file in logs:
         part = _read(file)
@@ -98,15 +111,16 @@ def _exposures(source: Path) -> pd.DataFrame:
     return log.drop(columns="hourmin")
 
 
-def _read(file: Path) -> pd.DataFrame:
-    header = file.open().readline()
-    if not header.strip():
-        raise DataError(f"{file}: empty; expected a line of column names")
-    return pd.read_csv(file, sep="\t" if "\t" in header else ",")
+def _read(file: AnyPath) -> pd.DataFrame:
+    with reading_file(file) as local:
+        with local.open() as lines:
+            header = lines.readline()
+        if not header.strip():
+            raise DataError(f"{file}: empty; expected a line of column names")
+        return pd.read_csv(local, sep="\t" if "\t" in header else ",")
 
 
-def _features(source: Path, prefix: str, key: str, columns: tuple[str, ...]) -> pd.DataFrame | None:
-    files = sorted(source.glob(f"{prefix}*.csv")) if source.is_dir() else []
+def _features(files: list[AnyPath], key: str, columns: tuple[str, ...]) -> pd.DataFrame | None:
     if not files:
         return None
     table = pd.concat([_read(file) for file in files]).drop_duplicates(key)

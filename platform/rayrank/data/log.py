@@ -8,6 +8,9 @@
 Each is a file `NAME.parquet` or a folder `NAME/` of Parquet files, on any filesystem pyarrow reads.
 """
 
+import hashlib
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -21,6 +24,7 @@ from rayrank.data.ids import id_type, to_ids
 from rayrank.data.times import to_ms
 from rayrank.errors import DataError
 from rayrank.schema import Schema
+from rayrank.storage import arrow_place, place
 
 EVENT_TYPE = "type"
 
@@ -33,9 +37,26 @@ class Log:
 
     @cached_property
     def _where(self) -> tuple[pafs.FileSystem, str]:
-        if "://" in self.root:
-            return pafs.FileSystem.from_uri(self.root)
-        return pafs.LocalFileSystem(), self.root.rstrip("/")
+        filesystem, path = arrow_place(place(self.root))
+        return filesystem, path.rstrip("/")
+
+    def fingerprint(self, tables: Iterable[str]) -> dict[str, str]:
+        """The SHA-256 of every file of some tables, by its name under `root`. Reads all of it."""
+        filesystem, root = self._where
+        files = [file for table in tables for file in self.files(table)]
+
+        def digest(file: str) -> str:
+            with filesystem.open_input_stream(file) as stream:
+                return hashlib.file_digest(stream, "sha256").hexdigest()
+
+        with ThreadPoolExecutor() as pool:
+            return dict(
+                zip(
+                    (f.removeprefix(f"{root}/") for f in files),
+                    pool.map(digest, files),
+                    strict=True,
+                )
+            )
 
     def files(self, table: str) -> list[str]:
         """The Parquet files of a table, sorted by name; DataError where there are none."""

@@ -1,6 +1,5 @@
 """Packing on Ray Data: shuffle user rows by a hash of (seed, epoch, row), pack each partition."""
 
-import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -8,39 +7,43 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import ray
 
-from rayrank.config.train import TrainConfig
 from rayrank.data.ids import to_ids
-from rayrank.data.packing import USERS, pack, row_costs
-from rayrank.data.whole import whole_folder
+from rayrank.data.packing import USERS, Packing, pack, row_costs
 from rayrank.errors import DataError
+from rayrank.storage import AnyPath, absolute, arrow_place, files_in, write_whole, writing_file
 
 EPOCH, BUCKET, PLACE = "__epoch", "__bucket", "__place"
 ROWS_PER_BUCKET = 4096
 
 
-def pack_epochs(rows: Path, config: TrainConfig, out: Path) -> None:
+COMPLETE = "complete"
+"""The file that says that all epochs are packed."""
+
+
+def pack_epochs(rows: AnyPath, packing: Packing, out: AnyPath) -> None:
     """Pack the user rows under `rows` for every epoch, to `out/epoch-N/bucket-M.arrow`.
 
     What a batch holds depends on the rows, the seed, the epoch and the cost budget alone, not on
-    files, partitions or workers. Does nothing where `out` holds exactly this already (a resumed
-    run). Raises DataError where there are no rows.
+    files, partitions or workers; `out` belongs to these. Does nothing where it is complete (a
+    resumed run). Raises DataError where there are no rows.
     """
-    files = sorted(str(path) for path in rows.glob("*.parquet"))
+    filesystem, _ = arrow_place(rows)
+    files = [arrow_place(path)[1] for path in files_in(rows, "*.parquet")]
     if not files:
         raise DataError(f"{rows}: no user rows; run jobs/build_rows.py first")
-    made_from = _fingerprint(files, config)
-    if (out / made_from).exists():
+    out = absolute(out)
+    if (out / COMPLETE).exists():
         return
-    dataset = ray.data.read_parquet(files)
-    count = sum(pq.read_metadata(file).num_rows for file in files)
+    dataset = ray.data.read_parquet(files, filesystem=filesystem)
+    count = sum(pq.read_metadata(file, filesystem=filesystem).num_rows for file in files)
     buckets = max(1, count // ROWS_PER_BUCKET)
 
     def place(batch: pa.Table) -> pa.Table:
         users = to_ids(batch["user"].combine_chunks(), "user").to_numpy()
         windows, last = batch["window_start"].to_numpy(), batch["visible_pairs"].to_numpy()
         parts = []
-        for epoch in range(config.epochs):
-            seed = np.uint64(config.seed) << np.uint64(32) | np.uint64(epoch)
+        for epoch in range(packing.epochs):
+            seed = np.uint64(packing.seed) << np.uint64(32) | np.uint64(epoch)
             place = _mix(
                 _mix(_mix(users.view(np.uint64) ^ seed) + windows.view(np.uint64))
                 + last.view(np.uint64)
@@ -59,23 +62,21 @@ def pack_epochs(rows: Path, config: TrainConfig, out: Path) -> None:
             picked = np.flatnonzero(mine)
             picked = picked[np.argsort(batch[PLACE].to_numpy()[picked], kind="stable")]
             users = batch.take(pa.array(picked)).drop_columns([EPOCH, BUCKET, PLACE])
-            folder = writing / f"epoch-{epoch}"
-            folder.mkdir(parents=True, exist_ok=True)
-            _write_batches(users, config, folder / f"bucket-{bucket:05d}.arrow")
+            with writing_file(out / f"epoch-{epoch}" / f"bucket-{bucket:05d}.arrow") as file:
+                _write_batches(users, packing, file)
         return keys
 
-    with whole_folder(out) as writing:
-        (
-            dataset.map_batches(place, batch_size=None, batch_format="pyarrow")
-            .repartition(min(buckets * config.epochs, 64), keys=[EPOCH, BUCKET])
-            .map_batches(write, batch_size=None, batch_format="pyarrow")
-            .materialize()
-        )
-        (writing / made_from).touch()
+    (
+        dataset.map_batches(place, batch_size=None, batch_format="pyarrow")
+        .repartition(min(buckets * packing.epochs, 64), keys=[EPOCH, BUCKET])
+        .map_batches(write, batch_size=None, batch_format="pyarrow")
+        .materialize()
+    )
+    write_whole(out / COMPLETE, "")
 
 
-def _write_batches(users: pa.Table, config: TrainConfig, path: Path) -> None:
-    batches = pack(row_costs(users, config.pair_cost), config.max_cost)
+def _write_batches(users: pa.Table, packing: Packing, path: Path) -> None:
+    batches = pack(row_costs(users, packing.pair_cost), packing.max_cost)
     structs = users.to_struct_array().combine_chunks()
     schema = pa.schema([(USERS, pa.list_(structs.type))])
     with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
@@ -85,13 +86,6 @@ def _write_batches(users: pa.Table, config: TrainConfig, path: Path) -> None:
             writer.write_batch(
                 pa.record_batch([pa.ListArray.from_arrays(offsets, part)], schema=schema)
             )
-
-
-def _fingerprint(files: list[str], config: TrainConfig) -> str:
-    facts = [(f, Path(f).stat().st_size, Path(f).stat().st_mtime_ns) for f in files]
-    facts_of_config = (config.seed, config.epochs, config.max_cost, config.pair_cost)
-    digest = hashlib.sha256(repr((facts, facts_of_config)).encode()).hexdigest()
-    return f"made-from-{digest[:16]}"
 
 
 def _mix(x: np.ndarray) -> np.ndarray:

@@ -6,11 +6,25 @@ packed anew for every epoch, from rows in an order that (seed, epoch) alone deci
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
+from rayrank.storage import AnyPath, files_in
+
 USERS = "users"
+
+
+class Packing(NamedTuple):
+    """What decides, with the rows, which batches there are and in which order."""
+
+    seed: int
+    epochs: int
+    max_cost: float
+    """Of a batch."""
+    pair_cost: float
+    """Of a visible pair, in tokens."""
 
 
 def row_costs(rows: pa.Table, pair_cost: float) -> np.ndarray:
@@ -37,13 +51,14 @@ def pack(costs: np.ndarray, max_cost: float) -> list[np.ndarray]:
 
 class PackedBatches:
     """The packed batches of one epoch, as `data.pack_epochs` wrote them: Arrow IPC, mapped into
-    memory, one record batch of one row for each."""
+    memory (or read batch by batch from an object store), one record batch of one row for each."""
 
-    def __init__(self, folder: Path, seed: int) -> None:
+    def __init__(self, folder: AnyPath, seed: int) -> None:
         self._files: list[pa.RecordBatchFileReader] = []
         locations = []
-        for path in sorted(folder.glob("*.arrow")):
-            reader = pa.ipc.open_file(pa.memory_map(str(path)))
+        for path in files_in(folder, "*.arrow"):
+            local = isinstance(path, Path)
+            reader = pa.ipc.open_file(pa.memory_map(str(path)) if local else path.open("rb"))
             locations += [(len(self._files), i) for i in range(reader.num_record_batches)]
             self._files.append(reader)
         # Batches of one file are alike in size and age: deal them in an order of no pattern.

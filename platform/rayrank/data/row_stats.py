@@ -3,7 +3,6 @@
 import json
 from dataclasses import dataclass, field
 from functools import reduce
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,12 +11,19 @@ import pyarrow as pa
 from rayrank.data.ids import IdTypes
 from rayrank.data.partition import UserRows
 from rayrank.errors import DataError
-from rayrank.schema import Schema
+from rayrank.schema import Schema, Token
+from rayrank.storage import AnyPath
 
 STATS = "stats.json"
 
 # Number columns are scaled by what training rows hold, never by later ones.
 TRAIN = 0
+# Behaviours of today count too: on the first day of a log there are no others.
+GROUPS_OF: dict[Token, tuple[str, ...]] = {
+    "profile": ("profile",),
+    "behaviour": ("history", "realtime"),
+    "candidate": ("candidates",),
+}
 
 
 @dataclass(frozen=True)
@@ -82,7 +88,7 @@ class RowStats:
         return RowStats(**(content | {"length_counts": lengths, "numbers": numbers}))
 
 
-def read_stats(rows: Path) -> RowStats:
+def read_stats(rows: AnyPath) -> RowStats:
     """The facts that a build left in the folder `rows`; DataError where there was none."""
     path = rows / STATS
     if not path.exists():
@@ -100,16 +106,18 @@ def row_stats(
     tokens = rows["tokens"].to_numpy()
     numbers = {}
     train = rows.filter(pa.array(split == TRAIN))
-    for token, group in (
-        ("profile", "profile"),
-        ("behaviour", "history"),
-        ("candidate", "candidates"),
-    ):
-        for name, feature in schema.features_of(token).items():  # type: ignore[arg-type]
+    for token, groups in GROUPS_OF.items():
+        for name, feature in schema.features_of(token).items():
             if feature.kind == "number":
-                values = train[group].combine_chunks().field(name)
-                values = values if group == "profile" else values.flatten()
-                array = values.to_numpy(zero_copy_only=False).astype(np.float64)
+                parts = [train[group].combine_chunks().field(name) for group in groups]
+                array = np.concatenate(
+                    [
+                        (part if token == "profile" else part.flatten())
+                        .to_numpy(zero_copy_only=False)
+                        .astype(np.float64)
+                        for part in parts
+                    ]
+                )
                 numbers[f"{token}.{name}"] = (
                     float(len(array)),
                     float(array.sum()),

@@ -6,14 +6,12 @@ probabilities `p_click` and `p_order` are columns the schema does not name: a pe
 quality can be measured, and no model can read them.
 """
 
-from pathlib import Path
-
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from rayrank.config.data import SimulateConfig
+from rayrank.data.config import SimulateConfig
 from rayrank.data.running import running_counts
 from rayrank.data.simulate_schema import SCHEMA
 from rayrank.data.simulate_traffic import (
@@ -25,8 +23,7 @@ from rayrank.data.simulate_traffic import (
     requests_per_day,
 )
 from rayrank.data.simulate_world import CITIES, CUISINES, World, draw_world
-from rayrank.data.whole import whole_folder
-from rayrank.errors import DataError
+from rayrank.storage import AnyPath, new_folder
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -35,18 +32,14 @@ LATE_ORDERS = 0.06
 """The share of orders that come after the schema's ten minutes, and so are not attributed."""
 
 
-def simulate(config: SimulateConfig, out: Path) -> None:
-    """Write exposures, items, users, events (Parquet) and schema.yaml to the new folder `out`.
-
-    The folder appears complete or not at all.
-    """
-    if out.exists():
-        raise DataError(f"{out}: exists already; simulate writes to a new folder")
+def simulate(config: SimulateConfig, out: AnyPath) -> None:
+    """Write exposures, items, users, events (Parquet) and, last, schema.yaml to the folder `out`."""
     tables = _tables(config)
-    with whole_folder(out) as writing:
+    with new_folder(out.parent) as writing:
         for name, table in tables.items():
-            pq.write_table(table, writing / f"{name}.parquet")
-        (writing / "schema.yaml").write_text(SCHEMA)
+            pq.write_table(table, writing.path / f"{name}.parquet")
+        (writing.path / "schema.yaml").write_text(SCHEMA)
+        writing.publish(out, last="schema.yaml")
 
 
 def _tables(config: SimulateConfig) -> dict[str, pa.Table]:

@@ -11,11 +11,11 @@ import pyarrow.parquet as pq
 from rayrank.config import RunConfig
 from rayrank.data.ids import to_ids
 from rayrank.data.log import Log
-from rayrank.data.whole import whole_file
 from rayrank.evaluate.baselines import Scores, gradient_boosting, item_rate, oracle, read_candidates
 from rayrank.evaluate.predict import predict
 from rayrank.metrics import auc, bootstrap_over_users, calibration, gauc
 from rayrank.schema import Schema
+from rayrank.storage import whole_file
 from rayrank.train.export import finished_checkpoint
 from rayrank.watch import Watch
 

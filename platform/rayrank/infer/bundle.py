@@ -1,4 +1,4 @@
-"""A bundle: what leaves training.
+"""A bundle: what leaves training, in a folder named by its version.
 
     manifest.json        version, schema, ranker config, metrics, id types, SHA-256 of every file
     dense.safetensors    replicated weights
@@ -11,25 +11,25 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 from pydantic import TypeAdapter, ValidationError
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 
-from rayrank.config.model import ModelConfig
 from rayrank.data.ids import IdTypes
-from rayrank.data.whole import sha256, whole_folder
 from rayrank.embedding.tables import LearnedRows, LocalTables
 from rayrank.errors import BundleError, ConfigError
 from rayrank.model.build import build_model
+from rayrank.model.config import ModelConfig
 from rayrank.model.ranker import Ranker
 from rayrank.schema import Schema
+from rayrank.storage import AnyPath, files_in, new_folder, sha256
 from rayrank.strict import Strict, parse
+from rayrank.tensors import read_tensors, write_tensors
+from rayrank.versions import CURRENT, current
 
-FORMAT = 1
+FORMAT = 2
 MANIFEST, DENSE, TABLES = "manifest.json", "dense.safetensors", "tables.safetensors"
 
 
@@ -47,6 +47,8 @@ class Manifest(Strict):
     id_types: IdTypes
     """What ids were in the log: a request that sends the other kind would match nothing."""
     metrics: dict[str, Any]
+    made_from: dict[str, str]
+    """The versions of rows and ranker, and the checkpoint with its hash."""
     trained_steps: int
     sha256: dict[str, str]
 
@@ -61,7 +63,7 @@ class Bundle:
 
 
 def write_bundle(
-    out: Path,
+    bundles: AnyPath,
     *,
     ranker: str,
     schema: Schema,
@@ -70,19 +72,21 @@ def write_bundle(
     max_history: int,
     id_types: IdTypes,
     metrics: dict[str, Any],
+    made_from: dict[str, str],
     trained_steps: int,
     dense: Mapping[str, torch.Tensor],
     rows: Mapping[str, LearnedRows],
 ) -> Manifest:
-    """Write a bundle to the folder `out`, whole or not at all; one that is there is replaced."""
-    with whole_folder(out) as writing:
-        save_file(dict(dense), writing / DENSE)
+    """Write a bundle to the folder `bundles/<version>`, whole or not at all.
+
+    The version names its content, so that one that is there already is the same.
+    """
+    with new_folder(bundles) as writing:
         tensors = {
-            f"{name}/{field}": tensor.contiguous()
+            f"{name}/{field}": tensor
             for name, part in rows.items()
             for field, tensor in (("keys", part.keys), ("vectors", part.vectors))
         }
-        save_file(tensors, writing / TABLES)
         content: dict[str, Any] = {
             "format": FORMAT,
             "ranker": ranker,
@@ -92,30 +96,29 @@ def write_bundle(
             "max_history": max_history,
             "id_types": id_types,
             "metrics": metrics,
+            "made_from": made_from,
             "trained_steps": trained_steps,
-            "sha256": {name: sha256(writing / name) for name in (DENSE, TABLES)},
+            "sha256": {
+                DENSE: write_tensors(writing.path / DENSE, dense),
+                TABLES: write_tensors(writing.path / TABLES, tensors),
+            },
         }
         # As it will be read: JSON has no NaN, and a metric may be one.
         written = json.loads(Manifest(version="", **content).model_dump_json())
         manifest = Manifest(**written | {"version": _version(written)})
-        (writing / MANIFEST).write_text(manifest.model_dump_json(indent=1))
+        (writing.path / MANIFEST).write_text(manifest.model_dump_json(indent=1))
+        writing.publish(bundles / manifest.version, last=MANIFEST)
     return manifest
 
 
-def load_bundle(folder: Path) -> Bundle:
+def load_bundle(folder: AnyPath) -> Bundle:
     """Check a bundle's hashes and build its ranker, in evaluation mode.
 
     Raises BundleError naming the file that is missing, altered, or of another format.
     """
-    manifest = read_manifest(folder)
-    for name in (DENSE, TABLES):
-        path = folder / name
-        if not path.is_file():
-            raise BundleError(f"{path}: missing, though a bundle needs it")
-        if sha256(path) != manifest.sha256.get(name):
-            raise BundleError(f"{path}: its content is not what {MANIFEST} says")
+    manifest = verify_bundle(folder)
     try:
-        dense, tensors = load_file(folder / DENSE), load_file(folder / TABLES)
+        dense, tensors = read_tensors(folder / DENSE), read_tensors(folder / TABLES)
     except SafetensorError as error:
         raise BundleError(f"{folder}: {error}") from None
     try:
@@ -131,7 +134,34 @@ def load_bundle(folder: Path) -> Bundle:
     return Bundle(manifest, schema, ranker)
 
 
-def read_manifest(folder: Path) -> Manifest:
+def verify_bundle(folder: AnyPath) -> Manifest:
+    """Check every byte of a bundle against its hashes. Raises BundleError naming the file."""
+    manifest = read_manifest(folder)
+    for name in (DENSE, TABLES):
+        path = folder / name
+        if not path.is_file():
+            raise BundleError(f"{path}: missing, though a bundle needs it")
+        if sha256(path) != manifest.sha256.get(name):
+            raise BundleError(f"{path}: its content is not what {MANIFEST} says")
+    return manifest
+
+
+def bundle_folder(bundles: AnyPath, version: str) -> AnyPath:
+    """The folder of a version, or of the one that is `current`. BundleError where none is."""
+    if version != CURRENT:
+        return bundles / version
+    followed = current(bundles)
+    if followed is None:
+        there = [path.parent.name for path in files_in(bundles, f"*/{MANIFEST}")]
+        raise BundleError(
+            f"{bundles}: no version is current"
+            + (f" (there are {', '.join(there)})" if there else "")
+            + "; run jobs/check.py and jobs/promote.py"
+        )
+    return bundles / followed
+
+
+def read_manifest(folder: AnyPath) -> Manifest:
     """A bundle's manifest. Raises BundleError where there is none that this version can read."""
     path = folder / MANIFEST
     if not path.is_file():

@@ -1,7 +1,7 @@
 """From a config to a model."""
 
-from rayrank.config.model import DLRMConfig, ModelConfig, MTGRConfig
 from rayrank.embedding.tables import Tables
+from rayrank.model.config import DLRMConfig, ModelConfig, MTGRConfig
 from rayrank.model.dlrm import DLRM
 from rayrank.model.features import Scales
 from rayrank.model.mtgr import MTGR

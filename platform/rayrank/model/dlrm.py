@@ -2,9 +2,9 @@
 
 import torch
 
-from rayrank.config.model import DLRMConfig
 from rayrank.data.jagged import Group, JaggedBatch
 from rayrank.embedding.tables import Tables
+from rayrank.model.config import DLRMConfig
 from rayrank.model.features import Features, Scales, behaviour_ages, lookup, mlp
 from rayrank.model.mtgr import AGES
 from rayrank.model.ranker import Ranker

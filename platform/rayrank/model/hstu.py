@@ -4,8 +4,8 @@ import torch
 from hstu_kernels import gated_group_layer_norm, group_layer_norm, hstu_attention, linear_silu
 from torch import nn
 
-from rayrank.config.model import MTGRConfig
 from rayrank.data.jagged import GROUPS
+from rayrank.model.config import MTGRConfig
 from rayrank.model.sequence import Sequence
 
 

@@ -4,9 +4,9 @@ import torch
 from hstu_kernels import jagged_concat, jagged_split
 from torch import nn
 
-from rayrank.config.model import MTGRConfig
 from rayrank.data.jagged import GROUPS, JaggedBatch
 from rayrank.embedding.tables import Tables
+from rayrank.model.config import MTGRConfig
 from rayrank.model.features import Features, Scales, behaviour_ages, embedded, lookup, mlp
 from rayrank.model.hstu import GroupLayerNorm, HSTULayer
 from rayrank.model.ranker import Ranker

@@ -6,7 +6,6 @@ from xml.etree.ElementTree import Element
 
 import numpy as np
 
-from rayrank.data.whole import whole_file
 from rayrank.report.charts import (
     calibration_plot,
     gauc_dots,
@@ -17,6 +16,7 @@ from rayrank.report.charts import (
 from rayrank.report.data import ORACLE, ReportData, bins_by_factors
 from rayrank.report.markup import Child, fold, h, table, to_html
 from rayrank.report.style import CSS
+from rayrank.storage import whole_file
 
 # The page asks nothing of any server, and the browser holds it to that.
 POLICY = "default-src 'none'; style-src 'unsafe-inline'"

@@ -7,7 +7,6 @@ shares, and the tasks to predict. Everything else in rayrank is derived from it.
 import re
 from datetime import timedelta
 from functools import cached_property
-from pathlib import Path
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -20,6 +19,7 @@ from pydantic import (
     model_validator,
 )
 
+from rayrank.storage import AnyPath, place
 from rayrank.strict import Strict, parse, read_yaml
 
 Token = Literal["profile", "behaviour", "candidate"]
@@ -219,6 +219,9 @@ class Schema(Strict):
         return any(task.event is not None for task in self.tasks.values())
 
 
-def load_schema(path: Path) -> Schema:
-    """Read and check a schema file; ConfigError names the file, the key and what is expected."""
-    return parse(Schema, read_yaml(path), str(path))
+def load_schema(path: str | AnyPath) -> Schema:
+    """Read and check a schema file; ConfigError names the file, the key and what is expected.
+
+    >>> load_schema("s3://bucket/log/schema.yaml")  # doctest: +SKIP
+    """
+    return parse(Schema, read_yaml(place(path)), str(path))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ray import serve
 
-from rayrank.cli import write_secret
+from rayrank.run.terminal import write_secret
 from rayrank.serve.app import KEY_VARIABLE, RankingArgs, build_app
 from rayrank.serve.limits import REQUEST_TIMEOUT_S
 

@@ -1,6 +1,6 @@
 """Checkpoints that are complete or do not exist.
 
-    checkpoints/step-00000200/
+    checkpoints/step-00000200.000002/     step 200, written by attempt 2
         dense.safetensors        replicated weights
         optimizer.safetensors    AdamW's state
         tables-0.safetensors     what rank 0 holds of every table, with optimizer state; …
@@ -8,24 +8,24 @@
         state.json               position in the data, attempt, world size
         manifest.json            SHA-256 of every file above; written last
 
-All ranks write into one folder beside the final place; rank 0 hashes, writes the manifest and
-renames. Nothing is pickled.
+Each rank writes and hashes its own files, rank 0 the manifest. No two attempts share a folder, and
+nothing is renamed: object stores cannot. Nothing is pickled.
 """
 
 import json
-import shutil
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
 
-from rayrank.data.whole import sha256
 from rayrank.embedding.tables import ShardRows
-from rayrank.errors import RayrankError
+from rayrank.errors import CheckpointError
+from rayrank.storage import AnyPath, files_in, remove_folder, sha256, write_whole
+from rayrank.tensors import read_tensors, write_tensors
 
 MANIFEST = "manifest.json"
+Hashes = dict[str, str]
+"""File name -> SHA-256."""
 
 
 @dataclass(frozen=True)
@@ -40,71 +40,95 @@ class Position:
     attempt: int
 
 
-def latest(folder: Path) -> Path | None:
-    """The newest complete checkpoint, or None."""
-    complete = [path for path in folder.glob("step-*") if (path / MANIFEST).exists()]
-    return max(complete, default=None, key=lambda path: path.name)
+def checkpoint_folder(folder: AnyPath, position: Position) -> AnyPath:
+    """Where under `folder` the checkpoint of a position belongs."""
+    return folder / f"step-{position.step:08d}.{position.attempt:06d}"
 
 
-def write_rank(folder: Path, rank: int, rows: dict[str, ShardRows]) -> None:
+def complete(folder: AnyPath) -> list[AnyPath]:
+    """The complete checkpoints, oldest first."""
+    return [manifest.parent for manifest in files_in(folder, f"step-*/{MANIFEST}")]
+
+
+def newest_sound(folder: AnyPath) -> tuple[AnyPath | None, list[str]]:
+    """The newest complete checkpoint whose files are as they were written, or None; and what is
+    wrong with each newer one."""
+    faults = []
+    for checkpoint in reversed(complete(folder)):
+        try:
+            verify(checkpoint)
+        except CheckpointError as error:
+            faults.append(str(error))
+        else:
+            return checkpoint, faults
+    return None, faults
+
+
+def write_rank(checkpoint: AnyPath, rank: int, rows: dict[str, ShardRows]) -> Hashes:
     """One rank's files: its rows of every table and its random state."""
     tensors = {
-        f"{name}/{field}": value.contiguous()
-        for name, part in rows.items()
-        for field, value in vars(part).items()
+        f"{name}/{field}": value for name, part in rows.items() for field, value in vars(part).items()
     }
-    save_file(tensors, folder / f"tables-{rank}.safetensors")
-    save_file({"cpu": torch.get_rng_state()}, folder / f"random-{rank}.safetensors")
+    files = {
+        f"tables-{rank}.safetensors": tensors,
+        f"random-{rank}.safetensors": {"cpu": torch.get_rng_state()},
+    }
+    return {name: write_tensors(checkpoint / name, content) for name, content in files.items()}
 
 
 def publish(
-    writing: Path,
+    checkpoint: AnyPath,
     position: Position,
     dense: dict[str, torch.Tensor],
     optimizer: dict[str, torch.Tensor],
+    ranks: Hashes,
     keep: int,
-) -> Path:
-    """Rank 0, after all ranks have written: complete the checkpoint and give it its name."""
-    save_file(dense, writing / "dense.safetensors")
-    save_file(optimizer, writing / "optimizer.safetensors")
-    (writing / "state.json").write_text(json.dumps(asdict(position)))
-    hashes = {path.name: sha256(path) for path in sorted(writing.iterdir())}
-    (writing / MANIFEST).write_text(json.dumps(hashes, indent=1))
-    final = writing.with_name(f"step-{position.step:08d}")
-    shutil.rmtree(final, ignore_errors=True)
-    writing.rename(final)
-    for old in sorted(final.parent.glob("step-*"))[:-keep]:
-        shutil.rmtree(old, ignore_errors=True)
-    for abandoned in final.parent.glob(".step-*"):  # by attempts that died while writing
-        shutil.rmtree(abandoned, ignore_errors=True)
-    return final
+) -> None:
+    """Rank 0, after all ranks have written: complete the checkpoint, and remove all but the newest
+    `keep`, and what older attempts left unfinished."""
+    hashes = ranks | {
+        "dense.safetensors": write_tensors(checkpoint / "dense.safetensors", dense),
+        "optimizer.safetensors": write_tensors(checkpoint / "optimizer.safetensors", optimizer),
+    }
+    state = checkpoint / "state.json"
+    write_whole(state, json.dumps(asdict(position)))
+    hashes[state.name] = sha256(state)
+    write_whole(checkpoint / MANIFEST, json.dumps(hashes, indent=1))
+    kept = complete(checkpoint.parent)[-keep:]
+    for other in files_in(checkpoint.parent, "step-*"):
+        if other.name not in {path.name for path in kept}:
+            remove_folder(other)
 
 
-def verify(checkpoint: Path) -> None:
-    """Raises RayrankError, naming the file, unless every file is as it was written."""
+def verify(checkpoint: AnyPath) -> None:
+    """Raises CheckpointError, naming the file, unless every file is as it was written."""
     manifest = checkpoint / MANIFEST
     if not manifest.exists():
-        raise RayrankError(f"{checkpoint}: not a complete checkpoint: it has no {MANIFEST}")
-    for name, digest in json.loads(manifest.read_text()).items():
+        raise CheckpointError(f"{checkpoint}: not a complete checkpoint: it has no {MANIFEST}")
+    try:
+        hashes: Hashes = json.loads(manifest.read_text())
+    except ValueError as error:
+        raise CheckpointError(f"{manifest}: not JSON: {error}") from None
+    for name, digest in hashes.items():
         path = checkpoint / name
         if not path.exists():
-            raise RayrankError(f"{path}: missing, though {MANIFEST} lists it")
+            raise CheckpointError(f"{path}: missing, though {MANIFEST} lists it")
         if sha256(path) != digest:
-            raise RayrankError(f"{path}: its content is not what {MANIFEST} says")
+            raise CheckpointError(f"{path}: its content is not what {MANIFEST} says")
 
 
-def read_position(checkpoint: Path) -> Position:
+def read_position(checkpoint: AnyPath) -> Position:
     """Where a checkpoint stands."""
     content: dict[str, Any] = json.loads((checkpoint / "state.json").read_text())
     return Position(**content)
 
 
-def read_rows(checkpoint: Path) -> dict[str, list[ShardRows]]:
+def read_rows(checkpoint: AnyPath) -> dict[str, list[ShardRows]]:
     """Every table's rows, one part per rank that wrote the checkpoint."""
     rows: dict[str, list[ShardRows]] = {}
     for rank in range(read_position(checkpoint).world_size):
         parts: dict[str, dict[str, torch.Tensor]] = {}
-        for full_name, tensor in load_file(checkpoint / f"tables-{rank}.safetensors").items():
+        for full_name, tensor in read_tensors(checkpoint / f"tables-{rank}.safetensors").items():
             name, field = full_name.rsplit("/", 1)
             parts.setdefault(name, {})[field] = tensor
         for name, fields in parts.items():
@@ -112,14 +136,14 @@ def read_rows(checkpoint: Path) -> dict[str, list[ShardRows]]:
     return rows
 
 
-def read_dense(checkpoint: Path) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+def read_dense(checkpoint: AnyPath) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
     """The replicated weights, and AdamW's state."""
     return (
-        load_file(checkpoint / "dense.safetensors"),
-        load_file(checkpoint / "optimizer.safetensors"),
+        read_tensors(checkpoint / "dense.safetensors"),
+        read_tensors(checkpoint / "optimizer.safetensors"),
     )
 
 
-def read_random(checkpoint: Path, rank: int) -> torch.Tensor:
+def read_random(checkpoint: AnyPath, rank: int) -> torch.Tensor:
     """A rank's random state, as `torch.set_rng_state` takes it."""
-    return load_file(checkpoint / f"random-{rank}.safetensors")["cpu"]
+    return read_tensors(checkpoint / f"random-{rank}.safetensors")["cpu"]

@@ -1,30 +1,21 @@
 """From a checkpoint to a bundle."""
 
-from pathlib import Path
 from typing import Any
 
 import torch
 
-from rayrank.config import RunConfig
-from rayrank.data.row_stats import RowStats
+from rayrank.data.row_stats import read_stats
 from rayrank.embedding.tables import LearnedRows
-from rayrank.errors import RayrankError
 from rayrank.infer.bundle import Manifest, restore_ranker, write_bundle
 from rayrank.model.ranker import Ranker
 from rayrank.schema import Schema
+from rayrank.storage import AnyPath, sha256
 from rayrank.train import checkpoint as ckpt
+from rayrank.train.config import RankerConfig
+from rayrank.train.finished import finished_checkpoint
 
 
-def finished_checkpoint(folder: Path) -> Path:
-    """The newest complete checkpoint of a training run, verified. Raises RayrankError if none."""
-    newest = ckpt.latest(folder / "checkpoints")
-    if newest is None:
-        raise RayrankError(f"{folder}: no complete checkpoint; run jobs/train.py first")
-    ckpt.verify(newest)
-    return newest
-
-
-def learned_rows(checkpoint: Path) -> dict[str, LearnedRows]:
+def learned_rows(checkpoint: AnyPath) -> dict[str, LearnedRows]:
     """Every table's rows, all ranks' together."""
     return {
         name: LearnedRows(
@@ -34,35 +25,46 @@ def learned_rows(checkpoint: Path) -> dict[str, LearnedRows]:
     }
 
 
-def local_ranker(config: RunConfig, name: str, schema: Schema, checkpoint: Path) -> Ranker:
+def local_ranker(config: RankerConfig, schema: Schema, checkpoint: AnyPath) -> Ranker:
     """The trained ranker on one process, as the trainer knows it."""
-    ranker = config.rankers[name]
     dense, _ = ckpt.read_dense(checkpoint)
-    return restore_ranker(schema, ranker.model, ranker.train.seed, dense, learned_rows(checkpoint))
+    return restore_ranker(schema, config.model, config.train.seed, dense, learned_rows(checkpoint))
 
 
 def export(
-    config: RunConfig,
+    bundles: AnyPath,
+    *,
     name: str,
+    config: RankerConfig,
+    trained: AnyPath,
     schema: Schema,
-    stats: RowStats,
+    rows: AnyPath,
+    max_history: int,
     metrics: dict[str, Any],
-    out: Path,
 ) -> Manifest:
-    """Write the bundle of a trained ranker, with what its evaluation found."""
-    folder = config.run_dir / "rankers" / name
-    checkpoint = finished_checkpoint(folder)
-    ranker = config.rankers[name]
+    """Write the bundle of a finished training run under `bundles`, with what evaluation found.
+
+    trained: the run's folder; rows: the version of user rows it learned from. A bundle that is
+    there already is left as it is. Raises TrainingError or CheckpointError for a run that is not
+    finished, or damaged.
+    """
+    checkpoint = finished_checkpoint(trained)
     dense, _ = ckpt.read_dense(checkpoint)
     return write_bundle(
-        out,
+        bundles,
         ranker=name,
         schema=schema,
-        model=ranker.model,
-        seed=ranker.train.seed,
-        max_history=config.data.max_history,
-        id_types=stats.id_types,
+        model=config.model,
+        seed=config.train.seed,
+        max_history=max_history,
+        id_types=read_stats(rows).id_types,
         metrics=metrics,
+        made_from={
+            "rows": rows.name,
+            "ranker": trained.name,
+            "checkpoint": checkpoint.name,
+            "checkpoint_sha256": sha256(checkpoint / ckpt.MANIFEST),
+        },
         trained_steps=ckpt.read_position(checkpoint).step,
         dense=dense,
         rows=learned_rows(checkpoint),

@@ -6,10 +6,10 @@ import torch
 import torch.distributed as dist
 from torchrec.distributed.model_parallel import DistributedModelParallel
 
-from rayrank.config.train import TrainConfig
 from rayrank.data.jagged import JaggedBatch
 from rayrank.embedding.sharded import ShardedTables
 from rayrank.model.ranker import Ranker
+from rayrank.train.config import TrainConfig
 
 
 class Optimizer:

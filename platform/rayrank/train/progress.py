@@ -1,31 +1,25 @@
-"""Progress one can watch: a line per step in a file, and Prometheus metrics through Ray."""
+"""Progress one can watch: the run's journal, and Prometheus metrics through Ray."""
 
-import json
 import time
-from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from ray.util.metrics import Counter, Gauge
 
+from rayrank.storage import AnyPath
 from rayrank.train.checkpoint import Position
+from rayrank.train.journal import EpochLine, Journal, NoteLine, StepLine
 from rayrank.train.optimize import StepFacts
-
-STEPS = "steps.jsonl"
-EPOCHS = "epochs.jsonl"
+from rayrank.train.validate import Metrics
 
 
 class Progress:
     """Rank 0 writes; the other ranks only go through the motions."""
 
-    def __init__(self, folder: Path, rank: int, position: Position, total: int) -> None:
-        self.folder, self.writes, self.total = folder, rank == 0, total
+    def __init__(self, journal: AnyPath, rank: int, position: Position, total: int) -> None:
+        self.writes, self.total = rank == 0, total
         if self.writes:
-            # A resumed run takes the steps after its checkpoint again: drop their lines.
-            for name in (STEPS, EPOCHS):
-                kept = [e for e in read_progress(folder / name) if e["step"] <= position.step]
-                (folder / name).write_text("".join(json.dumps(entry) + "\n" for entry in kept))
-            self.steps = (folder / STEPS).open("a")
+            self.journal = Journal(journal, position.attempt, up_to_step=position.step)
             self.loss = Gauge("rayrank_train_loss", "Nats per candidate over the global batch")
             self.rate = Gauge("rayrank_train_tokens_per_second", "Over all workers")
             self.tokens = Counter("rayrank_train_tokens_total", "Tokens trained on")
@@ -41,7 +35,7 @@ class Progress:
         trace: TracebackType | None,
     ) -> None:
         if self.writes:
-            self.steps.close()
+            self.journal.flush()
 
     def step(self, position: Position, batches: int, facts: StepFacts) -> None:
         """A step was taken; `batches` of the run's `total` are done."""
@@ -49,35 +43,29 @@ class Progress:
             return
         now = time.perf_counter()
         seconds, self.since = now - self.since, now
-        entry = {
-            "step": position.step,
-            "epoch": position.epoch,
-            "batches": batches,
-            "of": self.total,
-            "seconds": seconds,
-            "attempt": position.attempt,
-            **facts._asdict(),
-        }
-        self.steps.write(json.dumps(entry) + "\n")
-        self.steps.flush()
+        self.journal.write(
+            StepLine(
+                step=position.step,
+                epoch=position.epoch,
+                batches=batches,
+                of=self.total,
+                seconds=seconds,
+                attempt=position.attempt,
+                **facts._asdict(),
+            )
+        )
         self.loss.set(facts.loss)
         self.rate.set(facts.tokens / seconds)
         self.tokens.inc(facts.tokens)
 
-    def epoch(self, position: Position, metrics: dict[str, Any]) -> None:
+    def epoch(self, position: Position, metrics: Metrics) -> None:
         """An epoch has ended, with these metrics on later data."""
         if self.writes:
-            with (self.folder / EPOCHS).open("a") as file:
-                file.write(
-                    json.dumps({"step": position.step, "epoch": position.epoch, "metrics": metrics})
-                    + "\n"
-                )
+            self.journal.write(EpochLine(position.step, position.epoch, metrics))
             self.since = time.perf_counter()
 
-
-def read_progress(path: Path) -> list[dict[str, Any]]:
-    """The complete lines of a progress file; [] where there is none yet."""
-    if not path.exists():
-        return []
-    lines = path.read_text().split("\n")[:-1]  # what follows the last newline is being written
-    return [json.loads(line) for line in lines]
+    def note(self, position: Position, text: str) -> None:
+        """Something a person should know, at once."""
+        if self.writes:
+            self.journal.write(NoteLine(position.step, position.attempt, text))
+            self.journal.flush()

@@ -1,80 +1,100 @@
 """A training run: pack the epochs, start the workers, come back when they are done."""
 
-import json
 import os
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import ray.train
 from ray.train import FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchConfig, TorchTrainer
 
-from rayrank.config import RankerConfig
 from rayrank.data.pack_epochs import pack_epochs
-from rayrank.errors import RayrankError
+from rayrank.data.packing import Packing
+from rayrank.errors import TrainingError
 from rayrank.schema import Schema
-from rayrank.train.checkpoint import latest
+from rayrank.storage import AnyPath, absolute, arrow_place
+from rayrank.train.config import RankerConfig, TrainConfig
+from rayrank.train.failures import failure_of
+from rayrank.train.finished import finished_checkpoint
 from rayrank.train.worker import run_worker
+from rayrank.versions import MadeFrom
 
-TOLD = "trained-from.json"
 MAY_CHANGE = ("workers", "use_gpu", "max_failures", "checkpoint_every", "keep_checkpoints")
 """Of the training config, what a resumed run may do otherwise."""
+FORMAT = 1
+"""Of what training computes; raised when the same rows and config would give another ranker."""
 
 
-def train(schema: Schema, ranker: RankerConfig, rows: Path, folder: Path) -> Path:
+def ranker_made_from(rows: AnyPath, config: RankerConfig) -> MadeFrom:
+    """What a trained ranker is made from: the version of the rows, and what the config says of
+    its results."""
+    content = config.model_dump(mode="json")
+    for free in MAY_CHANGE:
+        del content["train"][free]
+    return {"rows": rows.name, **content, "format": FORMAT}
+
+
+def train(
+    schema: Schema,
+    config: RankerConfig,
+    rows: AnyPath,
+    folder: AnyPath,
+    *,
+    name: str,
+    say: Callable[[str], None],
+) -> AnyPath:
     """Train a ranker on the user rows under `rows`; everything it makes goes under `folder`.
 
-    A folder that holds an unfinished run of the same configuration is resumed. Returns the last
-    checkpoint. Raises RayrankError when the workers failed more often than `max_failures` allows,
-    or the folder holds another configuration's run.
+    An unfinished run in `folder` is resumed. name: of the run in Ray's dashboard. Lost workers are
+    said and replaced, up to `max_failures` times. Returns the last checkpoint. Raises TrainingError
+    for a fault that would come again, and for one loss too many.
     """
-    folder = folder.resolve()
+    pack_epochs(rows / "train", packing_of(config.train), folder / "packed")
+    cores = int(ray.cluster_resources().get("CPU", os.cpu_count() or 1))
     told: dict[str, Any] = {
         "schema": schema.model_dump(mode="json"),
-        "ranker": ranker.model_dump(mode="json"),
-        "rows": str(rows.resolve()),
-        "folder": str(folder),
+        "ranker": config.model_dump(mode="json"),
+        "rows": str(absolute(rows)),
+        "folder": str(absolute(folder)),
+        "threads": max(1, cores // config.train.workers),
     }
-    _claim(folder, told)
-    pack_epochs(rows / "train", ranker.train, folder / "packed")
-    config = ranker.train
-    cores = int(ray.cluster_resources().get("CPU", os.cpu_count() or 1))
-    told["threads"] = max(1, cores // config.workers)
-    trainer = TorchTrainer(
+    most = config.train.max_failures
+    for failures in range(most + 1):
+        try:
+            _trainer(config.train, told, absolute(folder), name).fit()
+        except ray.train.TrainingFailedError as error:
+            failure = failure_of(error)
+            if not failure.lost:
+                raise TrainingError(f"training failed: {failure.reason}") from error
+            if failures == most:
+                raise TrainingError(
+                    f"training failed: {failure.reason}, after {most} earlier losses (max_failures)"
+                ) from error
+            say(f"{failure.reason} ({failures + 1} of {most} allowed): going on from its checkpoint")
+        else:
+            break
+    return finished_checkpoint(folder)
+
+
+def packing_of(config: TrainConfig) -> Packing:
+    """What decides the batches of a training run."""
+    return Packing(config.seed, config.epochs, config.max_cost, config.pair_cost)
+
+
+def _trainer(
+    config: TrainConfig, told: dict[str, Any], folder: AnyPath, name: str
+) -> TorchTrainer:
+    filesystem, path = arrow_place(folder)
+    return TorchTrainer(
         run_worker,
         train_loop_config=told,
         torch_config=TorchConfig(backend="nccl" if config.use_gpu else "gloo"),
         scaling_config=ScalingConfig(num_workers=config.workers, use_gpu=config.use_gpu),
         run_config=RunConfig(
-            name="ray-train",
-            storage_path=str(folder),
-            failure_config=FailureConfig(max_failures=config.max_failures),
+            name=name,
+            storage_path=path,
+            storage_filesystem=filesystem,
+            # Which failures are worth another attempt is decided here, not by Ray.
+            failure_config=FailureConfig(max_failures=0),
         ),
     )
-    try:
-        trainer.fit()
-    except ray.train.TrainingFailedError as error:
-        raise RayrankError(f"training failed: {_root_cause(error)}") from error
-    checkpoint = latest(folder / "checkpoints")
-    assert checkpoint is not None
-    return checkpoint
-
-
-def _claim(folder: Path, told: dict[str, Any]) -> None:
-    """Say whose folder this is; refuse one that holds something else's checkpoints."""
-    kept = json.loads(json.dumps(told))
-    for free in MAY_CHANGE:
-        del kept["ranker"]["train"][free]
-    folder.mkdir(parents=True, exist_ok=True)
-    claim = folder / TOLD
-    if claim.exists() and json.loads(claim.read_text()) != kept:
-        raise RayrankError(
-            f"{folder}: holds a run of another configuration or schema ({claim.name} tells which); "
-            "give this one another run_dir or ranker name, or remove that folder"
-        )
-    claim.write_text(json.dumps(kept, indent=1))
-
-
-def _root_cause(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[-1] if lines else type(error).__name__

@@ -1,34 +1,33 @@
 """AUC and GAUC on later data, while training goes on."""
 
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 import torch.distributed as dist
 from torchrec.distributed.model_parallel import DistributedModelParallel
 
-from rayrank.config.train import TrainConfig
 from rayrank.data.ids import to_ids
 from rayrank.data.jagged import to_jagged
 from rayrank.data.packing import pack, row_costs
 from rayrank.metrics import auc, gauc
 from rayrank.schema import Schema
+from rayrank.storage import AnyPath, files_in, read_parquet
+from rayrank.train.config import TrainConfig
 
 Metrics = dict[str, dict[str, float]]
 
 
 @torch.no_grad()
 def validate(
-    sharded: DistributedModelParallel, folder: Path, schema: Schema, config: TrainConfig
+    sharded: DistributedModelParallel, folder: AnyPath, schema: Schema, config: TrainConfig
 ) -> Metrics:
     """{task: {auc, gauc}} on the user rows in `folder`, the same on every rank; {} if there are
     none. Collective: ranks take turns over the batches, and empty ones fill the last turn."""
-    files = sorted(folder.glob("*.parquet"))
+    files = files_in(folder, "*.parquet")
     if not files:
         return {}
-    rows = pa.concat_tables([pq.read_table(file) for file in files])
+    rows = pa.concat_tables([read_parquet(file) for file in files])
     batches = pack(row_costs(rows, config.pair_cost), config.max_cost)
     rank, world_size = dist.get_rank(), dist.get_world_size()
     sharded.eval()

@@ -3,15 +3,13 @@
 import json
 import os
 import socket
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar, cast
 
 import ray.train
 import torch
 import torch.distributed as dist
 
-from rayrank.config import RankerConfig
 from rayrank.data.jagged import to_jagged
 from rayrank.data.packing import PackedBatches
 from rayrank.data.row_stats import RowStats, read_stats
@@ -19,12 +17,16 @@ from rayrank.embedding.sharded import ShardedTables, shard
 from rayrank.model.build import build_model
 from rayrank.model.ranker import Ranker
 from rayrank.schema import Schema
+from rayrank.storage import AnyPath, place, write_whole
 from rayrank.train import checkpoint as ckpt
 from rayrank.train.attempt import begin_attempt, ensure_newest
+from rayrank.train.config import RankerConfig
+from rayrank.train.finished import CHECKPOINTS, JOURNAL, write_finished
 from rayrank.train.optimize import Optimizer
 from rayrank.train.progress import Progress
 from rayrank.train.validate import validate
 
+T = TypeVar("T")
 WORKERS = "workers"
 """Who trains: a small file per rank, for a person who has to look at a process."""
 
@@ -40,8 +42,8 @@ class Worker:
         schema: Schema,
         config: RankerConfig,
         stats: RowStats,
-        folder: Path,
-        rows: Path,
+        folder: AnyPath,
+        rows: AnyPath,
         device: torch.device,
     ) -> None:
         self.schema, self.config, self.folder, self.rows = schema, config.train, folder, rows
@@ -70,18 +72,16 @@ class Worker:
             for epoch in range(config.train.epochs)
         ]
         self.total = sum(len(batches) for batches in self.epochs)
-        numbers = [begin_attempt(folder / "attempts") if self.rank == 0 else 0]
-        dist.broadcast_object_list(numbers)
-        self.attempt = numbers[0]
-        workers = folder / WORKERS
-        workers.mkdir(exist_ok=True)
+        self.attempt: int = self._from_rank_0(lambda: begin_attempt(folder / "attempts"))
         facts = {"pid": os.getpid(), "host": socket.gethostname(), "attempt": self.attempt}
-        (workers / f"rank-{self.rank}.json").write_text(json.dumps(facts))
+        write_whole(folder / WORKERS / f"rank-{self.rank}.json", json.dumps(facts))
 
     def train(self) -> None:
         """From the newest checkpoint, or the beginning, to the end."""
-        position = self._resume()
-        with Progress(self.folder, self.rank, position, self.total) as progress:
+        position, notes = self._resume()
+        with Progress(self.folder / JOURNAL, self.rank, position, self.total) as progress:
+            for note in notes:
+                progress.note(position, note)
             while position.epoch < self.config.epochs:
                 batches = self.epochs[position.epoch]
                 before = sum(len(earlier) for earlier in self.epochs[: position.epoch])
@@ -94,21 +94,30 @@ class Worker:
                     done = min(position.batches + self.world_size, len(batches))
                     position = self._at(position.epoch, done, position.step + 1)
                     progress.step(position, before + done, facts)
-                    if position.step % self.config.checkpoint_every == 0:
+                    if self._due(position) and done < len(batches):
                         self._save(position)
                 metrics = validate(self.sharded, self.rows / "valid", self.schema, self.config)
                 progress.epoch(position, metrics)
                 position = self._at(position.epoch + 1, 0, position.step)
-            self._save(position)
+                if position.epoch == self.config.epochs:
+                    last = self._save(position)
+                    if self.rank == 0:
+                        write_finished(self.folder, last)
+                elif self._due(position):
+                    self._save(position)
+
+    def _due(self, position: ckpt.Position) -> bool:
+        return position.step % self.config.checkpoint_every == 0
 
     def _at(self, epoch: int, batches: int, step: int) -> ckpt.Position:
         return ckpt.Position(epoch, batches, step, self.world_size, self.attempt)
 
-    def _resume(self) -> ckpt.Position:
-        newest = ckpt.latest(self.folder / "checkpoints")
+    def _resume(self) -> tuple[ckpt.Position, list[str]]:
+        # One rank reads and checks every file, and all take what it found.
+        newest, notes = self._from_rank_0(lambda: ckpt.newest_sound(self.folder / CHECKPOINTS))
         if newest is None:
-            return self._at(0, 0, 0)
-        ckpt.verify(newest)
+            return self._at(0, 0, 0), notes
+        notes.append(f"attempt {self.attempt} goes on from {newest.name}")
         position = ckpt.read_position(newest)
         self.tables.load_rows(ckpt.read_rows(newest), self.rank, self.world_size)
         dense, optimizer = ckpt.read_dense(newest)
@@ -120,24 +129,32 @@ class Worker:
         self.optimizer.load_state(optimizer)
         if position.world_size == self.world_size:
             torch.set_rng_state(ckpt.read_random(newest, self.rank))
-        return self._at(position.epoch, position.batches, position.step)
+        return self._at(position.epoch, position.batches, position.step), notes
 
-    def _save(self, position: ckpt.Position) -> None:
-        writing = self.folder / "checkpoints" / f".step-{position.step:08d}.{self.attempt:06d}"
-        writing.mkdir(parents=True, exist_ok=True)
-        ckpt.write_rank(writing, self.rank, self.tables.local_rows())
-        dist.barrier()  # all ranks' files are there
+    def _save(self, position: ckpt.Position) -> AnyPath:
+        checkpoint = ckpt.checkpoint_folder(self.folder / CHECKPOINTS, position)
+        mine = ckpt.write_rank(checkpoint, self.rank, self.tables.local_rows())
+        written: list[ckpt.Hashes] = [{}] * self.world_size
+        dist.all_gather_object(written, mine)  # all ranks' files are there
         if self.rank == 0:
             ensure_newest(self.folder / "attempts", self.attempt)
             ckpt.publish(
-                writing,
+                checkpoint,
                 position,
                 dense_state(self.ranker),
                 self.optimizer.state(),
+                {name: digest for files in written for name, digest in files.items()},
                 self.config.keep_checkpoints,
             )
         dist.barrier()  # nobody goes on before it is published
         ray.train.report({"step": position.step, "epoch": position.epoch})
+        return checkpoint
+
+    def _from_rank_0(self, ask: Callable[[], T]) -> T:
+        """What rank 0 finds, on every rank."""
+        found = [ask() if self.rank == 0 else None]
+        dist.broadcast_object_list(found)
+        return cast(T, found[0])
 
 
 def replicated(ranker: Ranker) -> Iterator[tuple[str, torch.nn.Module]]:
@@ -160,6 +177,6 @@ def run_worker(told: dict[str, Any]) -> None:
     torch.set_num_threads(told["threads"])
     schema = Schema.model_validate(told["schema"])
     config = RankerConfig.model_validate(told["ranker"])
-    folder, rows = Path(told["folder"]), Path(told["rows"])
+    folder, rows = place(told["folder"]), place(told["rows"])
     device = ray.train.torch.get_device()
     Worker(schema, config, read_stats(rows), folder, rows, device).train()

@@ -3,9 +3,9 @@
 import threading
 from pathlib import Path
 
-from rayrank.cli import watching
 from rayrank.config import RunConfig
 from rayrank.data.source import open_log
+from rayrank.run.terminal import watching
 from rayrank.train.progress import STEPS, read_progress
 from rayrank.train.run import train
 from rayrank.watch import Watch

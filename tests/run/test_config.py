@@ -6,7 +6,7 @@ import pytest
 import yaml
 from pydantic import TypeAdapter, ValidationError
 from rayrank.config import RunConfig, load_config
-from rayrank.config.model import SIZES, DLRMConfig, MTGRConfig
+from rayrank.model.config import SIZES, DLRMConfig, MTGRConfig
 from rayrank.errors import ConfigError
 
 ROOT = Path(__file__).parents[2]

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from rayrank.strict import Strict
+from rayrank.strict import Share, Strict
 
 SIZES: dict[str, dict[str, int]] = {
     "tiny": {"layers": 2, "d_model": 64, "heads": 2},
@@ -13,7 +13,6 @@ SIZES: dict[str, dict[str, int]] = {
     "large": {"layers": 15, "d_model": 768, "heads": 3},
     "xlarge": {"layers": 22, "d_model": 1024, "heads": 4},
 }
-Share = Annotated[float, Field(ge=0, lt=1)]
 
 
 class MTGRConfig(Strict):

@@ -8,7 +8,6 @@ from importlib.metadata import version
 from typing import Any
 
 import numpy as np
-
 from rayrank.config import RunConfig
 from rayrank.data.row_stats import RowStats
 from rayrank.report.data import (

@@ -12,12 +12,11 @@ from pathlib import Path
 
 import ray
 import ray.data  # gives its loggers handlers, which `connect` takes away
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
 from rayrank.config import RunConfig, load_config
 from rayrank.errors import RayrankError
 from rayrank.watch import Watch
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 console = Console(stderr=True)
 

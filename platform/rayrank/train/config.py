@@ -4,9 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from rayrank.strict import Strict
-
-Positive = Annotated[int, Field(gt=0)]
+from rayrank.model.config import ModelConfig
+from rayrank.strict import Positive, Strict
 
 
 class TrainConfig(Strict):
@@ -37,3 +36,10 @@ class TrainConfig(Strict):
     max_failures: Annotated[int, Field(ge=0)] = 3
     """How often a run may lose workers and go on from its checkpoint."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+
+
+class RankerConfig(Strict):
+    """A model and how it is trained."""
+
+    model: ModelConfig
+    train: TrainConfig = TrainConfig()

@@ -1,0 +1,45 @@
+"""Which failures are worth another attempt: lost workers are, a fault that would come again is
+not."""
+
+import re
+from typing import NamedTuple
+
+import torch.distributed as dist
+from ray.train import TrainingFailedError, WorkerGroupError
+
+from rayrank.errors import RayrankError
+
+# How Gloo and NCCL tell a worker that another one is gone: plain RuntimeErrors, mostly.
+PEER_GONE = re.compile(
+    r"connection (was )?(closed|reset|refused)|broken pipe|socket|gloo|nccl|timed out", re.IGNORECASE
+)
+
+
+class Failure(NamedTuple):
+    """Why an attempt ended."""
+
+    lost: bool
+    """Workers were lost, and nothing else went wrong."""
+    reason: str
+
+
+def failure_of(error: TrainingFailedError) -> Failure:
+    """What a failed attempt died of: the fault of a worker's own, where there is one, since what
+    the others say then is only that it has gone."""
+    if not isinstance(error, WorkerGroupError):
+        return Failure(False, str(error))
+    faults = {rank: e for rank, e in error.worker_failures.items() if not _lost(e)}
+    if not faults:
+        ranks = ", ".join(str(rank) for rank in error.worker_failures)
+        return Failure(True, f"lost the worker of rank {ranks}")
+    rank, fault = next(iter(faults.items()))
+    if isinstance(fault, RayrankError):
+        return Failure(False, str(fault))
+    return Failure(False, f"rank {rank}: {type(fault).__name__}: {fault}\n{error}")
+
+
+def _lost(error: BaseException) -> bool:
+    # Ray's own errors: an actor that died, a health check or a barrier that failed for it.
+    if type(error).__module__.split(".")[0] == "ray" or isinstance(error, dist.DistError):
+        return True
+    return isinstance(error, RuntimeError) and PEER_GONE.search(str(error)) is not None

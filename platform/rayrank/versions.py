@@ -1,0 +1,127 @@
+"""Versions: what was made from different things lies side by side, and nothing is overwritten.
+
+FOLDER/<version>/made-from.json    what it was made from; <version> is its fingerprint
+FOLDER/current                     the version that others follow, replaced atomically
+"""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from rayrank.errors import VersionError
+from rayrank.storage import AnyPath, files_in, fingerprint, write_whole
+
+MADE_FROM, CURRENT = "made-from.json", "current"
+MOST_SHOWN = 12
+"""Differences that a refusal lists."""
+
+MadeFrom = dict[str, Any]
+"""What something was made from, as JSON has it: fingerprints of content and the config's keys."""
+
+
+def version_folder(folder: AnyPath, made_from: MadeFrom) -> AnyPath:
+    """Where the version that is made from exactly this lies, whether it is there or not."""
+    return folder / fingerprint(made_from)
+
+
+def claim(folder: AnyPath, made_from: MadeFrom, *, new: bool, counts: str = MADE_FROM) -> AnyPath:
+    """The folder of the version that is made from exactly this: the one there is, or a new one.
+
+    A new one beside others (those that hold the file `counts`) is made only if `new` says so.
+    Otherwise VersionError says what is different, and nothing is changed.
+    """
+    version = version_folder(folder, made_from)
+    others = versions(folder, counts)
+    if others and not (version / MADE_FROM).exists() and not new:
+        raise VersionError(
+            f"{folder}: {_others(others)} made from something else:\n"
+            + _differences_from_nearest(folder, others, made_from)
+            + "\nSay --new to make a new version beside it, or name another run_dir"
+        )
+    if not (version / MADE_FROM).exists():
+        write_whole(version / MADE_FROM, json.dumps(made_from, indent=1))
+    return version
+
+
+def require(folder: AnyPath, made_from: MadeFrom, how: str) -> AnyPath:
+    """The folder of a version that must be there. VersionError says what is there instead, and
+    `how` to make it."""
+    version = version_folder(folder, made_from)
+    others = versions(folder)
+    if version.name in others:
+        return version
+    if not others:
+        raise VersionError(f"{folder}: nothing there yet; {how}")
+    raise VersionError(
+        f"{folder}: {_others(others)} made from something else:\n"
+        + _differences_from_nearest(folder, others, made_from)
+        + f"\n{how}"
+    )
+
+
+def versions(folder: AnyPath, counts: str = MADE_FROM) -> list[str]:
+    """The versions in a folder that hold the file `counts`."""
+    return [path.parent.name for path in files_in(folder, f"*/{counts}")]
+
+
+def made_from(version: AnyPath) -> MadeFrom:
+    """What a version says it was made from."""
+    content: MadeFrom = json.loads((version / MADE_FROM).read_text())
+    return content
+
+
+def set_current(folder: AnyPath, version: str) -> None:
+    """Make others follow `version` from now on."""
+    write_whole(folder / CURRENT, json.dumps({"version": version}) + "\n")
+
+
+def current(folder: AnyPath) -> str | None:
+    """The version that others follow; None where none was ever named.
+
+    VersionError for a file that names none.
+    """
+    path = folder / CURRENT
+    if not path.exists():
+        return None
+    try:
+        version = json.loads(path.read_text())["version"]
+    except (ValueError, KeyError, TypeError):
+        version = None
+    if not isinstance(version, str):
+        raise VersionError(f'{path}: expected {{"version": "…"}}')
+    return version
+
+
+def differences(old: MadeFrom, new: MadeFrom) -> list[str]:
+    """A line for each key that differs, dotted, with both values."""
+    before, after = dict(_flat(old)), dict(_flat(new))
+    lines = []
+    for key in [*before, *(key for key in after if key not in before)]:
+        one, other = before.get(key, "(absent)"), after.get(key, "(absent)")
+        if one != other:
+            lines.append(f"  {key}: {_short(one)} -> {_short(other)}")
+    return lines
+
+
+def _others(others: list[str]) -> str:
+    listed = ", ".join(others)
+    return f"holds version {listed}," if len(others) == 1 else f"holds versions {listed}, all"
+
+
+def _differences_from_nearest(folder: AnyPath, others: list[str], wanted: MadeFrom) -> str:
+    lines = min((differences(made_from(folder / other), wanted) for other in others), key=len)
+    more = len(lines) - MOST_SHOWN
+    return "\n".join(lines[:MOST_SHOWN] + ([f"  and {more} more"] if more > 0 else []))
+
+
+def _flat(content: Any, key: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(content, dict) and content:
+        for name, value in content.items():
+            yield from _flat(value, f"{key}.{name}" if key else str(name))
+    else:
+        yield key, content
+
+
+def _short(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
