@@ -1,65 +1,122 @@
-"""How much a metric would move on another sample of users."""
+"""How much a metric, or one ranker's lead over another, would move on another sample of users.
 
+Both draw whole users with replacement, for exposures of one user are not independent. A user drawn
+twice counts as two users.
+"""
+
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
 
 from rayrank.metrics.ranking import user_aucs
 
+Z95 = 1.96
+"""Standard errors on either side of an estimate that make its 95 % interval."""
 
-class Interval(NamedTuple):
-    """A metric's bootstrap standard error and 95 % interval."""
 
+class Estimate(NamedTuple):
+    """A number measured on these users, and its standard error over other such users."""
+
+    value: float
     standard_error: float
-    low: float
-    high: float
+
+    @property
+    def low(self) -> float:
+        """Where the 95 % interval begins: 1.96 standard errors below."""
+        return self.value - Z95 * self.standard_error
+
+    @property
+    def high(self) -> float:
+        """Where the 95 % interval ends: 1.96 standard errors above."""
+        return self.value + Z95 * self.standard_error
 
 
 def bootstrap_over_users(
     user: np.ndarray, label: np.ndarray, score: np.ndarray, *, samples: int = 200, seed: int = 0
-) -> dict[str, Interval]:
-    """Intervals of AUC and GAUC, drawing whole users with replacement.
+) -> dict[str, Estimate]:
+    """`auc` and `gauc` of n exposures: user [n] of any sortable type, label [n] 0 or 1, score [n].
 
-    Users, not exposures: exposures of one user are not independent. A user drawn twice counts as
-    two users.
+    NaN where there is one class only; ValueError as `user_aucs`.
     """
-    keys, codes = np.unique(user, return_inverse=True)
-    ranked = user_aucs(codes, label, score)
-    weighted = _WeightedAUC(label, score)
-    generator = np.random.default_rng(seed)
-    drawn: dict[str, list[float]] = {"auc": [], "gauc": []}
-    for _ in range(samples):
-        picks = generator.integers(0, len(keys), len(keys))
-        times = np.bincount(picks, minlength=len(keys))
-        drawn["auc"].append(weighted(times[codes]))
-        # A user's own AUC is the same in every draw: only how often it counts changes.
-        weight = times[ranked.user] * ranked.exposures
-        drawn["gauc"].append(
-            float(weight @ ranked.auc / weight.sum()) if weight.any() else float("nan")
-        )
+    (measured,) = _measure(user, label, [score], samples, seed)
+    return {metric: _estimate(values) for metric, values in measured.items()}
+
+
+def paired_differences(
+    user: np.ndarray,
+    label: np.ndarray,
+    scores: dict[str, np.ndarray],
+    reference: str,
+    *,
+    samples: int = 200,
+    seed: int = 0,
+) -> dict[str, dict[str, Estimate]]:
+    """Ranker -> `auc` and `gauc` -> that ranker minus the reference, itself left out.
+
+    user [n], label [n] 0 or 1, scores ranker -> [n], all of the same exposures in the same order.
+    Every draw of users is the same for all rankers: what makes its users easy or hard for both of
+    two rankers cancels, so the error of a difference is mostly far smaller than either's own.
+    """
+    everyone = dict(zip(scores, _measure(user, label, scores.values(), samples, seed), strict=True))
+    base = everyone.pop(reference)
     return {
-        name: Interval(
-            float(np.nanstd(values)), *(float(q) for q in np.nanquantile(values, [0.025, 0.975]))
-        )
-        for name, values in drawn.items()
+        name: {metric: _estimate(values - base[metric]) for metric, values in measured.items()}
+        for name, measured in everyone.items()
     }
 
 
-class _WeightedAUC:
-    """AUC of weighted exposures; sorts once, whatever the weights."""
+def _measure(
+    user: np.ndarray, label: np.ndarray, scores: Iterable[np.ndarray], samples: int, seed: int
+) -> list[dict[str, np.ndarray]]:
+    """For each score, `auc` and `gauc`: float64 [1 + samples], of the users as they are, then of
+    every draw."""
+    keys, codes = np.unique(user, return_inverse=True)
+    weighted = [_WeightedUsers(codes, label, score) for score in scores]
+    generator = np.random.default_rng(seed)
+    measured = [[each(np.ones(len(keys)))] for each in weighted]
+    for _ in range(samples):
+        picks = generator.integers(0, max(len(keys), 1), len(keys))
+        times = np.bincount(picks, minlength=len(keys)).astype(np.float64)
+        for values, each in zip(measured, weighted, strict=True):
+            values.append(each(times))
+    return [dict(zip(("auc", "gauc"), np.array(each).T, strict=True)) for each in measured]
 
-    def __init__(self, label: np.ndarray, score: np.ndarray) -> None:
-        self.order = np.argsort(score, kind="stable")
-        ordered = score[self.order]
-        self.starts = np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1]))
-        self.positive = label[self.order] == 1
 
-    def __call__(self, weight: np.ndarray) -> float:
-        """weight int [n], one per exposure; NaN where one class has none."""
-        ordered = weight[self.order].astype(np.float64)
-        # Per distinct score: the weight of positives, of negatives, of negatives below it.
-        positive = np.add.reduceat(np.where(self.positive, ordered, 0), self.starts)
-        negative = np.add.reduceat(np.where(self.positive, 0, ordered), self.starts)
-        below = np.cumsum(negative) - negative
-        pairs = positive.sum() * negative.sum()
-        return float(positive @ (below + negative / 2) / pairs) if pairs else float("nan")
+def _estimate(values: np.ndarray) -> Estimate:
+    """The first value, and how the draws after it spread; a draw of one class measures nothing."""
+    draws = values[1:][~np.isnan(values[1:])]
+    return Estimate(float(values[0]), float(draws.std()) if len(draws) else float("nan"))
+
+
+class _WeightedUsers:
+    """AUC and GAUC where every user counts so many times; sorts once, whatever the weights.
+
+    A positive stands above as many negatives as come before it among the sorted ones: a running
+    sum of their weights answers for all positives at once. Ties count half.
+    """
+
+    def __init__(self, user: np.ndarray, label: np.ndarray, score: np.ndarray) -> None:
+        self.ranked = user_aucs(user, label, score)
+        positive = label == 1
+        order = np.argsort(score[~positive], kind="stable")
+        negatives = score[~positive][order]
+        self.user_of_negative, self.user_of_positive = user[~positive][order], user[positive]
+        self.below = np.searchsorted(negatives, score[positive], side="left")
+        self.not_above = np.searchsorted(negatives, score[positive], side="right")
+
+    def __call__(self, times: np.ndarray) -> tuple[float, float]:
+        """times float64 [users]; NaN where the users that count lack a class."""
+        negative = np.append(0.0, np.cumsum(times[self.user_of_negative]))
+        positive = times[self.user_of_positive]
+        in_order = positive @ (negative[self.below] + negative[self.not_above]) / 2
+        # A user's own AUC does not depend on the weights: only how often it counts does.
+        weight = times[self.ranked.user] * self.ranked.exposures
+        return (
+            _share(in_order, positive.sum() * negative[-1]),
+            _share(weight @ self.ranked.auc, weight.sum()),
+        )
+
+
+def _share(part: float, whole: float) -> float:
+    return float(part / whole) if whole else float("nan")
