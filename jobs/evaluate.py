@@ -1,19 +1,14 @@
 """Trained rankers and baselines on the test rows. Writes RUN_DIR/eval."""
 
-from argparse import Namespace
-
-from rayrank.run.terminal import run_job, watching
-from rayrank.config import RunConfig
-from rayrank.data.source import open_log
-from rayrank.evaluate.run import evaluate
-from rayrank.evaluate.table import print_quality
+from rayrank.evaluate.table import quality_table
+from rayrank.run.job import Arguments, run_job
+from rayrank.run.run import Run
+from rayrank.run.stages import evaluate
+from rayrank.run.terminal import console
 
 
-def main(config: RunConfig, arguments: Namespace) -> None:
-    log, schema = open_log(config.data, config.run_dir)
-    with watching("scoring the test rows") as watch:
-        results = evaluate(config, log, schema, watch)
-    print_quality(results)
+def main(run: Run, arguments: Arguments) -> None:
+    console.print(quality_table(evaluate(run)))
 
 
 if __name__ == "__main__":

@@ -1,45 +1,43 @@
-"""Keep the endpoint up on a run's bundle, until interrupted."""
+"""Keep the endpoint up on a run's current bundle, until interrupted."""
 
 import argparse
 import shlex
 import signal
 import threading
-from pathlib import Path
 
-import ray
 from ray import serve
-from rayrank.run.terminal import connect, console, readable_errors
-from rayrank.infer.bundle import read_manifest
+from rayrank.infer.bundle import bundle_folder, verify_bundle
+from rayrank.run.cluster import cluster
+from rayrank.run.folder import RunFolder
+from rayrank.run.terminal import readable_errors, say
 from rayrank.serve.app import RankingArgs
-from rayrank.serve.local import APP, local_api_key, start_locally
+from rayrank.serve.local import APP, start_app
+from rayrank.versions import CURRENT
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--run-dir", type=Path, default=Path("runs/demo"))
-    run_dir = parser.parse_args().run_dir
-    stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
+    parser.add_argument("--run-dir", default="runs/demo", help="a run's folder, at any URI")
+    parser.add_argument("--version", default=CURRENT, help="a bundle; follows current unless said")
+    arguments = parser.parse_args()
+    folder = RunFolder(arguments.run_dir)
     with readable_errors():
-        args = RankingArgs(bundle=run_dir / "bundle")
-        read_manifest(args.bundle)
-        local_api_key(run_dir)
-        connect(run_dir)
-        try:
-            url = start_locally(args)
-            console.print(
-                f"serving {args.bundle} at {url}; try\n\n"
-                f'  curl -s {url}/v1/rank -H "Authorization: Bearer '
-                f'$(cat {shlex.quote(str(run_dir / "api-key"))})" '
-                f"-d @{shlex.quote(str(run_dir / 'request.json'))}\n\nCtrl-C stops it.",
-                highlight=False,
-                soft_wrap=True,
+        verify_bundle(bundle_folder(folder.bundles, arguments.version))
+        with cluster(folder, "serve", serves=True):
+            # Ray has handlers of its own, which would abort the process.
+            stop = threading.Event()
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, lambda *_: stop.set())
+            args = RankingArgs(bundles=str(folder.bundles), version=arguments.version)
+            url = start_app(args, APP, "/")
+            key, request = (shlex.quote(str(p)) for p in (folder.here / "api-key", folder.request))
+            say(
+                f"serving {folder.bundles}, version {arguments.version}, at {url}; try\n\n"
+                f'  curl -s {url}/v1/rank -H "Authorization: Bearer $(cat {key})" -d @{request}\n\n'
+                "Ctrl-C stops it."
             )
             stop.wait()
-        finally:
             serve.delete(APP)
-            ray.shutdown()
 
 
 if __name__ == "__main__":

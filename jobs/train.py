@@ -1,18 +1,13 @@
-"""User rows -> trained rankers, on Ray Train. Writes RUN_DIR/rankers/NAME; resumes what is."""
+"""User rows -> trained rankers, on Ray Train. Writes RUN_DIR/rankers/NAME; resumes what was cut."""
 
-from argparse import Namespace
-
-from rayrank.run.terminal import console, run_job
-from rayrank.config import RunConfig
-from rayrank.run.watched import train_watched
+from rayrank.run.job import Arguments, add_ranker, run_job
+from rayrank.run.run import Run
+from rayrank.run.stages import train
 
 
-def main(config: RunConfig, arguments: Namespace) -> None:
-    names = [config.ranker(arguments.ranker)[0]] if arguments.ranker else list(config.rankers)
-    for name in names:
-        checkpoint = train_watched(config, name)
-        console.print(f"{name}: {checkpoint}", highlight=False)
+def main(run: Run, arguments: Arguments) -> None:
+    train(run, [run.config.ranker(arguments.ranker)[0]] if arguments.ranker else run.config.rankers)
 
 
 if __name__ == "__main__":
-    run_job(__doc__, main)
+    run_job(__doc__, main, lambda parser: add_ranker(parser, "all of them, one after the other,"))

@@ -36,3 +36,11 @@ class TrainingError(RayrankError):
 
 class CheckpointError(RayrankError):
     """A checkpoint that is incomplete or damaged."""
+
+
+class CheckError(RayrankError):
+    """A served bundle that does not score as the trainer did."""
+
+
+class ServeError(RayrankError):
+    """An endpoint that cannot be started."""

@@ -1,7 +1,8 @@
 """Versions: what was made from different things lies side by side, and nothing is overwritten.
 
 FOLDER/<version>/made-from.json    what it was made from; <version> is its fingerprint
-FOLDER/current                     the version that others follow, replaced atomically
+FOLDER/current                     the name of the version that others follow
+FOLDER/exported                    of the one that was made last, where that is not the same
 """
 
 import json
@@ -11,7 +12,7 @@ from typing import Any
 from rayrank.errors import VersionError
 from rayrank.storage import AnyPath, files_in, fingerprint, write_whole
 
-MADE_FROM, CURRENT = "made-from.json", "current"
+MADE_FROM, CURRENT, EXPORTED = "made-from.json", "current", "exported"
 MOST_SHOWN = 12
 """Differences that a refusal lists."""
 
@@ -70,17 +71,17 @@ def made_from(version: AnyPath) -> MadeFrom:
     return content
 
 
-def set_current(folder: AnyPath, version: str) -> None:
-    """Make others follow `version` from now on."""
-    write_whole(folder / CURRENT, json.dumps({"version": version}) + "\n")
+def name_version(folder: AnyPath, name: str, version: str) -> None:
+    """Make `name` (CURRENT, EXPORTED) stand for a version from now on; atomic."""
+    write_whole(folder / name, json.dumps({"version": version}) + "\n")
 
 
-def current(folder: AnyPath) -> str | None:
-    """The version that others follow; None where none was ever named.
+def named_version(folder: AnyPath, name: str) -> str | None:
+    """The version that a name stands for; None where it was never given.
 
     VersionError for a file that names none.
     """
-    path = folder / CURRENT
+    path = folder / name
     if not path.exists():
         return None
     try:

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from rayrank.data.config import SplitConfig
 from rayrank.data.build import split_times
+from rayrank.data.config import SplitConfig
 from rayrank.data.kuairand import convert
 from rayrank.data.log import Log, check_columns, check_file, tables_needed
 from rayrank.data.partition import Tables, build_rows

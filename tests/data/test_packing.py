@@ -10,11 +10,11 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from rayrank.train.config import TrainConfig
 from rayrank.data.pack_epochs import pack_epochs
 from rayrank.data.packing import PackedBatches, pack, row_costs
 from rayrank.data.partition import build_rows
 from rayrank.errors import DataError
+from rayrank.train.config import TrainConfig
 
 from .logs import DAY, HOUR, START, Records, shop_schema, shown
 

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from rayrank.data.config import SimulateConfig
 from rayrank.data.attribution import attribute
+from rayrank.data.config import SimulateConfig
 from rayrank.data.simulate import simulate
 from rayrank.errors import ConfigError, DataError
 from rayrank.metrics.ranking import gauc

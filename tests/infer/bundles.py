@@ -4,10 +4,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from rayrank.model.config import DLRMConfig, ModelConfig, MTGRConfig
 from rayrank.embedding.tables import LearnedRows, LocalTables
 from rayrank.infer.bundle import Manifest, write_bundle
 from rayrank.model.build import build_model
+from rayrank.model.config import DLRMConfig, ModelConfig, MTGRConfig
 from rayrank.model.ranker import Ranker
 
 from ..model.rankers import tables_with_rows

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 
 import torch
-from rayrank.model.config import DLRMConfig, ModelConfig, MTGRConfig
 from rayrank.data.jagged import JaggedBatch
 from rayrank.embedding.tables import LocalTables
 from rayrank.model.build import build_model
+from rayrank.model.config import DLRMConfig, ModelConfig, MTGRConfig
 from rayrank.model.dlrm import DLRM
 from rayrank.model.mtgr import MTGR
 from rayrank.model.ranker import Ranker

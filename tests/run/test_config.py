@@ -6,8 +6,8 @@ import pytest
 import yaml
 from pydantic import TypeAdapter, ValidationError
 from rayrank.config import RunConfig, load_config
-from rayrank.model.config import SIZES, DLRMConfig, MTGRConfig
 from rayrank.errors import ConfigError
+from rayrank.model.config import SIZES, DLRMConfig, MTGRConfig
 
 ROOT = Path(__file__).parents[2]
 SOUND = """

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from rayrank.config import DataConfig, RankerConfig, RunConfig
-from rayrank.data.config import SimulateConfig
 from rayrank.data.build import build
+from rayrank.data.config import SimulateConfig
 from rayrank.data.source import prepare_log
 
 EPOCHS = 8

@@ -33,7 +33,7 @@ LATE_ORDERS = 0.06
 
 
 def simulate(config: SimulateConfig, out: AnyPath) -> None:
-    """Write exposures, items, users, events (Parquet) and, last, schema.yaml to the folder `out`."""
+    """Write exposures, items, users, events (Parquet) and, last, schema.yaml to `out`."""
     tables = _tables(config)
     with new_folder(out.parent) as writing:
         for name, table in tables.items():

@@ -1,11 +1,8 @@
 """What one has without a sequence model: a running rate, trees on numbers, simulated truth."""
 
-from pathlib import Path
-
 import lightgbm
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from rayrank.data.ids import to_ids
 from rayrank.data.log import Log
@@ -14,30 +11,31 @@ from rayrank.data.times import to_ms
 from rayrank.errors import DataError
 from rayrank.evaluate.predict import candidate_table
 from rayrank.schema import Schema
+from rayrank.storage import AnyPath, files_in, read_parquet
 
 Scores = dict[str, np.ndarray]
 """Task -> score of every test candidate, float64, in the order of `read_candidates`."""
 
 
-def read_rows(rows: Path, split: str) -> pa.Table:
+def read_rows(rows: AnyPath, split: str) -> pa.Table:
     """All user rows of a split."""
-    files = sorted((rows / split).glob("*.parquet"))
+    files = files_in(rows / split, "*.parquet")
     if not files:
         raise DataError(f"{rows / split}: no user rows; run jobs/build_rows.py first")
-    return pa.concat_tables([pq.read_table(file) for file in files])
+    return pa.concat_tables([read_parquet(file) for file in files])
 
 
-def read_candidates(rows: Path, split: str, schema: Schema) -> pa.Table:
+def read_candidates(rows: AnyPath, split: str, schema: Schema) -> pa.Table:
     """The candidates of a split with their labels, a line each."""
     return candidate_table(read_rows(rows, split), schema, None)
 
 
-def item_rate(rows: Path, schema: Schema, test: pa.Table) -> Scores:
+def item_rate(rows: AnyPath, schema: Schema, test: pa.Table) -> Scores:
     """(c + 2.5) / (n + 5) of the item over all strictly earlier exposures, test ones too."""
     earlier = [
         read_candidates(rows, split, schema)
         for split in ("train", "valid")
-        if any((rows / split).glob("*.parquet"))
+        if files_in(rows / split, "*.parquet")
     ]
     every = pa.concat_tables([*earlier, test])
     item = to_ids(every["item"].combine_chunks(), "item").to_numpy()
@@ -49,7 +47,7 @@ def item_rate(rows: Path, schema: Schema, test: pa.Table) -> Scores:
     return scores
 
 
-def gradient_boosting(rows: Path, schema: Schema, trees: int) -> Scores | None:
+def gradient_boosting(rows: AnyPath, schema: Schema, trees: int) -> Scores | None:
     """LightGBM on the candidates' numbers and buckets; None where the schema has neither."""
     names = [
         name
@@ -65,7 +63,7 @@ def gradient_boosting(rows: Path, schema: Schema, trees: int) -> Scores | None:
         columns = [candidates.field(name).flatten().to_numpy() for name in names]
         return np.column_stack(columns).astype(np.float32), candidate_table(table, schema, None)
 
-    splits = ["train", *(["valid"] if any((rows / "valid").glob("*.parquet")) else [])]
+    splits = ["train", *(["valid"] if files_in(rows / "valid", "*.parquet") else [])]
     parts = [matrix(split) for split in splits]
     x_train = np.concatenate([x for x, _ in parts])
     x_test, _ = matrix("test")

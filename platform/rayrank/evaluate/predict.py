@@ -1,34 +1,42 @@
 """A trained ranker's scores of user rows, on Ray Data."""
 
-from pathlib import Path
-
 import numpy as np
 import pyarrow as pa
 import ray
 import torch
 
-from rayrank.config import RunConfig
 from rayrank.data.jagged import to_jagged
 from rayrank.data.packing import pack, row_costs
+from rayrank.errors import DataError
+from rayrank.evaluate.config import EvaluateConfig
 from rayrank.schema import Schema
+from rayrank.storage import AnyPath, absolute, arrow_place, files_in
+from rayrank.train.config import RankerConfig
 from rayrank.train.export import local_ranker
 from rayrank.watch import Watch
 
 
 def predict(
-    config: RunConfig, name: str, schema: Schema, checkpoint: Path, rows: Path, watch: Watch
+    config: RankerConfig,
+    schema: Schema,
+    checkpoint: AnyPath,
+    rows: AnyPath,
+    settings: EvaluateConfig,
+    watch: Watch,
 ) -> pa.Table:
-    """One line per candidate: user, window_start, time, item, `label.TASK`, `p.TASK`.
+    """A line per candidate, as `candidate_table`, with `p.TASK`, in the order of `in_order`.
 
-    rows is a folder of user-row files; the result is in order of user id, then time.
+    rows is a folder of user-row files. Raises DataError where it has none.
     """
-    files = sorted(str(path) for path in rows.glob("*.parquet"))
-    dataset = ray.data.read_parquet(files)
-    total = dataset.count()
-    workers = config.evaluate.workers
+    files = [arrow_place(path)[1] for path in files_in(rows, "*.parquet")]
+    if not files:
+        raise DataError(f"{rows}: no user rows; run jobs/build_rows.py first")
+    dataset = ray.data.read_parquet(files, filesystem=arrow_place(rows)[0])
+    dataset.set_name(f"score {checkpoint.parent.parent.name}")
+    total, workers = dataset.count(), settings.workers
     scored = dataset.repartition(min(4 * workers, total)).map_batches(
         _Scorer,
-        fn_constructor_args=(config, name, schema, checkpoint),
+        fn_constructor_args=(config, schema, absolute(checkpoint), settings.max_tokens),
         batch_size=None,
         batch_format="pyarrow",
         num_cpus=0.5,  # leaves room for the readers on a machine with two cores
@@ -39,17 +47,24 @@ def predict(
         parts.append(part)
         done += len(part.group_by(["user", "window_start"]).aggregate([]))
         watch(done, total)
-    table = pa.concat_tables(parts)
-    return table.sort_by([("user", "ascending"), ("time", "ascending"), ("item", "ascending")])
+    return in_order(pa.concat_tables(parts))
+
+
+def in_order(candidates: pa.Table) -> pa.Table:
+    """By user, then time, then item, whoever scored them (twins by label, so that theirs meet)."""
+    labels = [name for name in candidates.column_names if name.startswith("label.")]
+    return candidates.sort_by([(key, "ascending") for key in ("user", "time", "item", *labels)])
 
 
 class _Scorer:
     """What each of Ray Data's actors does."""
 
-    def __init__(self, config: RunConfig, name: str, schema: Schema, checkpoint: Path) -> None:
+    def __init__(
+        self, config: RankerConfig, schema: Schema, checkpoint: AnyPath, max_tokens: int
+    ) -> None:
         torch.set_num_threads(1)
-        self.schema, self.max_tokens = schema, config.evaluate.max_tokens
-        self.ranker = local_ranker(config, name, schema, checkpoint)
+        self.schema, self.max_tokens = schema, max_tokens
+        self.ranker = local_ranker(config, schema, checkpoint)
 
     @torch.inference_mode()
     def __call__(self, rows: pa.Table) -> pa.Table:
@@ -63,15 +78,18 @@ class _Scorer:
 
 
 def candidate_table(rows: pa.Table, schema: Schema, p_CK: np.ndarray | None) -> pa.Table:
-    """The candidates of user rows, one line each, with labels and (where given) scores."""
+    """The candidates of user rows: user, window_start, time, item, history (how many behaviours
+    were known before the window), `label.TASK`, and (where given) the scores `p.TASK`."""
     candidates = rows["candidates"].combine_chunks()
     times = candidates.field("time")
+    history = rows["history"].combine_chunks().field("time")
     owner = pa.array(np.repeat(np.arange(len(rows)), np.diff(times.offsets.to_numpy())))
     columns = {
         "user": rows["user"].combine_chunks().take(owner),
         "window_start": rows["window_start"].combine_chunks().take(owner),
         "time": times.flatten(),
         "item": candidates.field("item").flatten(),
+        "history": pa.array(np.diff(history.offsets.to_numpy())).take(owner),
     }
     labels = rows["labels"].combine_chunks()
     for k, task in enumerate(schema.tasks):

@@ -1,84 +1,155 @@
 """Evaluate every trained ranker and every baseline on the test rows."""
 
-import json
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from rayrank.config import RunConfig
 from rayrank.data.ids import to_ids
 from rayrank.data.log import Log
-from rayrank.evaluate.baselines import Scores, gradient_boosting, item_rate, oracle, read_candidates
-from rayrank.evaluate.predict import predict
-from rayrank.metrics import auc, bootstrap_over_users, calibration, gauc
+from rayrank.evaluate.baselines import gradient_boosting, item_rate, oracle, read_candidates
+from rayrank.evaluate.config import EvaluateConfig
+from rayrank.evaluate.predict import in_order, predict
+from rayrank.evaluate.results import Evaluation, Quality, TaskQuality
+from rayrank.evaluate.slices import by_history
+from rayrank.metrics import Slice, bootstrap_over_users, calibration, paired_differences
 from rayrank.schema import Schema
-from rayrank.storage import whole_file
-from rayrank.train.export import finished_checkpoint
+from rayrank.storage import AnyPath, read_parquet, sha256, write_whole, writing_file
+from rayrank.train.checkpoint import MANIFEST
+from rayrank.train.config import RankerConfig
+from rayrank.train.finished import finished_checkpoint
+from rayrank.versions import MadeFrom, claim
 from rayrank.watch import Watch
 
-Quality = dict[str, dict[str, float]]
+EVALUATION, SCORES = "evaluation.json", "scores.parquet"
 
 
-def evaluate(config: RunConfig, log: Log, schema: Schema, watch: Watch) -> dict[str, Any]:
-    """Write `eval/metrics.json` and `eval/NAME.parquet` (scores of every ranker's test candidates).
+class Trained(NamedTuple):
+    """A ranker of the config, and the folder of its training run."""
 
-    {"rankers": {name: {task: {auc, gauc, auc_se, gauc_se}}}, "baselines": the same,
-     "calibration": {task: [[predicted, observed, count], …]} of the first ranker,
-     "users": …, "candidates": …}. GAUC weights users by exposures and leaves one-class users out.
+    name: str
+    config: RankerConfig
+    folder: AnyPath
+
+
+def evaluate(
+    trained: list[Trained],
+    rows: AnyPath,
+    log: Log,
+    schema: Schema,
+    settings: EvaluateConfig,
+    out: AnyPath,
+    *,
+    simulated: bool,
+    say: Callable[[str], None],
+    watch: Watch,
+) -> Evaluation:
+    """Score the test rows with each ranker and baseline; write what was found to `out`.
+
+    The first ranker is the served one. Scores are kept as they come (`scores_of`), and those that
+    are there already are used again, which is said. Raises TrainingError for a ranker that is not
+    finished, before any is scored.
     """
-    rows, out = config.run_dir / "rows", config.run_dir / "eval"
-    out.mkdir(parents=True, exist_ok=True)
-    results: dict[str, Any] = {"rankers": {}, "baselines": {}}
-    for name in config.rankers:
-        checkpoint = finished_checkpoint(config.run_dir / "rankers" / name)
-        scored = predict(config, name, schema, checkpoint, rows / "test", watch)
-        with whole_file(out / f"{name}.parquet") as writing:
-            pq.write_table(scored, writing)
-        scores = {task: scored[f"p.{task}"].to_numpy() for task in schema.tasks}
-        results["rankers"][name] = _quality(config, scored, schema, scores)
-        if name == config.ranker(None)[0]:
-            results["calibration"] = {
-                task: calibration(scored[f"label.{task}"].to_numpy(), scores[task])
-                for task in schema.tasks
-            }
-            results["users"] = len(scored["user"].unique())
-            results["candidates"] = len(scored)
+    checkpoints = {ranker.name: finished_checkpoint(ranker.folder) for ranker in trained}
+    tables: dict[str, pa.Table] = {}
+    for ranker in trained:
+        checkpoint = checkpoints[ranker.name]
+
+        def score(ranker: Trained = ranker, checkpoint: AnyPath = checkpoint) -> pa.Table:
+            return predict(ranker.config, schema, checkpoint, rows / "test", settings, watch)
+
+        made_from = scores_made_from(rows, ranker.folder, checkpoint)
+        tables[ranker.name] = _kept(out / ranker.name, made_from, score, say)
 
     test = read_candidates(rows, "test", schema)
-    baselines: dict[str, Scores | None] = {
+    baselines: dict[str, pa.Table] = {}
+    for name, scores in {
         "item_rate": item_rate(rows, schema, test),
-        "lightgbm": gradient_boosting(rows, schema, config.evaluate.lightgbm_trees),
-    }
-    if config.data.source == "simulate":
-        baselines["oracle"] = oracle(log, schema, test)
-    for name, of_baseline in baselines.items():
-        if of_baseline is not None:
-            results["baselines"][name] = _quality(config, test, schema, of_baseline)
-    with whole_file(out / "metrics.json") as writing:
-        writing.write_text(json.dumps(results, indent=1))
-    return results
+        "lightgbm": gradient_boosting(rows, schema, settings.lightgbm_trees),
+        "oracle": oracle(log, schema, test) if simulated else None,
+    }.items():
+        if scores is not None:
+            scored = test
+            for task, values in scores.items():
+                scored = scored.append_column(f"p.{task}", pa.array(values))
+            baselines[name] = in_order(scored)
+    evaluation = compare(trained, rows.name, tables, baselines, schema, settings)
+    write_whole(out / EVALUATION, evaluation.model_dump_json(indent=1))
+    return evaluation
 
 
-def read_scores(run_dir: Path, name: str) -> pa.Table:
-    """The trainer's scores of a ranker's test candidates, as `evaluate` left them."""
-    return pq.read_table(run_dir / "eval" / f"{name}.parquet")
-
-
-def _quality(
-    config: RunConfig, table: pa.Table, schema: Schema, scores: dict[str, np.ndarray]
-) -> Quality:
+def compare(
+    trained: list[Trained],
+    rows: str,
+    rankers: dict[str, pa.Table],
+    baselines: dict[str, pa.Table],
+    schema: Schema,
+    settings: EvaluateConfig,
+) -> Evaluation:
+    """Everybody's metrics. The tables hold the same candidates in the same order, each with its
+    ranker's scores."""
+    served = trained[0].name
+    everyone = rankers | baselines
+    table = everyone[served]
     user = to_ids(table["user"].combine_chunks(), "user").to_numpy()
-    quality = {}
+    history = table["history"].to_numpy()
+    samples = settings.bootstrap_samples
+    quality: dict[str, Quality] = {name: {} for name in everyone}
+    differences: dict[str, Quality] = {name: {} for name in everyone if name != served}
+    slices: dict[str, dict[str, list[Slice]]] = {name: {} for name in everyone}
     for task in schema.tasks:
-        label, score = table[f"label.{task}"].to_numpy(), scores[task]
-        spread = bootstrap_over_users(user, label, score, samples=config.evaluate.bootstrap_samples)
-        quality[task] = {
-            "auc": auc(label, score),
-            "gauc": gauc(user, label, score),
-            "auc_se": spread["auc"].standard_error,
-            "gauc_se": spread["gauc"].standard_error,
-        }
-    return quality
+        label = table[f"label.{task}"].to_numpy()
+        scores = {name: t[f"p.{task}"].to_numpy() for name, t in everyone.items()}
+        for name, score in scores.items():
+            measured = bootstrap_over_users(user, label, score, samples=samples)
+            quality[name][task] = TaskQuality(**measured)
+            slices[name][task] = by_history(user, label, score, history, samples=samples)
+        paired = paired_differences(user, label, scores, served, samples=samples)
+        for name, difference in paired.items():
+            differences[name][task] = TaskQuality(**difference)
+    return Evaluation(
+        served=served,
+        rows=rows,
+        versions={ranker.name: ranker.folder.name for ranker in trained},
+        users=len(np.unique(user)),
+        exposures=len(table),
+        rankers={name: quality[name] for name in rankers},
+        baselines={name: quality[name] for name in baselines},
+        differences=differences,
+        slices=slices,
+        calibration={
+            task: calibration(table[f"label.{task}"].to_numpy(), table[f"p.{task}"].to_numpy())
+            for task in schema.tasks
+        },
+    )
+
+
+def read_evaluation(out: AnyPath) -> Evaluation | None:
+    """What `evaluate` left last; None where it never ran."""
+    path = out / EVALUATION
+    return Evaluation.model_validate_json(path.read_text()) if path.exists() else None
+
+
+def scores_made_from(rows: AnyPath, trained: AnyPath, checkpoint: AnyPath) -> MadeFrom:
+    """What a ranker's scores of the test rows are made from."""
+    return {
+        "rows": rows.name,
+        "ranker": trained.name,
+        "checkpoint": checkpoint.name,
+        "checkpoint_sha256": sha256(checkpoint / MANIFEST),
+    }
+
+
+def _kept(
+    folder: AnyPath, made_from: MadeFrom, score: Callable[[], pa.Table], say: Callable[[str], None]
+) -> pa.Table:
+    version = claim(folder, made_from, new=True)
+    if (version / SCORES).exists():
+        say(f"{folder.name}: scored already ({version.name})")
+    else:
+        scored = score()
+        with writing_file(version / SCORES) as writing:
+            pq.write_table(scored, writing)
+    return read_parquet(version / SCORES)

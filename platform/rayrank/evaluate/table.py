@@ -1,27 +1,34 @@
-"""The table of rankers that people read."""
+"""The tables of rankers that people read."""
 
-from typing import Any
-
-from rich.console import Console
 from rich.table import Table
 
+from rayrank.evaluate.results import Evaluation
+from rayrank.metrics import Estimate
 
-def print_quality(results: dict[str, Any]) -> None:
-    """Print AUC and GAUC of every ranker and baseline, with bootstrap standard errors."""
-    everyone = results["rankers"] | results["baselines"]
-    tasks = next(iter(everyone.values())).keys()
-    table = Table(title="Test rows: AUC and GAUC ± bootstrap standard error over users")
+
+def quality_table(evaluation: Evaluation) -> Table:
+    """AUC and GAUC of every ranker and baseline, with what they are apart from the served one."""
+    tasks = list(evaluation.rankers[evaluation.served])
+    table = Table(
+        title=f"{evaluation.exposures:,} test exposures of {evaluation.users:,} users: value ± "
+        f"1.96 standard errors (bootstrap over users), and in brackets the GAUC's paired "
+        f"difference to {evaluation.served}",
+        title_justify="left",
+    )
     table.add_column("ranker")
     for task in tasks:
-        for metric in ("AUC", "GAUC"):
-            table.add_column(f"{task} {metric}", justify="right")
-    for name, quality in everyone.items():
-        table.add_row(
-            name,
-            *(
-                f"{quality[task][m]:.4f} ± {quality[task][m + '_se']:.4f}"
-                for task in tasks
-                for m in ("auc", "gauc")
-            ),
-        )
-    Console().print(table)
+        table.add_column(f"{task} AUC", justify="right")
+        table.add_column(f"{task} GAUC", justify="right")
+    for name, quality in evaluation.everyone.items():
+        cells = []
+        for task in tasks:
+            gauc = _shown(quality[task].gauc)
+            if name in evaluation.differences:
+                gauc += f" ({_shown(evaluation.differences[name][task].gauc, sign='+')})"
+            cells += [_shown(quality[task].auc), gauc]
+        table.add_row(name, *cells)
+    return table
+
+
+def _shown(estimate: Estimate, sign: str = "") -> str:
+    return f"{estimate.value:{sign}.4f} ± {1.96 * estimate.standard_error:.4f}"

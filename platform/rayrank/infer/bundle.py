@@ -27,7 +27,7 @@ from rayrank.schema import Schema
 from rayrank.storage import AnyPath, files_in, new_folder, sha256
 from rayrank.strict import Strict, parse
 from rayrank.tensors import read_tensors, write_tensors
-from rayrank.versions import CURRENT, current
+from rayrank.versions import CURRENT, named_version
 
 FORMAT = 2
 MANIFEST, DENSE, TABLES = "manifest.json", "dense.safetensors", "tables.safetensors"
@@ -150,7 +150,7 @@ def bundle_folder(bundles: AnyPath, version: str) -> AnyPath:
     """The folder of a version, or of the one that is `current`. BundleError where none is."""
     if version != CURRENT:
         return bundles / version
-    followed = current(bundles)
+    followed = named_version(bundles, CURRENT)
     if followed is None:
         there = [path.parent.name for path in files_in(bundles, f"*/{MANIFEST}")]
         raise BundleError(

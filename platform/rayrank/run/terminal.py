@@ -1,45 +1,22 @@
-"""What all jobs share: arguments, a connection to Ray, quiet logs, errors a person can read."""
+"""What a person sees of a job: bars on a terminal, lines in a log, errors that can be read."""
 
-import argparse
-import logging
-import os
-import secrets
 import sys
-import warnings
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
-import ray
-import ray.data  # gives its loggers handlers, which `connect` takes away
-from rayrank.config import RunConfig, load_config
 from rayrank.errors import RayrankError
 from rayrank.watch import Watch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 console = Console(stderr=True)
+LINE_EVERY_S = 5.0
 
 
-def run_job(description: str, main: Callable[[RunConfig, argparse.Namespace], None]) -> None:
-    """Parse `--config FILE [--ranker NAME] [key=value …]`, connect to Ray, run `main`.
-
-    A fault in what the user gave ends the process with status 2 and its message alone.
-    """
-    parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--config", type=Path, required=True, help="the run's YAML file")
-    parser.add_argument("--ranker", help="which of the config's rankers; the first unless said")
-    parser.add_argument(
-        "overrides",
-        nargs="*",
-        metavar="key=value",
-        help="changes to the config, such as data.partitions=16",
-    )
-    arguments = parser.parse_args()
-    with readable_errors():
-        config = load_config(arguments.config, arguments.overrides)
-        connect(config.run_dir)
-        main(config, arguments)
+def say(text: str) -> None:
+    """One line, as it is."""
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 @contextmanager
@@ -50,68 +27,17 @@ def readable_errors() -> Iterator[None]:
         yield
     except RayrankError as error:
         console.print(f"[bold red]error[/] {type(error).__name__}:", highlight=False)
-        console.print(str(error), markup=False, highlight=False, soft_wrap=True)
+        say(str(error))
         sys.exit(2)
-
-
-def connect(run_dir: Path) -> None:
-    """Join the cluster that RAY_ADDRESS names, or start one here, and say where its dashboard is.
-
-    What Ray and its libraries say goes to `run_dir/ray.log`; what workers say stays in Ray's logs.
-    """
-    run_dir.mkdir(parents=True, exist_ok=True)
-    _send_to_file(run_dir / "ray.log")
-    ray.data.DataContext.get_current().enable_progress_bars = False
-    # Two workers train even where there is one core.
-    cores = None if "RAY_ADDRESS" in os.environ else max(2, os.cpu_count() or 1)
-    context = ray.init(log_to_driver=False, num_cpus=cores)
-    console.print(
-        f"Ray dashboard  http://{context.dashboard_url}   token  {_ray_token() or 'none'}",
-        highlight=False,
-        soft_wrap=True,
-    )
-
-
-def _ray_token() -> str | None:
-    """The token this process shows to clusters, found where Ray itself looks for it."""
-    if "RAY_AUTH_TOKEN" in os.environ:
-        return os.environ["RAY_AUTH_TOKEN"]
-    default = Path.home() / ".ray" / "auth_token"
-    path = Path(os.environ.get("RAY_AUTH_TOKEN_PATH", default))
-    if os.environ.get("RAY_AUTH_MODE") == "disabled" or not path.exists():
-        return None
-    return path.read_text().strip()
-
-
-def write_secret(path: Path) -> str:
-    """A new secret in a file that its owner alone can read."""
-    secret = secrets.token_hex(32)
-    path.touch(mode=0o600)
-    path.write_text(secret)
-    return secret
-
-
-def _send_to_file(log: Path) -> None:
-    warnings.filterwarnings("ignore")
-    file = log.open("a", buffering=1)
-    handler = logging.StreamHandler(file)
-    handler.setLevel(logging.INFO)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
-    logging.getLogger().addHandler(handler)
-    # Ray gives each of these a handler of its own that writes to the terminal, whenever it likes.
-    for name in ("ray", "ray.data", "ray.train", "ray.serve"):
-        library = logging.getLogger(name)
-        library.handlers = [handler]
-        library.propagate = False
-    # Ray's C++ core writes straight to the process's standard error. Ours goes on to the terminal.
-    terminal = os.fdopen(os.dup(2), "w", buffering=1)
-    os.dup2(file.fileno(), 2)
-    sys.stderr = console.file = terminal
 
 
 @contextmanager
 def watching(what: str) -> Iterator[Watch]:
-    """A progress bar on standard error: call what this yields with (done, of)."""
+    """How far `what` is: call what this yields with (done, of). A bar on a terminal; elsewhere a
+    line every few seconds."""
+    if not console.is_terminal:
+        yield _Lines(what)
+        return
     columns = (
         TextColumn("{task.description:<28}"),
         BarColumn(bar_width=36),
@@ -125,3 +51,18 @@ def watching(what: str) -> Iterator[Watch]:
             progress.update(task, completed=done, total=of)
 
         yield watch
+
+
+class _Lines:
+    """A line of progress now and then: at the first news, every few seconds, at the end."""
+
+    def __init__(self, what: str) -> None:
+        self.what, self.begun, self.said_at, self.done = what, time.monotonic(), 0.0, -1
+
+    def __call__(self, done: int, of: int) -> None:
+        now = time.monotonic()
+        if done != self.done and (done == of or now - self.said_at >= LINE_EVERY_S):
+            say(
+                f"{self.what}: {done:,} of {of:,} ({done / max(of, 1):.0%}), {now - self.begun:.0f} s"
+            )
+            self.said_at, self.done = now, done

@@ -1,37 +1,39 @@
-"""A training run with a progress bar: the workers write a line per step, and this reads them."""
+"""A training run with its progress: rank 0 keeps a journal, and this reads it."""
 
 import threading
-from pathlib import Path
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-from rayrank.config import RunConfig
-from rayrank.data.source import open_log
-from rayrank.run.terminal import watching
-from rayrank.train.progress import STEPS, read_progress
-from rayrank.train.run import train
-from rayrank.watch import Watch
+from rayrank.run.terminal import say, watching
+from rayrank.storage import AnyPath
+from rayrank.train.finished import JOURNAL
+from rayrank.train.journal import read_story
 
-POLL_S = 0.5
+POLL_S = 1.0
 
 
-def train_watched(config: RunConfig, name: str) -> Path:
-    """Train a ranker of the config on RUN_DIR/rows; returns its last checkpoint."""
-    folder = config.run_dir / "rankers" / name
-    _, schema = open_log(config.data, config.run_dir)
+@contextmanager
+def watched(folder: AnyPath, what: str) -> Iterator[None]:
+    """Show how far the training run in `folder` is, and what its workers note, while it runs."""
     over = threading.Event()
-    with watching(f"training {name}") as watch:
-        watcher = threading.Thread(target=_follow, args=(folder / STEPS, watch, over))
+    with watching(what) as watch:
+
+        def follow() -> None:
+            notes = len(read_story(folder / JOURNAL).notes)
+            finished = False
+            while not finished:
+                finished = over.wait(POLL_S)
+                story = read_story(folder / JOURNAL)
+                for note in story.notes[notes:]:
+                    say(f"{what}: {note.text}")
+                notes = max(notes, len(story.notes))
+                if story.steps:
+                    watch(story.steps[-1].batches, story.steps[-1].of)
+
+        watcher = threading.Thread(target=follow)
         watcher.start()
         try:
-            return train(schema, config.rankers[name], config.run_dir / "rows", folder)
+            yield
         finally:
             over.set()
             watcher.join()
-
-
-def _follow(path: Path, watch: Watch, over: threading.Event) -> None:
-    finished = False
-    while not finished:
-        finished = over.wait(POLL_S)
-        steps = read_progress(path)
-        if steps:
-            watch(steps[-1]["batches"], steps[-1]["of"])

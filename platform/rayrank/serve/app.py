@@ -9,24 +9,26 @@ import asyncio
 import hmac
 import os
 import time
-from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import torch
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
+from pydantic import Field
 from ray import serve
 from ray.util.metrics import Counter, Histogram
 
 from rayrank.errors import RayrankError
-from rayrank.infer.bundle import load_bundle, read_manifest
-from rayrank.infer.engine import Engine
+from rayrank.infer.bundle import bundle_folder, verify_bundle
 from rayrank.serve.errors import RequestError
 from rayrank.serve.limits import Limits
-from rayrank.serve.request import RankRequest, RequestParser
-from rayrank.strict import Strict
+from rayrank.serve.request import RankRequest
+from rayrank.serve.served import Follower, Served
+from rayrank.storage import absolute, place
+from rayrank.strict import Positive, Strict
+from rayrank.versions import CURRENT
 
 KEY_VARIABLE = "RAYRANK_API_KEY"
 
@@ -34,8 +36,13 @@ KEY_VARIABLE = "RAYRANK_API_KEY"
 class RankingArgs(Strict):
     """What the application is told (`args` in its YAML, or key=value to `serve run`)."""
 
-    bundle: Path
-    threads: int = 1
+    bundles: str
+    """The folder of bundles, at a URI of any filesystem."""
+    version: str = CURRENT
+    """`current`, which is followed, or a version, which is kept."""
+    follow_s: Annotated[float, Field(gt=0)] = 10.0
+    """How often to look whether another version is current."""
+    threads: Positive = 1
     """CPU threads of the engine."""
     limits: Limits = Limits()
 
@@ -51,8 +58,15 @@ def api_key() -> str:
     return key
 
 
-def _tokens(requests: list[RankRequest]) -> int:
-    return sum(request.tokens for request in requests)
+class Asked(NamedTuple):
+    """A request, and what was served when it came."""
+
+    served: Served
+    request: RankRequest
+
+
+def _tokens(asked: list[Asked]) -> int:
+    return sum(one.request.tokens for one in asked)
 
 
 api = FastAPI(title="rayrank", docs_url=None, redoc_url=None, openapi_url=None)
@@ -71,16 +85,19 @@ async def _refuse(request: Request, error: RequestError) -> JSONResponse:
 )
 @serve.ingress(api)
 class RankingApp:
-    """One replica: a parser, an engine, and the batch that is filling up."""
+    """One replica: what it serves, and the batch that is filling up."""
 
     def __init__(self, args: dict[str, Any]) -> None:
         told = RankingArgs.model_validate(args)
         self.key, self.limits = api_key(), told.limits
         torch.set_num_threads(told.threads)
-        self.engine = Engine(load_bundle(told.bundle))
-        self.manifest, self.schema = self.engine.bundle.manifest, self.engine.bundle.schema
-        self.parser = RequestParser(
-            self.schema, self.manifest.id_types, self.manifest.max_history, self.limits
+        switches = Counter("rayrank_switches_total", "To another version, by success", ("ok",))
+        self.follower = Follower(
+            place(told.bundles),
+            told.version,
+            self.limits,
+            told.follow_s,
+            switched=lambda ok: switches.inc(tags={"ok": str(ok).lower()}),
         )
         self._score.set_max_batch_size(self.limits.batch_tokens)
         self._score.set_batch_wait_timeout_s(self.limits.batch_wait_s)
@@ -101,15 +118,18 @@ class RankingApp:
     async def models(self, request: Request) -> dict[str, Any]:
         """What is being served."""
         self._authorize(request)
+        served = self.follower.now
         return {
             "models": [
                 {
-                    **self._model(),
-                    "tasks": list(self.schema.tasks),
-                    "trained_steps": self.manifest.trained_steps,
-                    "metrics": self.manifest.metrics,
+                    **_model(served),
+                    "tasks": list(served.schema.tasks),
+                    "trained_steps": served.manifest.trained_steps,
+                    "made_from": served.manifest.made_from,
+                    "metrics": served.manifest.metrics,
                 }
-            ]
+            ],
+            "fault": self.follower.fault,
         }
 
     @api.post("/v1/rank")
@@ -119,8 +139,9 @@ class RankingApp:
             self._authorize(request)
             body = await self._body(request)
             start = time.perf_counter()
-            asked = self.parser.parse(body)
-            scores_CK = await self._score(asked)
+            served = self.follower.now
+            asked = served.parser.parse(body)
+            scores_CK = await self._score(Asked(served, asked))
         except RequestError as error:
             self.answers.inc(tags={"status": str(error.status)})
             raise
@@ -130,22 +151,21 @@ class RankingApp:
         in_order = np.empty_like(scores_CK)
         in_order[asked.order] = scores_CK
         return {
-            "model": self._model(),
+            "model": _model(served),
             "items": asked.items,
-            "scores": {t: in_order[:, k].tolist() for k, t in enumerate(self.schema.tasks)},
+            "scores": {t: in_order[:, k].tolist() for k, t in enumerate(served.schema.tasks)},
         }
 
     @serve.batch(batch_size_fn=_tokens, max_concurrent_batches=2)
-    async def _score(self, requests: list[RankRequest]) -> list[np.ndarray]:
-        rows = pa.concat_tables([request.row for request in requests])
-        return await asyncio.wrap_future(self.engine.submit(rows))
-
-    def _model(self) -> dict[str, str]:
-        return {
-            "name": self.manifest.ranker,
-            "version": self.manifest.version,
-            "schema": self.schema.name,
-        }
+    async def _score(self, asked: list[Asked]) -> list[np.ndarray]:
+        scores: dict[int, np.ndarray] = {}
+        # One version, but for the moment of a switch.
+        for served in dict.fromkeys(one.served for one in asked):
+            mine = [i for i, one in enumerate(asked) if one.served is served]
+            rows = pa.concat_tables([asked[i].request.row for i in mine])
+            found = await asyncio.wrap_future(served.engine.submit(rows))
+            scores |= zip(mine, found, strict=True)
+        return [scores[i] for i in range(len(asked))]
 
     def _authorize(self, request: Request) -> None:
         sent = request.headers.get("authorization", "")
@@ -161,13 +181,21 @@ class RankingApp:
         return bytes(body)
 
 
-def build_app(args: RankingArgs) -> serve.Application:
-    """The application, after the checks that need no replica: the key, and the bundle's manifest.
+def _model(served: Served) -> dict[str, str]:
+    return {
+        "name": served.manifest.ranker,
+        "version": served.manifest.version,
+        "schema": served.schema.name,
+    }
 
-    Raises RayrankError or BundleError at once rather than in a replica that keeps restarting.
+
+def build_app(args: RankingArgs) -> serve.Application:
+    """The application, after the checks that need no replica: the key, and every byte of the bundle.
+
+    Raises RayrankError or BundleError at once, before a replica that works is stopped for it.
     """
     api_key()
-    bundle = args.bundle.resolve()
-    read_manifest(bundle)
-    told = args.model_copy(update={"bundle": bundle})
+    bundles = absolute(place(args.bundles))
+    verify_bundle(bundle_folder(bundles, args.version))
+    told = args.model_copy(update={"bundles": str(bundles)})
     return RankingApp.bind(told.model_dump(mode="json"))  # type: ignore[attr-defined]

@@ -3,35 +3,45 @@
 import json
 import time
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple
+from typing import Any
 
 import httpx
 import numpy as np
 import pyarrow as pa
 
-from rayrank.errors import RayrankError
+from rayrank.errors import CheckError
 from rayrank.schema import Schema
 from rayrank.serve.replay import Request
+from rayrank.strict import Strict
 from rayrank.watch import Watch
 
+MOST_DIFFERENT = 1e-4
+"""Between a served score and the trainer's, both in float32: rounding, in another order of sums."""
 
-class Checked(NamedTuple):
+
+class Checked(Strict):
     """What a replay found."""
 
+    version: str
+    """Of the bundle that was served."""
     requests: int
     candidates: int
     max_abs_diff: float
+    bound: float
     latencies_ms: list[float]
+    """As the client saw them."""
 
-    def summary(self) -> dict[str, float]:
-        """p50 and p99 as the client saw them, requests, and the largest difference."""
-        return {
-            "p50_ms": float(np.quantile(self.latencies_ms, 0.5)),
-            "p99_ms": float(np.quantile(self.latencies_ms, 0.99)),
-            "requests": self.requests,
-            "candidates": self.candidates,
-            "max_abs_diff": self.max_abs_diff,
-        }
+    def latency_ms(self, quantile: float) -> float:
+        """A quantile of the latencies."""
+        return float(np.quantile(self.latencies_ms, quantile))
+
+    def demand(self) -> None:
+        """Raises CheckError unless the scores agreed."""
+        if not self.max_abs_diff <= self.bound:  # NaN is no agreement
+            raise CheckError(
+                f"{self.version}: a served score differs from the trainer's by "
+                f"{self.max_abs_diff:.2e}, more than {self.bound:.0e}"
+            )
 
 
 def check(
@@ -40,13 +50,14 @@ def check(
     requests: list[Request],
     trained: pa.Table,
     schema: Schema,
+    version: str,
     watch: Watch,
     concurrency: int = 2,
 ) -> Checked:
     """Send every request and compare each score with the trainer's.
 
-    trained: `evaluate.predict.predict`'s table. Raises RayrankError for an answer other than 200,
-    and for a candidate that the trainer never scored.
+    trained: `evaluate.predict.predict`'s table. Raises CheckError for an answer other than 200 or
+    of another version of the bundle, and for a candidate that the trainer never scored.
     """
     expected = _by_candidate(trained, schema)
     answers: list[dict[str, Any]] = []
@@ -61,10 +72,13 @@ def check(
             answer = client.post("/v1/rank", content=body)
             latencies.append(1000 * (time.perf_counter() - start))
             if answer.status_code != 200:
-                raise RayrankError(
+                raise CheckError(
                     f"{url}: user {request['user']!r}: {answer.status_code} {answer.text}"
                 )
-            return answer.json()
+            content: dict[str, Any] = answer.json()
+            if content["model"]["version"] != version:
+                raise CheckError(f"{url}: serves {content['model']}, expected version {version}")
+            return content
 
         with ThreadPoolExecutor(concurrency) as pool:
             for answer in pool.map(send, requests):
@@ -77,12 +91,19 @@ def check(
         for i, (item, at) in enumerate(zip(shown["item"], shown["time_ms"], strict=True)):
             key_of = (request["user"], item, at)
             if key_of not in expected:
-                raise RayrankError(f"the trainer has no score of (user, item, time) {key_of}")
+                raise CheckError(f"the trainer has no score of (user, item, time) {key_of}")
             scores = np.array([answer["scores"][task][i] for task in schema.tasks])
             # One item shown twice at one moment has two rows: the nearer one is meant.
             nearest = min(float(np.abs(scores - other).max()) for other in expected[key_of])
             largest, candidates = max(largest, nearest), candidates + 1
-    return Checked(len(requests), candidates, largest, latencies)
+    return Checked(
+        version=version,
+        requests=len(requests),
+        candidates=candidates,
+        max_abs_diff=largest,
+        bound=MOST_DIFFERENT,
+        latencies_ms=latencies,
+    )
 
 
 def _by_candidate(

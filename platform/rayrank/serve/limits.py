@@ -4,11 +4,10 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from rayrank.strict import Strict
+from rayrank.strict import Positive, Strict
 
 PROFILE_TOKENS = 256
 REQUEST_TIMEOUT_S = 10.0
-Positive = Annotated[int, Field(gt=0)]
 
 
 class Limits(Strict):

@@ -1,46 +1,87 @@
-"""The endpoint on this machine: a key, a free port, a cluster of one's own."""
+"""The application on this machine's cluster: a key, a port, and proof that it is ours."""
 
 import os
+import secrets
 import socket
 from pathlib import Path
 
+import httpx
 from ray import serve
 
-from rayrank.run.terminal import write_secret
+from rayrank.errors import ServeError
 from rayrank.serve.app import KEY_VARIABLE, RankingArgs, build_app
 from rayrank.serve.limits import REQUEST_TIMEOUT_S
 
 HOST, PORT = "127.0.0.1", 8000
-APP = "ranking"
+APP, APP_OF_CHECK = "ranking", "check"
 
 
-def local_api_key(run_dir: Path) -> str:
-    """The API key from the environment or `run_dir/api-key`, made if neither is there; in the
+def local_api_key(folder: Path) -> str:
+    """The API key from the environment or `folder/api-key`, made if neither is there; in the
     environment afterwards. Call it before Ray starts, so that replicas inherit it."""
     if KEY_VARIABLE not in os.environ:
-        path = run_dir / "api-key"
-        os.environ[KEY_VARIABLE] = path.read_text() if path.exists() else write_secret(path)
+        path = folder / "api-key"
+        os.environ[KEY_VARIABLE] = path.read_text() if path.exists() else _new_secret(path)
     return os.environ[KEY_VARIABLE]
 
 
-def start_locally(args: RankingArgs) -> str:
-    """Run the application until `serve.delete(APP)`; returns its URL. Port 8000, or a free one."""
-    port = _free_port()
+def start_app(args: RankingArgs, name: str, route_prefix: str) -> str:
+    """Run the application until `serve.delete(name)`; returns its URL.
+
+    On the port of the Serve that runs, or port 8000, or a free one. Raises ServeError where what
+    answers there is not this application.
+    """
+    app = build_app(args)
+    port = _port_of_serve() or _free_port()
     serve.start(
         http_options={"host": HOST, "port": port, "request_timeout_s": REQUEST_TIMEOUT_S},
         logging_config={"enable_access_log": False},
     )
-    serve.run(build_app(args), name=APP)
-    return f"http://{HOST}:{port}"
+    serve.run(app, name=name, route_prefix=route_prefix)
+    url = f"http://{HOST}:{port}{route_prefix.rstrip('/')}"
+    try:
+        _prove_ours(url)
+    except ServeError:
+        serve.delete(name)
+        raise
+    return url
+
+
+def _prove_ours(url: str) -> None:
+    """Only our replicas know the key; another process that took the port does not."""
+    key = os.environ[KEY_VARIABLE]
+    answer = httpx.get(f"{url}/v1/models", headers={"Authorization": f"Bearer {key}"}, timeout=30)
+    if answer.status_code != 200:
+        raise ServeError(
+            f"{url}: another process answers there ({answer.status_code}), not this application; "
+            "end it, or free the port"
+        )
+
+
+def _port_of_serve() -> int | None:
+    """The port of the Serve that runs on the cluster already; None where none does."""
+    from ray.serve.context import _get_global_client  # noqa: PLC0415 - Serve tells its port nowhere else
+
+    client = _get_global_client(raise_if_no_controller_running=False)
+    return None if client is None else int(client.http_config.port)
 
 
 def _free_port() -> int:
     for wanted in (PORT, 0):
         with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
-                probe.bind((HOST, wanted))
+                # On every address: a listener on any of them would get some of our requests.
+                probe.bind(("", wanted))
             except OSError:
                 continue
             return int(probe.getsockname()[1])
-    raise OSError(f"no free port on {HOST}")
+    raise ServeError(f"no free port on {HOST}")
+
+
+def _new_secret(path: Path) -> str:
+    """A new secret in a file that its owner alone can read."""
+    secret = secrets.token_hex(32)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch(mode=0o600)
+    path.write_text(secret)
+    return secret

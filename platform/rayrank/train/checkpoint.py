@@ -67,7 +67,9 @@ def newest_sound(folder: AnyPath) -> tuple[AnyPath | None, list[str]]:
 def write_rank(checkpoint: AnyPath, rank: int, rows: dict[str, ShardRows]) -> Hashes:
     """One rank's files: its rows of every table and its random state."""
     tensors = {
-        f"{name}/{field}": value for name, part in rows.items() for field, value in vars(part).items()
+        f"{name}/{field}": value
+        for name, part in rows.items()
+        for field, value in vars(part).items()
     }
     files = {
         f"tables-{rank}.safetensors": tensors,

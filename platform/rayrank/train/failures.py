@@ -11,7 +11,8 @@ from rayrank.errors import RayrankError
 
 # How Gloo and NCCL tell a worker that another one is gone: plain RuntimeErrors, mostly.
 PEER_GONE = re.compile(
-    r"connection (was )?(closed|reset|refused)|broken pipe|socket|gloo|nccl|timed out", re.IGNORECASE
+    r"connection (was )?(closed|reset|refused)|broken pipe|socket|gloo|nccl|timed out",
+    re.IGNORECASE,
 )
 
 

@@ -70,7 +70,9 @@ def train(
                 raise TrainingError(
                     f"training failed: {failure.reason}, after {most} earlier losses (max_failures)"
                 ) from error
-            say(f"{failure.reason} ({failures + 1} of {most} allowed): going on from its checkpoint")
+            say(
+                f"{failure.reason} ({failures + 1} of {most} allowed): going on from its checkpoint"
+            )
         else:
             break
     return finished_checkpoint(folder)
@@ -81,9 +83,7 @@ def packing_of(config: TrainConfig) -> Packing:
     return Packing(config.seed, config.epochs, config.max_cost, config.pair_cost)
 
 
-def _trainer(
-    config: TrainConfig, told: dict[str, Any], folder: AnyPath, name: str
-) -> TorchTrainer:
+def _trainer(config: TrainConfig, told: dict[str, Any], folder: AnyPath, name: str) -> TorchTrainer:
     filesystem, path = arrow_place(folder)
     return TorchTrainer(
         run_worker,

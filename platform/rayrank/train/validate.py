@@ -1,6 +1,5 @@
 """AUC and GAUC on later data, while training goes on."""
 
-
 import numpy as np
 import pyarrow as pa
 import torch

@@ -1,0 +1,47 @@
+"""What an evaluation found, as types and as JSON."""
+
+from pydantic import ConfigDict
+
+from rayrank.metrics import CalibrationBin, Estimate, Slice
+from rayrank.strict import Strict
+
+
+class TaskQuality(Strict):
+    """One ranker on one task's test exposures. NaN where no user has both classes."""
+
+    auc: Estimate
+    gauc: Estimate
+    """Mean of the users' AUCs by exposures; users of one class are left out."""
+
+
+Quality = dict[str, TaskQuality]
+"""Task -> quality."""
+
+
+class Evaluation(Strict):
+    """Every ranker and baseline on the same test exposures."""
+
+    model_config = ConfigDict(ser_json_inf_nan="constants")  # a metric may be NaN
+
+    served: str
+    """The ranker that the differences are to: the first of the config."""
+    rows: str
+    """The version of the user rows."""
+    versions: dict[str, str]
+    """Ranker -> its version."""
+    users: int
+    exposures: int
+    rankers: dict[str, Quality]
+    """In the order of the config."""
+    baselines: dict[str, Quality]
+    differences: dict[str, Quality]
+    """Ranker or baseline -> its metrics minus the served ranker's, on the same draws of users."""
+    slices: dict[str, dict[str, list[Slice]]]
+    """Ranker or baseline -> task -> parts of the test exposures, by the length of history."""
+    calibration: dict[str, list[CalibrationBin]]
+    """Of the served ranker, by task."""
+
+    @property
+    def everyone(self) -> dict[str, Quality]:
+        """Rankers, then baselines."""
+        return self.rankers | self.baselines

@@ -1,0 +1,63 @@
+"""A run's folder: where each thing that it makes lies. Nothing else joins these names."""
+
+from pathlib import Path
+
+from rayrank.storage import AnyPath, place
+
+
+class RunFolder:
+    """The places of a run under one URI.
+
+    config.yaml, command.txt     what it was told last
+    log/VERSION                  the log, where it is made here (simulated, or converted)
+    rows/VERSION, rows/current   user rows, and which of them later stages use
+    rankers/NAME/VERSION         training: packed batches, journal, checkpoints
+    eval/NAME/VERSION            scores of the test rows; eval/evaluation.json: what was found
+    bundles/VERSION              what is served; bundles/current: which of them
+    checks/VERSION.json          served scores against the trainer's
+    stages/NAME.json             how long each stage took
+    summary.json, report.html    for people
+    request.json, api-key        to try the endpoint with (on this machine: see `here`)
+    """
+
+    def __init__(self, uri: str) -> None:
+        self.root = place(uri)
+        self.log = self.root / "log"
+        self.rows = self.root / "rows"
+        self.evaluations = self.root / "eval"
+        self.bundles = self.root / "bundles"
+        self.config = self.root / "config.yaml"
+        self.command = self.root / "command.txt"
+        self.summary = self.root / "summary.json"
+        self.report = self.root / "report.html"
+
+    def __str__(self) -> str:
+        return str(self.root)
+
+    @property
+    def name(self) -> str:
+        """What the run is called in Ray's dashboard."""
+        return self.root.name
+
+    def ranker(self, name: str) -> AnyPath:
+        """The versions of one ranker."""
+        return self.root / "rankers" / name
+
+    def check(self, version: str) -> AnyPath:
+        """What was found of a bundle's version over HTTP."""
+        return self.root / "checks" / f"{version}.json"
+
+    def stage(self, name: str) -> AnyPath:
+        """How long a stage took."""
+        return self.root / "stages" / f"{name}.json"
+
+    @property
+    def here(self) -> Path:
+        """Where this machine's own things lie (a log, the API key, a request to try): in the run's
+        folder where that is local, else in runs/NAME."""
+        return self.root if isinstance(self.root, Path) else Path("runs") / self.name
+
+    @property
+    def request(self) -> Path:
+        """A request that works, to try the endpoint with."""
+        return self.here / "request.json"

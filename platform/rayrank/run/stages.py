@@ -1,0 +1,225 @@
+"""The stages of a run, each said once: build, train, evaluate, export, check, promote.
+
+Each knows what its work is made from. One that finds it complete says so and passes, one that
+finds it unfinished resumes, and one that finds only work made from something else refuses, or makes
+a new version beside it, as the run was told (`Run.new`).
+"""
+
+import json
+from collections.abc import Iterable
+
+from ray import serve
+from rayrank.data.build import build as build_user_rows
+from rayrank.data.build import rows_made_from
+from rayrank.data.row_stats import STATS, RowStats, read_stats
+from rayrank.data.source import prepare_log
+from rayrank.errors import BundleError, CheckError, TrainingError
+from rayrank.evaluate.results import Evaluation
+from rayrank.evaluate.run import SCORES, read_evaluation
+from rayrank.evaluate.run import evaluate as evaluate_rankers
+from rayrank.infer.bundle import Manifest, bundle_folder, verify_bundle
+from rayrank.run.cluster import joined
+from rayrank.run.run import Run
+from rayrank.run.terminal import say, watching
+from rayrank.run.watched import watched
+from rayrank.serve.app import RankingArgs, api_key
+from rayrank.serve.check import Checked
+from rayrank.serve.check import check as check_over_http
+from rayrank.serve.local import APP_OF_CHECK, start_app
+from rayrank.serve.replay import replay
+from rayrank.storage import AnyPath, read_parquet, remove_folder, write_whole
+from rayrank.train.export import export as export_ranker
+from rayrank.train.finished import finished_checkpoint, is_finished
+from rayrank.train.resources import beyond_reach, lacking
+from rayrank.train.run import ranker_made_from
+from rayrank.train.run import train as train_ranker
+from rayrank.versions import CURRENT, EXPORTED, claim, name_version, named_version, require
+
+REPLAYED_USERS = 150
+
+
+def build(run: Run) -> RowStats:
+    """Exposure log to user rows, on Ray Data; later stages use them from now on."""
+    with run.stage("build", "exposure log to user rows, on Ray Data") as stage:
+        log, schema = prepare_log(run.config.data, run.folder.log, new=run.new)
+        made_from = rows_made_from(log, schema, run.config.data)
+        rows = claim(run.folder.rows, made_from, new=run.new, counts=STATS)
+        if (rows / STATS).exists():
+            stage.reused = True
+            say(f"user rows: complete already ({rows.name}, made from this log)")
+        else:
+            try:
+                with watching("building user rows") as watch:
+                    build_user_rows(log, schema, rows, run.config.data, watch)
+            except BaseException:
+                remove_folder(rows)  # nothing of it is of use, and it must not stand in the way
+                raise
+        name_version(run.folder.rows, CURRENT, rows.name)
+        stats = read_stats(rows)
+        lengths = stats.length_summary()
+        say(
+            f"{stats.exposures:,} exposures -> {stats.rows:,} user rows "
+            f"({stats.exposures / stats.rows:.1f} to one), {stats.tokens:,} tokens; tokens per "
+            f"row: mean {lengths['mean']:.0f}, p50 {lengths['p50']:.0f}, "
+            f"p99 {lengths['p99']:.0f}, max {lengths['max']:.0f}"
+        )
+    return stats
+
+
+def train(run: Run, names: Iterable[str]) -> None:
+    """Train rankers of the config, one after the other; a run that was cut is resumed."""
+    with run.stage("train", "on Ray Train, over TorchRec's sharded tables") as stage:
+        rows = run.rows()
+        _, schema = run.open_log()
+        claimed = {}
+        for name in names:
+            config = run.config.rankers[name]
+            folder = run.folder.ranker(name)
+            claimed[name] = claim(folder, ranker_made_from(rows, config), new=run.new)
+        stage.reused = all(is_finished(folder) for folder in claimed.values())
+        for name, folder in claimed.items():
+            if is_finished(folder):
+                say(f"{name}: trained already ({folder.name}, on rows {rows.name})")
+                continue
+            config = run.config.rankers[name]
+            _say_what_is_lacking(run, name)
+            with watched(folder, f"training {name}"):
+                train_ranker(
+                    schema,
+                    config,
+                    rows,
+                    folder,
+                    name=f"{run.folder.name}-{name}-{folder.name}",
+                    say=say,
+                )
+            say(f"{name}: {finished_checkpoint(folder)}")
+
+
+def _say_what_is_lacking(run: Run, name: str) -> None:
+    """Before Ray waits for workers without a word. TrainingError where it would wait for ever."""
+    config = run.config.rankers[name].train
+    short = lacking(config)
+    if short is None:
+        return
+    if beyond_reach(config) and not joined():
+        raise TrainingError(f"{name}: {short}; set rankers.{name}.train.workers, or join a cluster")
+    say(f"{name}: {short}: waiting for them")
+
+
+def evaluate(run: Run) -> Evaluation:
+    """Every ranker of the config on later data, beside baselines."""
+    with run.stage("eval", "on later data, beside baselines"):
+        log, schema = run.open_log()
+        with watching("scoring the test rows") as watch:
+            return evaluate_rankers(
+                [run.trained(name) for name in run.config.rankers],
+                run.rows(),
+                log,
+                schema,
+                run.config.evaluate,
+                run.folder.evaluations,
+                simulated=run.config.data.source == "simulate",
+                say=say,
+                watch=watch,
+            )
+
+
+def export(run: Run, name: str) -> Manifest:
+    """A trained ranker to a bundle, with what the evaluation found of it."""
+    with run.stage("export", "the trained ranker to a bundle"):
+        _, schema = run.open_log()
+        trained = run.trained(name)
+        evaluation = read_evaluation(run.folder.evaluations)
+        metrics = {}
+        if evaluation is not None and evaluation.versions.get(name) == trained.folder.name:
+            metrics = evaluation.model_dump(mode="json")["rankers"][name]
+        else:
+            say(f"{name}: not evaluated; its bundle carries no metrics")
+        manifest = export_ranker(
+            run.folder.bundles,
+            name=name,
+            config=trained.config,
+            trained=trained.folder,
+            schema=schema,
+            rows=run.rows(),
+            max_history=run.config.data.max_history,
+            metrics=metrics,
+        )
+        name_version(run.folder.bundles, EXPORTED, manifest.version)
+        say(f"{run.folder.bundles / manifest.version}: {name}, {manifest.trained_steps:,} steps")
+    return manifest
+
+
+def check(run: Run, version: str | None = None) -> Checked:
+    """Serve a bundle (the one exported last) on this cluster, replay test rows over HTTP, compare
+    with the trainer's scores. Writes what was found, and raises CheckError where they differ
+    beyond the bound."""
+    with run.stage("check", "the bundle on Ray Serve, scores compared over HTTP") as stage:
+        manifest = verify_bundle(_bundle(run, version))
+        done = read_check(run, manifest.version)
+        if done is not None:
+            stage.reused = True
+            say(f"{manifest.version}: checked already")
+            done.demand()
+            return done
+        made_from = manifest.made_from
+        log, schema = run.open_log()
+        rows = require(
+            run.folder.rows, rows_made_from(log, schema, run.config.data), "run jobs/build_rows.py"
+        )
+        if rows.name != made_from["rows"]:
+            raise CheckError(
+                f"{manifest.version}: learned from rows {made_from['rows']}; the log and config "
+                f"give {rows.name} now, so that its requests cannot be replayed"
+            )
+        scores = require(
+            run.folder.evaluations / manifest.ranker, dict(made_from), "run jobs/evaluate.py"
+        )
+        scored = read_parquet(scores / SCORES)
+        users = scored["user"].combine_chunks().unique()[:REPLAYED_USERS]
+        times = read_stats(rows).split_times_ms
+        requests = replay(log, schema, users, times, run.config.data.max_history)
+        write_whole(run.folder.request, json.dumps(requests[0], default=float))
+        key = api_key()
+        args = RankingArgs(bundles=str(run.folder.bundles), version=manifest.version)
+        url = start_app(args, APP_OF_CHECK, f"/check-{manifest.version}")
+        try:
+            with watching("requests over HTTP") as watch:
+                checked = check_over_http(
+                    url, key, requests, scored, schema, manifest.version, watch
+                )
+        finally:
+            serve.delete(APP_OF_CHECK)
+        write_whole(run.folder.check(manifest.version), checked.model_dump_json(indent=1))
+        say(
+            f"{manifest.version}: {checked.requests} requests, {checked.candidates:,} candidates, "
+            f"largest difference from the trainer's scores {checked.max_abs_diff:.1e}"
+        )
+        checked.demand()
+    return checked
+
+
+def promote(run: Run, version: str | None = None) -> None:
+    """Make a version (the one exported last) `current`, for serving to follow, if it is whole and
+    passed its check. An older version goes back the same way."""
+    folder = _bundle(run, version)
+    verify_bundle(folder)
+    checked = read_check(run, folder.name)
+    if checked is None:
+        raise CheckError(f"{folder}: never checked; run jobs/check.py --version {folder.name}")
+    checked.demand()
+    name_version(run.folder.bundles, CURRENT, folder.name)
+    say(f"{run.folder.bundles}: {folder.name} is current")
+
+
+def _bundle(run: Run, version: str | None) -> AnyPath:
+    chosen = version or named_version(run.folder.bundles, EXPORTED)
+    if chosen is None:
+        raise BundleError(f"{run.folder.bundles}: no bundle yet; run jobs/export.py")
+    return bundle_folder(run.folder.bundles, chosen)
+
+
+def read_check(run: Run, version: str) -> Checked | None:
+    """What `check` found of a version; None where it never ran."""
+    path = run.folder.check(version)
+    return Checked.model_validate_json(path.read_text()) if path.exists() else None
