@@ -17,7 +17,7 @@ NEW = "make a new version beside those made from something else, rather than ref
 
 def run_job(
     description: str,
-    main: Callable[[Run, Arguments], None],
+    main: Callable[[Run, Arguments], object],
     more: Callable[[argparse.ArgumentParser], object] = lambda parser: None,
     *,
     on_ray: bool = True,

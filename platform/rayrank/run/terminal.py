@@ -62,7 +62,6 @@ class _Lines:
     def __call__(self, done: int, of: int) -> None:
         now = time.monotonic()
         if done != self.done and (done == of or now - self.said_at >= LINE_EVERY_S):
-            say(
-                f"{self.what}: {done:,} of {of:,} ({done / max(of, 1):.0%}), {now - self.begun:.0f} s"
-            )
+            share, seconds = done / max(of, 1), now - self.begun
+            say(f"{self.what}: {done:,} of {of:,} ({share:.0%}), {seconds:.0f} s")
             self.said_at, self.done = now, done

@@ -190,7 +190,7 @@ def _model(served: Served) -> dict[str, str]:
 
 
 def build_app(args: RankingArgs) -> serve.Application:
-    """The application, after the checks that need no replica: the key, and every byte of the bundle.
+    """The application, after the checks that need no replica: the key, every byte of the bundle.
 
     Raises RayrankError or BundleError at once, before a replica that works is stopped for it.
     """
