@@ -3,13 +3,12 @@
 from dataclasses import dataclass
 
 import torch
-from rayrank.config.model import DLRMConfig, ModelConfig, MTGRConfig
 from rayrank.data.jagged import JaggedBatch
 from rayrank.embedding.tables import LocalTables
 from rayrank.model.build import build_model
-from rayrank.model.dlrm import DLRM
-from rayrank.model.mtgr import MTGR
-from rayrank.model.ranker import Ranker
+from rayrank.model.dlrm import DLRM, DLRMConfig
+from rayrank.model.mtgr import MTGR, MTGRConfig
+from rayrank.model.ranker import ModelConfig, Ranker
 from rayrank.schema import Schema
 from torch import Tensor
 

@@ -3,11 +3,10 @@
 import pytest
 import torch
 from pydantic import ValidationError
-from rayrank.config.model import SIZES, MTGRConfig
 from rayrank.embedding.tables import LocalTables
 from rayrank.model.build import build_model
 from rayrank.model.hstu import HSTULayer
-from rayrank.model.mtgr import MTGR
+from rayrank.model.mtgr import MTGR, SIZES, MTGRConfig
 
 from .rows import SCHEMA
 

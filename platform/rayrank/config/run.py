@@ -7,9 +7,9 @@ import yaml
 from pydantic import Field, model_validator
 
 from rayrank.config.data import SimulateConfig, SplitConfig
-from rayrank.config.model import ModelConfig
 from rayrank.config.train import TrainConfig
 from rayrank.errors import ConfigError
+from rayrank.model.build import AnyModelConfig
 from rayrank.strict import Strict, parse, read_yaml
 
 
@@ -40,7 +40,7 @@ class DataConfig(Strict):
 class RankerConfig(Strict):
     """A model and how it is trained."""
 
-    model: ModelConfig
+    model: AnyModelConfig
     train: TrainConfig = TrainConfig()
 
 
