@@ -79,7 +79,7 @@ def test_a_later_override_wins(path: Path) -> None:
         ("rankers.first.model={}", "rankers.first.model.kind: missing"),
         ("rankers.first.model=[mtgr]", "rankers.first.model: "),
         ("rankers.first.model.kind=7", "rankers.first.model.kind: "),
-        ("rankers.first.model.kind=bert", "rankers.first.model.kind: expected mtgr, dlrm or package"),
+        ("rankers.first.model.kind=bert", "rankers.first.model.kind: expected mtgr, dlrm"),
         ("rankers.first.model.size=[tiny]", "rankers.first.model.size: "),
         ("rankers.first.model.size=null", "rankers.first.model.layers: missing"),
         ("rankers.first.model.heads=5", "rankers.first.model: d_model / heads"),

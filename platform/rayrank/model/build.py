@@ -52,7 +52,7 @@ def parse_model_config(values: Any) -> ModelConfig:
     """
     if isinstance(values, ModelConfig):
         return values
-    kind = _OnlyKind.model_validate(values).kind
+    kind = ModelKind.model_validate(values).kind
     return ranker_class(kind).Config.model_validate(values)
 
 
@@ -82,7 +82,7 @@ def _is_known(kind: str) -> str:
     return kind
 
 
-class _OnlyKind(BaseModel):
+class ModelKind(BaseModel):
     """Of a model's config, what says which model it is."""
 
     kind: Annotated[str, AfterValidator(_is_known)]

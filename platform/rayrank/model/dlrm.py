@@ -6,9 +6,9 @@ from typing import Annotated
 import torch
 from pydantic import Field
 
-from rayrank.data.jagged import Group, JaggedBatch
+from rayrank.data.jagged import JaggedBatch
 from rayrank.embedding.tables import Tables
-from rayrank.model.features import AGES, Features, Scales, Vectors, behaviour_ages, mlp
+from rayrank.model.features import Behaviours, Features, Scales, Vectors, mlp
 from rayrank.model.ranker import ModelConfig, Ranker
 from rayrank.model.sequence import Realtime, known_before, realtime_of, users_of
 from rayrank.schema import Schema
@@ -49,22 +49,20 @@ class DLRM(Ranker):
     def __init__(self, schema: Schema, config: DLRMConfig, tables: Tables, scales: Scales) -> None:
         super().__init__(schema, tables)
         self.profile = Features(schema, "profile", scales, config.embedding_dropout)
-        self.behaviour = Features(schema, "behaviour", scales, config.embedding_dropout)
+        self.behaviour = Behaviours(schema, scales, config.embedding_dropout)
         self.candidate = Features(schema, "candidate", scales, config.embedding_dropout)
-        width = self.profile.width + 2 * (self.behaviour.width + AGES + 1) + self.candidate.width
+        width = self.profile.width + 2 * (self.behaviour.width + 1) + self.candidate.width
         self.mlp = mlp(width, *config.hidden, len(schema.tasks), dropout=config.dropout)
 
     def encode_prefix(self, batch: JaggedBatch, vectors: Vectors) -> DLRMPrefix:
-        history_HD = self._behaviours(batch, vectors, "history")
-        realtime_RD = self._behaviours(batch, vectors, "realtime")
+        history_HD = self.behaviour(batch, vectors, "history")
+        realtime_RD = self.behaviour(batch, vectors, "realtime")
         lengths_B = batch.lengths("history")
         until_B = lengths_B.cumsum(0)
         history_BD = _mean(
             _running_sums(history_HD), until_B - lengths_B, until_B, history_HD.dtype
         )
-        profile_BD = history_BD[:, :0]
-        if self.profile.width:
-            profile_BD = self.profile(batch, vectors, "profile")
+        profile_BD = self.profile(batch, vectors, "profile")
         return DLRMPrefix(profile_BD, history_BD, realtime_of(batch), _running_sums(realtime_RD))
 
     def score_candidates(
@@ -81,10 +79,6 @@ class DLRM(Ranker):
             self.candidate(batch, vectors, "candidates"),
         ]
         return self.mlp(torch.cat(columns, dim=1)).float()
-
-    def _behaviours(self, batch: JaggedBatch, vectors: Vectors, group: Group) -> torch.Tensor:
-        features = [self.behaviour(batch, vectors, group)] if self.behaviour.width else []
-        return torch.cat([*features, behaviour_ages(batch, group)], dim=1)
 
 
 def _running_sums(values_ND: torch.Tensor) -> torch.Tensor:

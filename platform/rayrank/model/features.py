@@ -39,8 +39,11 @@ class Features(nn.Module):
         self.register_buffer("std", torch.tensor([std for _, std in pairs]))
 
     def forward(self, batch: JaggedBatch, vectors: Vectors, group: Group) -> torch.Tensor:
-        """[elements of the group, width]: embedded features first, numbers last."""
-        columns = [
+        """[elements of the group (of profile: users), width]: embedded features first, numbers
+        last; no columns where the schema has no such features."""
+        rows = batch.users if group == "profile" else batch.counts[group]
+        columns = [self.mean.new_empty(rows, 0)]
+        columns += [
             self.dropout(embedded(batch, vectors, group, name, feature))
             for name, feature in self.embedded.items()
         ]
@@ -52,6 +55,20 @@ class Features(nn.Module):
         """[elements of the group, numeric features], scaled to mean 0 and deviation 1."""
         raw = torch.stack([batch.numbers(group, name) for name in self.numeric], dim=1)
         return (raw - self.mean) / self.std
+
+
+class Behaviours(Features):
+    """The features of behaviours, and how old each one is: [n] -> [n, width]."""
+
+    def __init__(self, schema: Schema, scales: Scales, dropout: float) -> None:
+        super().__init__(schema, "behaviour", scales, dropout)
+        self.width += AGES
+
+    def forward(self, batch: JaggedBatch, vectors: Vectors, group: Group) -> torch.Tensor:
+        """[elements of history or realtime, width]"""
+        return torch.cat(
+            [super().forward(batch, vectors, group), behaviour_ages(batch, group)], dim=1
+        )
 
 
 def embedded(

@@ -9,9 +9,9 @@ from pydantic import Field, model_validator
 from torch import nn
 from torch.nn.functional import pad
 
-from rayrank.data.jagged import GROUPS, Group, JaggedBatch
+from rayrank.data.jagged import GROUPS, JaggedBatch
 from rayrank.embedding.tables import Tables
-from rayrank.model.features import AGES, Features, Scales, Vectors, behaviour_ages, embedded, mlp
+from rayrank.model.features import Behaviours, Features, Scales, Vectors, embedded, mlp
 from rayrank.model.hstu import GroupLayerNorm, HSTULayer
 from rayrank.model.ranker import ModelConfig, Ranker
 from rayrank.model.sequence import PREFIX, Realtime, known_before, realtime_of, sequence, users_of
@@ -168,8 +168,8 @@ class Tokenizer(nn.Module):
                 )
             }
         )
-        self.behaviour = Features(schema, "behaviour", scales, config.embedding_dropout)
-        self.behaviour_token = mlp(self.behaviour.width + AGES, width, width)
+        self.behaviour = Behaviours(schema, scales, config.embedding_dropout)
+        self.behaviour_token = mlp(self.behaviour.width, width, width)
         self.candidate = Features(schema, "candidate", scales, config.embedding_dropout)
         # Crosses of many features are made here, so this one is wide.
         self.candidate_token = mlp(self.candidate.width, 4 * width, width)
@@ -181,8 +181,10 @@ class Tokenizer(nn.Module):
     def of_prefix(self, batch: JaggedBatch, vectors: Vectors) -> list[torch.Tensor]:
         """Per group [tokens, d_model]: profile, history, realtime."""
         profile = [self._profile(batch, vectors)] if self.profile_features else []
-        history_HD = self._behaviours(batch, vectors, "history")
-        realtime_RD = self._behaviours(batch, vectors, "realtime")
+        history_HD, realtime_RD = (
+            self.behaviour_token(self.behaviour(batch, vectors, group))
+            for group in ("history", "realtime")
+        )
         # A group of no tokens is one too.
         return [*(profile or [history_HD[:0].detach()]), history_HD, realtime_RD]
 
@@ -202,9 +204,3 @@ class Tokenizer(nn.Module):
         # [B, P, D] flattened: a user's profile tokens lie side by side.
         tokens = [self.profile_tokens[name](column) for name, column in columns.items()]
         return torch.stack(tokens, dim=1).flatten(0, 1)
-
-    def _behaviours(self, batch: JaggedBatch, vectors: Vectors, group: Group) -> torch.Tensor:
-        features = [self.behaviour(batch, vectors, group)] if self.behaviour.width else []
-        columns_ND = torch.cat([*features, behaviour_ages(batch, group)], dim=1)
-        tokens_ND: torch.Tensor = self.behaviour_token(columns_ND)
-        return tokens_ND
