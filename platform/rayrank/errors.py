@@ -22,6 +22,10 @@ class CapacityError(RayrankError):
     """An embedding table that has met more ids than its memory budget holds."""
 
 
+class WeightsError(RayrankError):
+    """Saved weights of another model than the one that is to take them."""
+
+
 class BundleError(RayrankError):
     """A bundle that is incomplete, altered, or of another version."""
 

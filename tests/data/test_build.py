@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
-from rayrank.config import DataConfig
 from rayrank.data.build import SPLITS, build, split_times
+from rayrank.data.config import DataConfig
 from rayrank.data.ids import hash_string
 from rayrank.data.log import Log
 from rayrank.data.row_stats import RowStats, read_stats

@@ -7,8 +7,9 @@ import torch
 from rayrank.embedding.tables import LearnedRows, LocalTables
 from rayrank.infer.bundle import Manifest, write_bundle
 from rayrank.model.build import build_model
-from rayrank.model.config import DLRMConfig, ModelConfig, MTGRConfig
-from rayrank.model.ranker import Ranker
+from rayrank.model.dlrm import DLRMConfig
+from rayrank.model.mtgr import MTGRConfig
+from rayrank.model.ranker import ModelConfig, Ranker
 
 from ..model.rankers import tables_with_rows
 from ..model.rows import SCALES, SCHEMA, User, behaviour, candidate, features
@@ -47,7 +48,6 @@ def learned(ranker: Ranker) -> dict[str, LearnedRows]:
 
 def write(out: Path, ranker: Ranker, kind: str, **other: Any) -> Manifest:
     """Write a bundle; keyword arguments replace what `write_bundle` is told."""
-    dense = {n: t for n, t in ranker.state_dict().items() if not n.startswith("tables.")}
     told: dict[str, Any] = {
         "ranker": kind,
         "schema": SCHEMA,
@@ -57,7 +57,7 @@ def write(out: Path, ranker: Ranker, kind: str, **other: Any) -> Manifest:
         "id_types": {"item_id": "integer"},
         "metrics": {"click": {"auc": 0.75, "auc_se": 1e-17}},
         "trained_steps": 12,
-        "dense": dense,
+        "dense": ranker.dense_state(),
         "rows": learned(ranker),
     }
     return write_bundle(out, **told | other)

@@ -167,7 +167,7 @@ def test_a_bundle_of_another_version_is_refused(
 
 def test_weights_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     ranker = trained("dlrm")
-    dense = {n: t for n, t in ranker.state_dict().items() if not n.startswith("tables.")}
+    dense = ranker.dense_state()
     gone = dense.pop("mlp.0.bias")
     write(tmp_path / "b", ranker, "dlrm", dense=dense | {"mlp.9.bias": gone})
     with pytest.raises(BundleError, match=r"missing .*mlp.0.bias.*unexpected .*mlp.9.bias"):

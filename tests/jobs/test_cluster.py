@@ -13,10 +13,10 @@ import httpx
 import pyarrow as pa
 import pytest
 import yaml
-from rayrank.config import load_config
 from rayrank.data.row_stats import read_stats
 from rayrank.data.source import open_log
 from rayrank.evaluate.run import read_scores
+from rayrank.run.config import load_config
 from rayrank.serve.check import check
 from rayrank.serve.replay import Request, replay
 

@@ -1,15 +1,15 @@
 """Rankers in float64 with something in their tables, and what flows through them."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from rayrank.data.jagged import JaggedBatch
 from rayrank.embedding.tables import LocalTables
 from rayrank.model.build import build_model
-from rayrank.model.config import DLRMConfig, ModelConfig, MTGRConfig
-from rayrank.model.dlrm import DLRM
-from rayrank.model.mtgr import MTGR
-from rayrank.model.ranker import Ranker
+from rayrank.model.dlrm import DLRM, DLRMConfig
+from rayrank.model.mtgr import MTGR, MTGRConfig
+from rayrank.model.ranker import ModelConfig, Ranker
 from rayrank.schema import Schema
 from torch import Tensor
 
@@ -40,6 +40,24 @@ def ranker(config: ModelConfig, schema: Schema = SCHEMA) -> Ranker:
             if name.endswith(("_GD", "bias")):
                 parameter.add_(0.3 * torch.randn_like(parameter))
     return model.double().eval()
+
+
+def logits_of(model: Ranker, run: Callable[[], Tensor]) -> Tensor:
+    """What `run` computes with a model, [candidates, tasks], before it is cast to float32."""
+    kept: list[Tensor] = []
+
+    def keep(_module: object, _args: object, output: Tensor) -> None:
+        kept.append(output)
+
+    assert isinstance(model, MTGR | DLRM)
+    heads = model.heads if isinstance(model, MTGR) else [model.mlp]
+    handles = [head.register_forward_hook(keep) for head in heads]
+    try:
+        run()
+    finally:
+        for handle in handles:
+            handle.remove()
+    return torch.cat(kept, dim=1)
 
 
 @dataclass(frozen=True)

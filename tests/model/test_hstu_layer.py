@@ -9,7 +9,6 @@ from rayrank.model.sequence import Sequence, sequence
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from .rankers import MTGR_CONFIG
 from .rows import SCHEMA, User, behaviour, candidate, features, jagged
 
 PROFILE = features(SCHEMA, "profile", 0)
@@ -32,7 +31,7 @@ def layout(users: int) -> Sequence:
 @pytest.fixture
 def layer() -> HSTULayer:
     torch.manual_seed(0)
-    layer = HSTULayer(MTGR_CONFIG)
+    layer = HSTULayer(width=32, heads=2, attention_length=4, dropout=0.0)
     nn.init.normal_(layer.gate_norm.bias_GD)
     return layer
 

@@ -1,7 +1,6 @@
 """DESIGN section 3's four invariants, on the whole model in float64, forward and backward."""
 
 from dataclasses import replace
-from typing import Any
 
 import pytest
 import torch
@@ -12,7 +11,7 @@ from rayrank.model.ranker import Ranker
 from torch import Tensor
 
 from .dense import dense_logits
-from .rankers import DLRM_CONFIG, MTGR_CONFIG, Flow, flow, ranker
+from .rankers import DLRM_CONFIG, MTGR_CONFIG, Flow, flow, logits_of, ranker
 from .rows import MINUTE, SCHEMA, WINDOW, Element, User, jagged
 from .strategies import BEHAVIOURS, CANDIDATES, USERS
 
@@ -255,25 +254,10 @@ def test_gradients_equal_those_of_padded_dense(users: list[User]) -> None:
     dense = gradients(
         dense_logits(MTGR_MODEL, users, MTGR_CONFIG.attention_length, MTGR_CONFIG.heads)
     )
-    ours = gradients(whole_logits(users))
+    ours = gradients(logits_of(MTGR_MODEL, lambda: MTGR_MODEL(jagged(users))))
     assert any((g != 0).any() for n, g in ours.items() if n.startswith("tables."))
     for name, gradient in ours.items():
         torch.testing.assert_close(gradient, dense[name], rtol=1e-8, atol=1e-9, msg=name)
-
-
-def whole_logits(users: list[User]) -> Tensor:
-    """In float64 and connected to the tables, unlike `flow`'s."""
-    kept: list[Tensor] = []
-
-    def keep(_module: object, _args: object, output: Tensor) -> None:
-        kept.append(output)
-
-    assert isinstance(MTGR_MODEL, MTGR)
-    handles = [head.register_forward_hook(keep) for head in MTGR_MODEL.heads]
-    MTGR_MODEL(jagged(users))
-    for handle in handles:
-        handle.remove()
-    return torch.cat(kept, dim=1)
 
 
 # Helpers.
@@ -300,9 +284,7 @@ def grad(output: Tensor, wanted: Tensor) -> Tensor:
 
 
 def parameter_gradients(model: Ranker, passed: Flow) -> dict[str, Tensor]:
-    named: dict[str, Any] = {
-        n: p for n, p in model.named_parameters() if not n.startswith("tables.")
-    }
+    named = model.dense_parameters()
     found = torch.autograd.grad(
         passed.logits_CK.square().sum(), list(named.values()), allow_unused=True
     )

@@ -8,6 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rayrank.data.jagged import JaggedBatch
+from rayrank.embedding.tables import LocalTables
 from rayrank.model.ranker import Ranker
 from rayrank.schema import Schema, Task
 
@@ -22,7 +23,7 @@ CHAIN: Schema = SCHEMA.model_copy(
         }
     }
 )
-RANKER = Ranker(CHAIN)
+RANKER = Ranker(CHAIN, LocalTables(CHAIN.tables, init_std=0.1, seed=0))
 PARENT = {"click": None, "order": "click", "review": "order", "share": None}
 PROFILE = features(SCHEMA, "profile", 0)
 LOGITS = st.lists(st.lists(st.floats(-12, 12), min_size=4, max_size=4), min_size=1, max_size=6)

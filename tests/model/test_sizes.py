@@ -7,7 +7,7 @@ from rayrank.embedding.tables import LocalTables
 from rayrank.model.build import build_model
 from rayrank.model.config import SIZES, MTGRConfig
 from rayrank.model.hstu import HSTULayer
-from rayrank.model.mtgr import MTGR
+from rayrank.model.mtgr import MTGR, SIZES, MTGRConfig
 
 from .rows import SCHEMA
 

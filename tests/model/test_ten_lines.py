@@ -13,9 +13,10 @@ for name in ("ray", "torchrec", "fbgemm_gpu"):
     sys.modules[name] = None  # as if it were not installed
 import torch
 from rows import *
-from rayrank.model.config import DLRMConfig, MTGRConfig
 from rayrank.embedding.tables import LocalTables
 from rayrank.model.build import build_model
+from rayrank.model.dlrm import DLRMConfig
+from rayrank.model.mtgr import MTGRConfig
 
 torch.set_num_threads(1)
 torch.manual_seed(0)

@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 import yaml
 from pydantic import TypeAdapter, ValidationError
-from rayrank.config import RunConfig, load_config
 from rayrank.errors import ConfigError
-from rayrank.model.config import SIZES, DLRMConfig, MTGRConfig
+from rayrank.model.dlrm import DLRMConfig
+from rayrank.model.mtgr import SIZES, MTGRConfig
+from rayrank.run.config import RunConfig, load_config
 
 ROOT = Path(__file__).parents[2]
 SOUND = """
@@ -64,7 +65,7 @@ def test_a_later_override_wins(path: Path) -> None:
         ("colour=1", "colour: unknown key"),
         ("data.colour=1", "data.colour: unknown key"),
         ("data.simulate.colour=1", "data.simulate.colour: unknown key"),
-        ("rankers.first.model.colour=1", "rankers.first.model.mtgr.colour: unknown key"),
+        ("rankers.first.model.colour=1", "rankers.first.model.colour: unknown key"),
         ("rankers.second.train.colour=1", "rankers.second.train.colour: unknown key"),
         ("data.partitions=many", "data.partitions: "),
         ("data.partitions=0", "data.partitions: "),
@@ -75,12 +76,14 @@ def test_a_later_override_wins(path: Path) -> None:
         ("data.path=here", "data: path belongs to"),
         ("data.schema_path=here", "data: schema_path belongs to"),
         ("rankers={}", "rankers: "),
-        ("rankers.first.model={}", "rankers.first.model: "),
-        ("rankers.first.model.kind=bert", "rankers.first.model: "),
-        ("rankers.first.model.size=[tiny]", "rankers.first.model.mtgr.size: "),
-        ("rankers.first.model.size=null", "rankers.first.model.mtgr.layers: missing"),
-        ("rankers.first.model.heads=5", "rankers.first.model.mtgr: d_model / heads"),
-        ("rankers.first.model.heads=8", "rankers.first.model.mtgr: d_model / heads"),
+        ("rankers.first.model={}", "rankers.first.model.kind: missing"),
+        ("rankers.first.model=[mtgr]", "rankers.first.model: "),
+        ("rankers.first.model.kind=7", "rankers.first.model.kind: "),
+        ("rankers.first.model.kind=bert", "rankers.first.model.kind: expected mtgr, dlrm"),
+        ("rankers.first.model.size=[tiny]", "rankers.first.model.size: "),
+        ("rankers.first.model.size=null", "rankers.first.model.layers: missing"),
+        ("rankers.first.model.heads=5", "rankers.first.model: d_model / heads"),
+        ("rankers.first.model.heads=8", "rankers.first.model: d_model / heads"),
         ("rankers.second.train.seed=-1", "rankers.second.train.seed: "),
         ("rankers.second.train.precision=float16", "rankers.second.train.precision: "),
         ("rankers.second.train.use_gpu=perhaps", "rankers.second.train.use_gpu: "),

@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
-from rayrank.config import DataConfig, RankerConfig, RunConfig
 from rayrank.data.build import build
-from rayrank.data.config import SimulateConfig
+from rayrank.data.config import DataConfig, SimulateConfig
 from rayrank.data.source import prepare_log
+from rayrank.run.config import RunConfig
+from rayrank.train.config import RankerConfig
 
 EPOCHS = 8
 """Over a hundred steps: a process that is to be killed must still be at it."""

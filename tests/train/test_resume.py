@@ -22,7 +22,7 @@ SCRIPT = """
 import logging, sys
 from pathlib import Path
 import ray
-from rayrank.config import RunConfig
+from rayrank.run.config import RunConfig
 from rayrank.data.source import open_log
 from rayrank.train.run import train
 

@@ -14,18 +14,17 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 from safetensors import SafetensorError
 
 from rayrank.data.ids import IdTypes
 from rayrank.embedding.tables import LearnedRows, LocalTables
-from rayrank.errors import BundleError, ConfigError
-from rayrank.model.build import build_model
-from rayrank.model.config import ModelConfig
-from rayrank.model.ranker import Ranker
+from rayrank.errors import BundleError, ConfigError, WeightsError
+from rayrank.model.build import build_model, parse_model_config
+from rayrank.model.ranker import ModelConfig, Ranker
 from rayrank.schema import Schema
 from rayrank.storage import AnyPath, files_in, new_folder, sha256
-from rayrank.strict import Strict, parse
+from rayrank.strict import Strict, faults, parse
 from rayrank.tensors import read_tensors, write_tensors
 from rayrank.versions import CURRENT, named_version
 
@@ -123,14 +122,17 @@ def load_bundle(folder: AnyPath) -> Bundle:
         raise BundleError(f"{folder}: {error}") from None
     try:
         schema = Schema.model_validate(manifest.schema_)
-        model: ModelConfig = TypeAdapter(ModelConfig).validate_python(manifest.model)
+        model = parse_model_config(manifest.model)
     except ValidationError as error:
-        raise BundleError(f"{folder / MANIFEST}: {error}") from None
+        raise BundleError(f"{folder / MANIFEST}: {'; '.join(faults(error))}") from None
     rows = {
         name: LearnedRows(tensors[f"{name}/keys"], tensors[f"{name}/vectors"])
         for name in schema.tables
     }
-    ranker = restore_ranker(schema, model, manifest.seed, dense, rows)
+    try:
+        ranker = restore_ranker(schema, model, manifest.seed, dense, rows)
+    except WeightsError as error:
+        raise BundleError(f"{folder / DENSE}: {error}") from None
     return Bundle(manifest, schema, ranker)
 
 
@@ -187,16 +189,13 @@ def restore_ranker(
     dense: Mapping[str, torch.Tensor],
     rows: Mapping[str, LearnedRows],
 ) -> Ranker:
-    """A trained ranker on local tables, in evaluation mode, without gradients."""
+    """A trained ranker on local tables, in evaluation mode, without gradients.
+
+    Raises WeightsError where `dense` is not of the model that the config describes.
+    """
     tables = LocalTables.of_rows(schema.tables, dict(rows), init_std=model.embedding_std, seed=seed)
     ranker = build_model(schema, model, tables, scales={})
-    unexpected = ranker.load_state_dict(dict(dense), strict=False)
-    absent = [name for name in unexpected.missing_keys if not name.startswith("tables.")]
-    if absent or unexpected.unexpected_keys:
-        raise BundleError(
-            f"the weights do not fit the config: missing {absent}, unexpected "
-            f"{unexpected.unexpected_keys}"
-        )
+    ranker.load_dense(dense)
     return ranker.eval().requires_grad_(False)
 
 

@@ -1,5 +1,6 @@
 """The features of one group of tokens, as one vector per token."""
 
+from collections.abc import Mapping
 from itertools import pairwise
 
 import torch
@@ -7,16 +8,14 @@ from torch import nn
 from torch.nn import functional
 
 from rayrank.data.jagged import Group, JaggedBatch
-from rayrank.embedding.tables import Tables
 from rayrank.schema import Feature, Schema, Token
 
-Scales = dict[str, tuple[float, float]]
+Scales = Mapping[str, tuple[float, float]]
 """TOKEN.FEATURE -> mean and standard deviation of a number over the training rows."""
-
-
-def lookup(batch: JaggedBatch, schema: Schema, tables: Tables) -> dict[str, torch.Tensor]:
-    """The vectors of every id in the batch, {table: [ids, dim]}: one call to the tables."""
-    return tables({name: batch.table_ids(name) for name in schema.tables})
+Vectors = Mapping[tuple[Group, str], torch.Tensor]
+"""(group, feature) -> the vectors [ids, dim] of a feature's ids in a batch."""
+AGES = 2
+"""The width of `behaviour_ages`."""
 
 
 class Features(nn.Module):
@@ -39,11 +38,12 @@ class Features(nn.Module):
         self.register_buffer("mean", torch.tensor([mean for mean, _ in pairs]))
         self.register_buffer("std", torch.tensor([std for _, std in pairs]))
 
-    def forward(
-        self, batch: JaggedBatch, vectors: dict[str, torch.Tensor], group: Group
-    ) -> torch.Tensor:
-        """[elements of the group, width]: embedded features first, numbers last."""
-        columns = [
+    def forward(self, batch: JaggedBatch, vectors: Vectors, group: Group) -> torch.Tensor:
+        """[elements of the group (of profile: users), width]: embedded features first, numbers
+        last; no columns where the schema has no such features."""
+        rows = batch.users if group == "profile" else batch.counts[group]
+        columns = [self.mean.new_empty(rows, 0)]
+        columns += [
             self.dropout(embedded(batch, vectors, group, name, feature))
             for name, feature in self.embedded.items()
         ]
@@ -57,12 +57,25 @@ class Features(nn.Module):
         return (raw - self.mean) / self.std
 
 
+class Behaviours(Features):
+    """The features of behaviours, and how old each one is: [n] -> [n, width]."""
+
+    def __init__(self, schema: Schema, scales: Scales, dropout: float) -> None:
+        super().__init__(schema, "behaviour", scales, dropout)
+        self.width += AGES
+
+    def forward(self, batch: JaggedBatch, vectors: Vectors, group: Group) -> torch.Tensor:
+        """[elements of history or realtime, width]"""
+        return torch.cat(
+            [super().forward(batch, vectors, group), behaviour_ages(batch, group)], dim=1
+        )
+
+
 def embedded(
-    batch: JaggedBatch, vectors: dict[str, torch.Tensor], group: Group, name: str, feature: Feature
+    batch: JaggedBatch, vectors: Vectors, group: Group, name: str, feature: Feature
 ) -> torch.Tensor:
     """One feature's vectors [elements of the group, dim]; of a list, the mean (0 if empty)."""
-    table = str(feature.table)
-    values_ND = batch.of_table(vectors[table], table, group, name)
+    values_ND = vectors[group, name]
     if feature.kind != "ids":
         return values_ND
     lengths = batch.list_lengths(group, name)
@@ -80,7 +93,7 @@ def mlp(*widths: int, dropout: float = 0.0) -> nn.Sequential:
 
 
 def behaviour_ages(batch: JaggedBatch, group: Group) -> torch.Tensor:
-    """[n, 2] for history or realtime: log hours before, and after, the start of the window.
+    """[n, AGES] for history or realtime: log hours before, and after, the start of the window.
 
     The sequence itself carries no positions, and this is all a token knows of its age. Relative to
     the window, so that a static token is the same for every candidate.

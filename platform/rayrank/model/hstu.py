@@ -5,7 +5,6 @@ from hstu_kernels import gated_group_layer_norm, group_layer_norm, hstu_attentio
 from torch import nn
 
 from rayrank.data.jagged import GROUPS
-from rayrank.model.config import MTGRConfig
 from rayrank.model.sequence import Sequence
 
 
@@ -27,36 +26,53 @@ class GroupLayerNorm(nn.Module):
 
 
 class HSTULayer(nn.Module):
-    """x + W_o GLN(attention(SiLU(W GLN(x))) * u), arXiv 2505.18654, equations 3 to 6."""
+    """x + W_o GLN(attention(SiLU(W GLN(x))) * u), arXiv 2505.18654, equations 3 to 6.
 
-    def __init__(self, config: MTGRConfig) -> None:
+    `forward` is its three steps in a row. They stand apart for who keeps keys and values.
+    """
+
+    def __init__(self, width: int, heads: int, attention_length: int, dropout: float) -> None:
         super().__init__()
-        self.heads, self.width = config.heads, config.d_model
-        self.scale = 1.0 / config.attention_length
-        self.norm = GroupLayerNorm(self.width)
-        self.project = nn.Linear(self.width, 4 * self.width)
-        self.gate_norm = GroupLayerNorm(self.width)
-        self.output = nn.Linear(self.width, self.width)
-        self.dropout = nn.Dropout(config.dropout)
+        self.heads, self.width = heads, width
+        self.scale = 1.0 / attention_length
+        self.norm = GroupLayerNorm(width)
+        self.project = nn.Linear(width, 4 * width)
+        self.gate_norm = GroupLayerNorm(width)
+        self.output = nn.Linear(width, width)
+        self.dropout = nn.Dropout(dropout)
 
     def forward(self, x_TD: torch.Tensor, layout: Sequence) -> torch.Tensor:
         """[T, D] -> [T, D] for the tokens of `layout`."""
-        n_TD = self.norm(x_TD, layout.group_T)
-        u_TD, q_TD, k_TD, v_TD = linear_silu(
-            n_TD, self.project.weight, self.project.bias, [self.width] * 4
-        )
+        u_TD, q_TD, k_TD, v_TD = self.uqkv(x_TD, layout.group_T)
+        o_TD = self.attend(q_TD, k_TD, v_TD, layout.offsets, layout.visible_end)
+        return self.update(x_TD, o_TD, u_TD, layout.group_T)
+
+    def uqkv(self, x_TD: torch.Tensor, group_T: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Gate, queries, keys and values, [T, D] each."""
+        n_TD = self.norm(x_TD, group_T)
+        return linear_silu(n_TD, self.project.weight, self.project.bias, [self.width] * 4)
+
+    def attend(
+        self,
+        q_TD: torch.Tensor,
+        k_TD: torch.Tensor,
+        v_TD: torch.Tensor,
+        offsets: torch.Tensor,
+        visible_end: torch.Tensor,
+    ) -> torch.Tensor:
+        """What each token takes from those it sees, [T, D]; offsets [B + 1] and visible_end [T]
+        are `Sequence`'s."""
         head_dim = self.width // self.heads
         q_THD, k_THD, v_THD = (
             part.unflatten(1, (self.heads, head_dim)) for part in (q_TD, k_TD, v_TD)
         )
         o_THD = hstu_attention(
-            q_THD,
-            k_THD,
-            v_THD,
-            layout.offsets,
-            layout.visible_end,
-            alpha=head_dim**-0.5,
-            scale=self.scale,
+            q_THD, k_THD, v_THD, offsets, visible_end, alpha=head_dim**-0.5, scale=self.scale
         )
-        gated_TD = self.gate_norm.gated(o_THD.flatten(1), u_TD, layout.group_T)
-        return x_TD + self.dropout(self.output(gated_TD))
+        return o_THD.flatten(1)
+
+    def update(
+        self, x_TD: torch.Tensor, o_TD: torch.Tensor, u_TD: torch.Tensor, group_T: torch.Tensor
+    ) -> torch.Tensor:
+        """The tokens with what they took, gated, added to them: [T, D]."""
+        return x_TD + self.dropout(self.output(self.gate_norm.gated(o_TD, u_TD, group_T)))

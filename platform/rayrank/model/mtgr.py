@@ -1,42 +1,153 @@
 """MTGR (arXiv 2505.18654): a user's whole sequence in, a logit per task and candidate out."""
 
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
 import torch
 from hstu_kernels import jagged_concat, jagged_split
+from pydantic import Field, model_validator
 from torch import nn
+from torch.nn.functional import pad
 
 from rayrank.data.jagged import GROUPS, JaggedBatch
 from rayrank.embedding.tables import Tables
-from rayrank.model.config import MTGRConfig
-from rayrank.model.features import Features, Scales, behaviour_ages, embedded, lookup, mlp
+from rayrank.model.features import Behaviours, Features, Scales, Vectors, embedded, mlp
 from rayrank.model.hstu import GroupLayerNorm, HSTULayer
-from rayrank.model.ranker import Ranker
-from rayrank.model.sequence import sequence
+from rayrank.model.ranker import ModelConfig, Ranker
+from rayrank.model.sequence import PREFIX, Realtime, known_before, realtime_of, sequence, users_of
 from rayrank.schema import Schema
+from rayrank.strict import Share
 
-AGES = 2
+SIZES: dict[str, dict[str, int]] = {
+    "tiny": {"layers": 2, "d_model": 64, "heads": 2},
+    "small": {"layers": 3, "d_model": 512, "heads": 2},
+    "middle": {"layers": 5, "d_model": 768, "heads": 3},
+    "large": {"layers": 15, "d_model": 768, "heads": 3},
+    "xlarge": {"layers": 22, "d_model": 1024, "heads": 4},
+}
+"""The paper's (table 2), and `tiny` for CPUs."""
+
+
+class MTGRConfig(ModelConfig):
+    """MTGR: one sequence per user, an HSTU encoder, a head per task."""
+
+    kind: str = "mtgr"
+    size: Literal["tiny", "small", "middle", "large", "xlarge"] | None = "tiny"
+    """Fills in layers, d_model and heads where they are not said."""
+    layers: Annotated[int, Field(gt=0)]
+    d_model: Annotated[int, Field(gt=0)]
+    heads: Annotated[int, Field(gt=0)]
+    attention_length: Annotated[int, Field(gt=0)] = 256
+    """N of the attention's 1/N: a constant, so that scores depend on nobody else's length."""
+    dropout: Share = 0.0
+    """Of each layer's output."""
+    embedding_dropout: Share = 0.0
+    """Of the vectors of ids, before they become tokens."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_in_the_size(cls, values: Any) -> Any:
+        if isinstance(values, dict):
+            size = values.get("size", "tiny")
+            return {**SIZES.get(size if isinstance(size, str) else "", {}), **values}
+        return values
+
+    @model_validator(mode="after")
+    def _heads_fit(self) -> "MTGRConfig":
+        if self.d_model % self.heads or not 16 <= self.d_model // self.heads <= 256:
+            raise ValueError("d_model / heads must be a whole number from 16 to 256")
+        return self
+
+
+@dataclass(frozen=True)
+class MTGRPrefix:
+    """What MTGR keeps of B users with S tokens of profile, history and realtime in all."""
+
+    offsets: torch.Tensor
+    """int64 [B + 1]: where each user's tokens start."""
+    static_B: torch.Tensor
+    """int64 [B]: how many of them every candidate sees: profile and history, which come first."""
+    realtime: Realtime
+    keys: tuple[torch.Tensor, ...]
+    """Per layer [S, D]."""
+    values: tuple[torch.Tensor, ...]
+    """Per layer [S, D]."""
 
 
 class MTGR(Ranker):
     """Tokenizer, HSTU encoder, one head per task."""
 
+    Config = MTGRConfig
+
     def __init__(self, schema: Schema, config: MTGRConfig, tables: Tables, scales: Scales) -> None:
-        super().__init__(schema)
-        self.tables = tables
+        super().__init__(schema, tables)
         self.tokenizer = Tokenizer(schema, config, scales)
-        self.layers = nn.ModuleList(HSTULayer(config) for _ in range(config.layers))
+        self.layers = nn.ModuleList(
+            HSTULayer(config.d_model, config.heads, config.attention_length, config.dropout)
+            for _ in range(config.layers)
+        )
         self.norm = GroupLayerNorm(config.d_model)
         self.heads = nn.ModuleList(mlp(config.d_model, 2 * config.d_model, 1) for _ in schema.tasks)
 
     def forward(self, batch: JaggedBatch) -> torch.Tensor:
+        """logits_CK: encoding and scoring in one pass, with one attention per layer over all
+        tokens. The mathematics are those of the two in a row."""
         layout = sequence(batch, self.tokenizer.profile_features)
-        tokens = self.tokenizer(batch, lookup(batch, self.schema, self.tables))
+        tokens = self.tokenizer(batch, self.lookup(batch))
         x_TD = jagged_concat(tokens, layout.group_offsets)
         for layer in self.layers:
             x_TD = layer(x_TD, layout)
         *_, c_CD = jagged_split(x_TD, layout.group_offsets, layout.group_tokens)
-        group_C = layout.group_T.new_full((batch.candidates,), GROUPS.index("candidates"))
+        return self._logits(c_CD, _candidate_groups(batch))
+
+    def encode_prefix(self, batch: JaggedBatch, vectors: Vectors) -> MTGRPrefix:
+        layout = sequence(batch, self.tokenizer.profile_features, PREFIX)
+        x_SD = jagged_concat(self.tokenizer.of_prefix(batch, vectors), layout.group_offsets)
+        keys, values = [], []
+        for layer in self.layers:
+            assert isinstance(layer, HSTULayer)
+            u_SD, q_SD, k_SD, v_SD = layer.uqkv(x_SD, layout.group_T)
+            keys.append(k_SD)
+            values.append(v_SD)
+            if layer is not self.layers[-1]:  # what it would make of the prefix, nobody reads
+                o_SD = layer.attend(q_SD, k_SD, v_SD, layout.offsets, layout.visible_end)
+                x_SD = layer.update(x_SD, o_SD, u_SD, layout.group_T)
+        static_B = self.tokenizer.profile_features + batch.lengths("history")
+        return MTGRPrefix(layout.offsets, static_B, realtime_of(batch), tuple(keys), tuple(values))
+
+    def score_candidates(
+        self, prefix: MTGRPrefix, batch: JaggedBatch, vectors: Vectors
+    ) -> torch.Tensor:
+        c_CD = self.tokenizer.of_candidates(batch, vectors)
+        group_C = _candidate_groups(batch)
+        offsets = (prefix.offsets, pad(batch.lengths("candidates").cumsum(0), (1, 0)))
+        seen_C = prefix.static_B[users_of(batch, "candidates")] + known_before(
+            prefix.realtime, batch, "candidates"
+        )
+        # The kernel wants a query for each key. The prefix's are zeros that see but themselves:
+        # next to no work.
+        nothing_S1 = seen_C.new_zeros(len(prefix.keys[0]), 1)
+        visible_end = jagged_concat([nothing_S1, seen_C[:, None]], offsets).squeeze(1)
+        for layer, k_SD, v_SD in zip(self.layers, prefix.keys, prefix.values, strict=True):
+            assert isinstance(layer, HSTULayer)
+            u_CD, q_CD, k_CD, v_CD = layer.uqkv(c_CD, group_C)
+            q_TD, k_TD, v_TD = (
+                jagged_concat(parts, offsets)
+                for parts in ((torch.zeros_like(k_SD), q_CD), (k_SD, k_CD), (v_SD, v_CD))
+            )
+            o_TD = layer.attend(q_TD, k_TD, v_TD, offsets[0] + offsets[1], visible_end)
+            _, o_CD = jagged_split(o_TD, offsets, (len(k_SD), len(c_CD)))
+            c_CD = layer.update(c_CD, o_CD, u_CD, group_C)
+        return self._logits(c_CD, group_C)
+
+    def _logits(self, c_CD: torch.Tensor, group_C: torch.Tensor) -> torch.Tensor:
         c_CD = self.norm(c_CD, group_C)
         return torch.cat([head(c_CD) for head in self.heads], dim=1).float()
+
+
+def _candidate_groups(batch: JaggedBatch) -> torch.Tensor:
+    """int64 [C], for `GroupLayerNorm`."""
+    return torch.full((batch.candidates,), GROUPS.index("candidates"), device=batch.device)
 
 
 class Tokenizer(nn.Module):
@@ -57,26 +168,32 @@ class Tokenizer(nn.Module):
                 )
             }
         )
-        self.behaviour = Features(schema, "behaviour", scales, config.embedding_dropout)
-        self.behaviour_token = mlp(self.behaviour.width + AGES, width, width)
+        self.behaviour = Behaviours(schema, scales, config.embedding_dropout)
+        self.behaviour_token = mlp(self.behaviour.width, width, width)
         self.candidate = Features(schema, "candidate", scales, config.embedding_dropout)
         # Crosses of many features are made here, so this one is wide.
         self.candidate_token = mlp(self.candidate.width, 4 * width, width)
 
-    def forward(self, batch: JaggedBatch, vectors: dict[str, torch.Tensor]) -> list[torch.Tensor]:
+    def forward(self, batch: JaggedBatch, vectors: Vectors) -> list[torch.Tensor]:
         """Per group [tokens, d_model]: profile, history, realtime, candidates."""
-        tokens = [self._profile(batch, vectors)] if self.profile_features else []
-        for group in ("history", "realtime"):
-            features = [self.behaviour(batch, vectors, group)] if self.behaviour.width else []
-            tokens.append(
-                self.behaviour_token(torch.cat([*features, behaviour_ages(batch, group)], dim=1))
-            )
-        tokens.append(self.candidate_token(self.candidate(batch, vectors, "candidates")))
-        if not self.profile_features:
-            tokens.insert(0, tokens[0][:0].detach())  # a group of no tokens is one too
-        return tokens
+        return [*self.of_prefix(batch, vectors), self.of_candidates(batch, vectors)]
 
-    def _profile(self, batch: JaggedBatch, vectors: dict[str, torch.Tensor]) -> torch.Tensor:
+    def of_prefix(self, batch: JaggedBatch, vectors: Vectors) -> list[torch.Tensor]:
+        """Per group [tokens, d_model]: profile, history, realtime."""
+        profile = [self._profile(batch, vectors)] if self.profile_features else []
+        history_HD, realtime_RD = (
+            self.behaviour_token(self.behaviour(batch, vectors, group))
+            for group in ("history", "realtime")
+        )
+        # A group of no tokens is one too.
+        return [*(profile or [history_HD[:0].detach()]), history_HD, realtime_RD]
+
+    def of_candidates(self, batch: JaggedBatch, vectors: Vectors) -> torch.Tensor:
+        """[C, d_model]"""
+        c_CD: torch.Tensor = self.candidate_token(self.candidate(batch, vectors, "candidates"))
+        return c_CD
+
+    def _profile(self, batch: JaggedBatch, vectors: Vectors) -> torch.Tensor:
         columns = {
             name: self.profile.dropout(embedded(batch, vectors, "profile", name, feature))
             for name, feature in self.profile.embedded.items()

@@ -1,40 +1,93 @@
-"""What a ranker is: logits for every candidate of a batch, probabilities and a loss from them."""
+"""What a ranker is: its config, its tables and dense weights, its logits and its loss."""
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, ClassVar
 
 import torch
+from pydantic import Field
 from torch import nn
 from torch.nn import functional
 
-from rayrank.data.jagged import JaggedBatch
+from rayrank.data.jagged import GROUPS, TOKEN_OF, Group, JaggedBatch
+from rayrank.embedding.tables import Tables
+from rayrank.errors import WeightsError
+from rayrank.model.features import Vectors
 from rayrank.schema import Schema
+from rayrank.strict import Strict
+
+
+class ModelConfig(Strict):
+    """What every model's config extends."""
+
+    kind: str
+    """Which model this configures: a short name (`mtgr`, `dlrm`), or `package.module:Class`."""
+    embedding_std: Annotated[float, Field(ge=0)] = 0.02
+    """Standard deviation of the vectors that ids start with. It is every model's, because tables
+    are made before the model that looks ids up in them."""
 
 
 class Ranker(nn.Module):
-    """The interface trainer, exporter and server know: `forward` over a JaggedBatch.
+    """The interface that trainer, exporter and server know.
+
+    A subclass names its config class as `Config`, and is made by
+    `Class(schema, config, tables, scales)`: `config` an instance of `Config`, `tables` whatever
+    turns ids into vectors, `scales` the numbers' means and deviations over the training rows. What
+    it takes from `scales` it keeps in buffers: a bundle is built without any, and then loaded.
+
+    It owns its tables: no part of it may hold them too. All other parameters and buffers are
+    dense: every rank holds them whole, and checkpoints and bundles keep them by name.
 
     Tasks are ESMM's (arXiv 1804.07931): the logit of a task with `given` is conditional on its
     parent, and its probability is the product along the chain.
     """
 
-    def __init__(self, schema: Schema) -> None:
+    Config: ClassVar[type[ModelConfig]]
+
+    def __init__(self, schema: Schema, tables: Tables) -> None:
         super().__init__()
         self.schema = schema
+        self.tables = tables
+
+    # From a batch to logits.
+
+    def lookup(self, batch: JaggedBatch, groups: Sequence[Group] = GROUPS) -> Vectors:
+        """The vectors of all ids in some of a batch's groups, in one call to the tables.
+
+        A training step makes one such call, for all groups: TorchRec's fused optimizers update the
+        tables once for each. Collective where tables are sharded.
+        """
+        places: dict[str, list[tuple[Group, str]]] = {table: [] for table in self.schema.tables}
+        for group in groups:
+            for name, feature in self.schema.features_of(TOKEN_OF[group]).items():
+                if feature.table is not None:
+                    places[feature.table].append((group, name))
+        ids = {table: [batch.ids(*place) for place in of] for table, of in places.items()}
+        none = batch.window_start[:0]  # a table that no feature of these groups uses
+        found = self.tables({table: torch.cat([none, *parts]) for table, parts in ids.items()})
+        return {
+            place: vectors
+            for table, of in places.items()
+            for place, vectors in zip(
+                of, found[table].split([len(part) for part in ids[table]]), strict=True
+            )
+        }
+
+    def encode_prefix(self, batch: JaggedBatch, vectors: Vectors) -> Any:
+        """What the model makes of users before it knows what to score: a frozen dataclass of
+        tensors, which can be kept. It reads profile, history and realtime, never candidates."""
+        raise NotImplementedError
+
+    def score_candidates(self, prefix: Any, batch: JaggedBatch, vectors: Vectors) -> torch.Tensor:
+        """logits_CK of a batch's candidates, given the prefix of the same users and windows. It
+        reads nothing of the batch but candidates and `window_start`."""
+        raise NotImplementedError
 
     def forward(self, batch: JaggedBatch) -> torch.Tensor:
         """logits_CK, float32 [candidates, tasks], tasks in the schema's order."""
-        raise NotImplementedError
+        vectors = self.lookup(batch)
+        return self.score_candidates(self.encode_prefix(batch, vectors), batch, vectors)
 
-    def log_probabilities(self, logits_CK: torch.Tensor) -> torch.Tensor:
-        """log P(task) [candidates, tasks], along each task's chain of parents."""
-        own_CK = functional.logsigmoid(logits_CK)
-        chained: dict[str, torch.Tensor] = {}
-        for k, (name, task) in enumerate(self.schema.tasks.items()):
-            own_C = own_CK[:, k]
-            chained[name] = own_C if task.given is None else own_C + chained[task.given]
-        return torch.stack(list(chained.values()), dim=1)
-
-    def probabilities(self, logits_CK: torch.Tensor) -> torch.Tensor:
-        """P(task), float32 [candidates, tasks] in [0, 1]."""
-        return self.log_probabilities(logits_CK.float()).exp()
+    # In training.
 
     def loss_sum(self, logits_CK: torch.Tensor, batch: JaggedBatch) -> torch.Tensor:
         """Binary cross-entropy in nats, summed over candidates and tasks: a scalar.
@@ -55,3 +108,76 @@ class Ranker(nn.Module):
             y_C = batch.labels(name)
             total = total - (y_C * log_p_CK[:, k] + (1 - y_C) * log_not[name]).sum()
         return total
+
+    def auxiliary_loss(self, batch: JaggedBatch) -> torch.Tensor | None:
+        """What else is minimised, a scalar, or None. Called after `forward` of the same batch, of
+        which the model may have kept what it needs, under the same autocast.
+
+        Like `loss_sum` it is a sum, and is divided by the candidates of the global batch. A sum
+        over users, tokens or candidates in which each term depends on its own user alone has the
+        same gradient however users are dealt to batches and ranks; a mean over the batch, or
+        negatives taken from it, has not. A term that is no such sum, say a penalty on weights, is
+        multiplied by `batch.candidates`. A model returns a tensor at every step or at none.
+        """
+        return None
+
+    def after_step(self) -> None:
+        """Called after each update of weights and tables, on every rank, which must all do the
+        same. What it changes is a buffer or a parameter: checkpoints then hold it."""
+
+    # Dense weights.
+
+    def dense_parameters(self) -> dict[str, nn.Parameter]:
+        """All parameters but the tables', by name, in the order in which they were made."""
+        return {name: p for name, p in self.named_parameters() if not _of_tables(name)}
+
+    def dense_state(self) -> dict[str, torch.Tensor]:
+        """A copy of all dense weights, buffers too, by name: contiguous, in CPU memory."""
+        return {
+            name: value.to("cpu", copy=True).contiguous()
+            for name, value in self._dense_values().items()
+        }
+
+    def load_dense(self, state: Mapping[str, torch.Tensor]) -> None:
+        """Take over what `dense_state` gave, onto whatever devices the weights are on.
+
+        Raises WeightsError, and changes nothing, unless names and shapes are this model's.
+        """
+        own = self._dense_values()
+        faults = []
+        if missing := [name for name in own if name not in state]:
+            faults.append(f"missing {missing}")
+        if unexpected := [name for name in state if name not in own]:
+            faults.append(f"unexpected {unexpected}")
+        faults += [
+            f"{name} is {list(state[name].shape)}, expected {list(value.shape)}"
+            for name, value in own.items()
+            if name in state and state[name].shape != value.shape
+        ]
+        if faults:
+            raise WeightsError(f"the weights do not fit the model: {', '.join(faults)}")
+        for name, value in own.items():
+            value.copy_(state[name])
+
+    def _dense_values(self) -> dict[str, torch.Tensor]:
+        """The memory of the dense weights, detached."""
+        return {name: value for name, value in self.state_dict().items() if not _of_tables(name)}
+
+    # From logits to probabilities.
+
+    def log_probabilities(self, logits_CK: torch.Tensor) -> torch.Tensor:
+        """log P(task) [candidates, tasks], along each task's chain of parents."""
+        own_CK = functional.logsigmoid(logits_CK)
+        chained: dict[str, torch.Tensor] = {}
+        for k, (name, task) in enumerate(self.schema.tasks.items()):
+            own_C = own_CK[:, k]
+            chained[name] = own_C if task.given is None else own_C + chained[task.given]
+        return torch.stack(list(chained.values()), dim=1)
+
+    def probabilities(self, logits_CK: torch.Tensor) -> torch.Tensor:
+        """P(task), float32 [candidates, tasks] in [0, 1]."""
+        return self.log_probabilities(logits_CK.float()).exp()
+
+
+def _of_tables(name: str) -> bool:
+    return name.startswith("tables.")

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from rayrank.model.config import ModelConfig
+from rayrank.model.build import AnyModelConfig
 from rayrank.strict import Positive, Strict
 
 
@@ -41,5 +41,5 @@ class TrainConfig(Strict):
 class RankerConfig(Strict):
     """A model and how it is trained."""
 
-    model: ModelConfig
+    model: AnyModelConfig
     train: TrainConfig = TrainConfig()

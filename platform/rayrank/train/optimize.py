@@ -17,7 +17,8 @@ class Optimizer:
 
     def __init__(self, sharded: DistributedModelParallel, config: TrainConfig) -> None:
         self.sharded, self.config = sharded, config
-        self.dense = dense_parameters(sharded)
+        self.ranker: Ranker = sharded.module
+        self.dense = self.ranker.dense_parameters()
         self.adamw = torch.optim.AdamW(
             self.dense.values(),
             lr=config.learning_rate,
@@ -36,7 +37,8 @@ class Optimizer:
         """Forward, backward, update on this rank's batch. Collective.
 
         The loss is the mean over the candidates of all ranks' batches, and so is the gradient:
-        TorchRec and DDP average over ranks, so each rank scales its sum by ranks / candidates.
+        TorchRec and DDP average over ranks, so each rank scales its sum by ranks / candidates. The
+        model's auxiliary loss, a sum as well, is scaled with it.
         """
         tables = tables_of(self.sharded)
         rate = self.rate(step, done)
@@ -44,25 +46,32 @@ class Optimizer:
             group["lr"] = self.config.learning_rate * rate
         tables.set_learning_rate(self.config.table_learning_rate * rate)
 
-        ranker: Ranker = self.sharded.module
         with torch.autocast(
             batch.device.type, torch.bfloat16, enabled=self.config.precision == "bfloat16"
         ):
             logits = self.sharded(batch)
-        loss_sum = ranker.loss_sum(logits, batch)
+            auxiliary = self.ranker.auxiliary_loss(batch)
+        loss_sum = self.ranker.loss_sum(logits, batch)
+        minimised = loss_sum if auxiliary is None else loss_sum + auxiliary
+        own = 0.0 if auxiliary is None else float(auxiliary.detach())
         totals = torch.tensor(
-            [float(loss_sum.detach()), batch.candidates, batch.tokens, batch.users],
+            [float(loss_sum.detach()), batch.candidates, batch.tokens, batch.users, own],
             dtype=torch.float64,
             device=batch.device,
         )
         dist.all_reduce(totals)
         candidates = float(totals[1])
-        (loss_sum * (dist.get_world_size() / candidates)).backward()
+        (minimised * (dist.get_world_size() / candidates)).backward()
         torch.nn.utils.clip_grad_norm_(self.dense.values(), self.config.clip_norm)
         self.adamw.step()
         self.adamw.zero_grad()
+        self.ranker.after_step()
         return StepFacts(
-            float(totals[0]) / candidates, int(totals[1]), int(totals[2]), int(totals[3])
+            float(totals[0]) / candidates,
+            int(totals[1]),
+            int(totals[2]),
+            int(totals[3]),
+            float(totals[4]) / candidates,
         )
 
     def state(self) -> dict[str, torch.Tensor]:
@@ -92,13 +101,10 @@ class StepFacts(NamedTuple):
     candidates: int
     tokens: int
     users: int
+    auxiliary: float
+    """The model's auxiliary loss per candidate; 0 where it has none."""
 
 
 def tables_of(sharded: DistributedModelParallel) -> ShardedTables:
     """The sharded tables of a wrapped ranker."""
     return sharded.module.tables
-
-
-def dense_parameters(sharded: DistributedModelParallel) -> dict[str, torch.nn.Parameter]:
-    """The replicated parameters by name, in a fixed order."""
-    return {n: p for n, p in sharded.module.named_parameters() if not n.startswith("tables.")}

@@ -3,7 +3,7 @@
 import json
 import os
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
 import ray.train
@@ -15,7 +15,6 @@ from rayrank.data.packing import PackedBatches
 from rayrank.data.row_stats import RowStats, read_stats
 from rayrank.embedding.sharded import ShardedTables, shard
 from rayrank.model.build import build_model
-from rayrank.model.ranker import Ranker
 from rayrank.schema import Schema
 from rayrank.storage import AnyPath, place, write_whole
 from rayrank.train import checkpoint as ckpt
@@ -58,8 +57,6 @@ class Worker:
             world_size=self.world_size,
         )
         self.ranker = build_model(schema, config.model, self.tables, stats.scales())
-        for _, child in replicated(self.ranker):
-            child.to(device)
         self.sharded = shard(
             self.ranker, self.tables, device=device, learning_rate=config.train.table_learning_rate
         )
@@ -121,11 +118,7 @@ class Worker:
         position = ckpt.read_position(newest)
         self.tables.load_rows(ckpt.read_rows(newest), self.rank, self.world_size)
         dense, optimizer = ckpt.read_dense(newest)
-        for name, child in replicated(self.ranker):
-            mark = f"{name}."
-            child.load_state_dict(
-                {k.removeprefix(mark): v for k, v in dense.items() if k.startswith(mark)}
-            )
+        self.ranker.load_dense(dense)
         self.optimizer.load_state(optimizer)
         if position.world_size == self.world_size:
             torch.set_rng_state(ckpt.read_random(newest, self.rank))
@@ -141,7 +134,7 @@ class Worker:
             ckpt.publish(
                 checkpoint,
                 position,
-                dense_state(self.ranker),
+                self.ranker.dense_state(),
                 self.optimizer.state(),
                 {name: digest for files in written for name, digest in files.items()},
                 self.config.keep_checkpoints,
@@ -155,21 +148,6 @@ class Worker:
         found = [ask() if self.rank == 0 else None]
         dist.broadcast_object_list(found)
         return cast(T, found[0])
-
-
-def replicated(ranker: Ranker) -> Iterator[tuple[str, torch.nn.Module]]:
-    """The parts of a ranker that are whole on every rank: all but its tables, which TorchRec
-    places and loads shard by shard."""
-    return ((name, part) for name, part in ranker.named_children() if name != "tables")
-
-
-def dense_state(ranker: torch.nn.Module) -> dict[str, torch.Tensor]:
-    """Everything of a ranker that is replicated, buffers too, by name."""
-    return {
-        name: value.detach().cpu().contiguous()
-        for name, value in ranker.state_dict().items()
-        if not name.startswith("tables.")
-    }
 
 
 def run_worker(told: dict[str, Any]) -> None:

@@ -1,0 +1,142 @@
+"""DESIGN section 4's fifth invariant: scores from a kept prefix equal scores without it."""
+
+import dataclasses
+from dataclasses import replace
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rayrank.data.jagged import JaggedBatch
+from rayrank.embedding.tables import LocalTables
+from rayrank.model.ranker import Ranker
+from rayrank.model.sequence import PREFIX
+from torch import Tensor
+
+from .rankers import DLRM_CONFIG, MTGR_CONFIG, logits_of, ranker
+from .rows import NO_PROFILE, SCHEMA, User, candidate, features, jagged
+from .strategies import USERS
+
+torch.set_num_threads(1)
+MODELS = {"mtgr": ranker(MTGR_CONFIG), "dlrm": ranker(DLRM_CONFIG)}
+BOTH = pytest.mark.parametrize("model", MODELS.values(), ids=MODELS.keys())
+WITHOUT_PROFILE = pytest.mark.parametrize(
+    "model", [ranker(c, NO_PROFILE) for c in (MTGR_CONFIG, DLRM_CONFIG)], ids=["mtgr", "dlrm"]
+)
+NOTHING_TO_SCORE = USERS.map(lambda user: replace(user, candidates=[]))
+BATCHES = st.lists(st.one_of(USERS, USERS, NOTHING_TO_SCORE), max_size=4)
+few = settings(max_examples=60, deadline=None)
+
+
+def two_steps(model: Ranker, known: JaggedBatch, asked: JaggedBatch) -> Tensor:
+    """As a server does that keeps prefixes: each step looks up its own ids."""
+    prefix = model.encode_prefix(known, model.lookup(known, PREFIX))
+    return model.score_candidates(prefix, asked, model.lookup(asked, ["candidates"]))
+
+
+def equal(actual: Tensor, expected: Tensor) -> None:
+    torch.testing.assert_close(actual, expected, rtol=1e-10, atol=1e-10)
+
+
+def gradients(model: Ranker, logits_CK: Tensor) -> dict[str, Tensor]:
+    """Of a sum with a weight of its own for each logit, tables included."""
+    weights = torch.linspace(-1, 1, logits_CK.numel(), dtype=torch.float64).view_as(logits_CK)
+    named = dict(model.named_parameters())
+    found = torch.autograd.grad((logits_CK * weights).sum(), [*named.values()], allow_unused=True)
+    return {
+        name: torch.zeros_like(p) if g is None else g
+        for (name, p), g in zip(named.items(), found, strict=True)
+    }
+
+
+def assert_two_steps_are_one(model: Ranker, batch: JaggedBatch) -> None:
+    whole = logits_of(model, lambda: model(batch))
+    stepwise = logits_of(model, lambda: two_steps(model, batch, batch))
+    assert stepwise.dtype == torch.float64
+    equal(stepwise, whole)
+    expected = gradients(model, whole)
+    for name, gradient in gradients(model, stepwise).items():
+        torch.testing.assert_close(gradient, expected[name], rtol=1e-10, atol=1e-10, msg=name)
+
+
+@BOTH
+@few
+@given(users=BATCHES)
+def test_encoding_and_scoring_are_the_whole_pass(model: Ranker, users: list[User]) -> None:
+    assert_two_steps_are_one(model, jagged(users))
+
+
+@WITHOUT_PROFILE
+@few
+@given(users=BATCHES)
+def test_so_they_are_where_users_have_no_profile(model: Ranker, users: list[User]) -> None:
+    assert_two_steps_are_one(
+        model, jagged([replace(user, profile={}) for user in users], NO_PROFILE)
+    )
+
+
+@BOTH
+@few
+@given(users=BATCHES, seed=st.integers(0, 10_000))
+def test_a_prefix_made_before_anything_was_asked_will_do(
+    model: Ranker, users: list[User], seed: int
+) -> None:
+    """It is made without candidates, and they come without the rest."""
+    known = [replace(user, candidates=[]) for user in users]
+    other = features(SCHEMA, "profile", seed)
+    asked = [replace(user, profile=other, history=[], realtime=[]) for user in users]
+    stepwise = logits_of(model, lambda: two_steps(model, jagged(known), jagged(asked)))
+    equal(stepwise, logits_of(model, lambda: model(jagged(users))))
+
+
+@BOTH
+def test_a_prefix_matters(model: Ranker) -> None:
+    """The tests above would pass for a model that ignores it."""
+    users = [
+        User(features(SCHEMA, "profile", seed), candidates=[candidate(1, 2)]) for seed in (1, 2)
+    ]
+    one, other = (jagged([user]) for user in users)
+    moved = (two_steps(model, one, one) - two_steps(model, other, one)).abs()
+    assert moved.min() > 1e-4
+
+
+@BOTH
+def test_a_prefix_is_frozen_tensors(model: Ranker) -> None:
+    batch = jagged([User(features(SCHEMA, "profile", 1), candidates=[candidate(1, 2)])])
+    prefix = model.encode_prefix(batch, model.lookup(batch, PREFIX))
+    assert_tensors(prefix)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        setattr(prefix, dataclasses.fields(prefix)[0].name, None)
+
+
+def assert_tensors(value: object) -> None:
+    if dataclasses.is_dataclass(value):
+        for field in dataclasses.fields(value):
+            assert_tensors(getattr(value, field.name))
+    elif isinstance(value, tuple):
+        for part in value:
+            assert_tensors(part)
+    else:
+        assert isinstance(value, Tensor)
+
+
+@BOTH
+def test_under_autocast_too(model: Ranker) -> None:
+    user = User(features(SCHEMA, "profile", 1), candidates=[candidate(1, 2), candidate(2, 3)])
+    batch = jagged([user])
+    single = ranker(MTGR_CONFIG if model is MODELS["mtgr"] else DLRM_CONFIG).float()
+    with torch.autocast("cpu", torch.bfloat16):
+        stepwise, whole = two_steps(single, batch, batch), single(batch)
+    assert stepwise.dtype == whole.dtype == torch.float32
+    torch.testing.assert_close(stepwise, whole, rtol=0.05, atol=0.05)
+
+
+@BOTH
+def test_a_pass_asks_the_tables_once(model: Ranker) -> None:
+    """TorchRec's fused optimizers update them once for each time they are asked."""
+    asked: list[object] = []
+    assert isinstance(model.tables, LocalTables)
+    handle = model.tables.register_forward_hook(lambda *_: asked.append(1))
+    model(jagged([User(features(SCHEMA, "profile", 1), candidates=[candidate(1, 2)])]))
+    handle.remove()
+    assert len(asked) == 1

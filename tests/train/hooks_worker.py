@@ -1,0 +1,108 @@
+"""One rank of `test_hooks.py`: python -m tests.train.hooks_worker RANK FOLDER.
+
+A model with an auxiliary loss and a hook takes steps through the trainer's own optimizer, in a
+world of 2 and then of 1, on the same users, and writes what it saw to FOLDER.
+"""
+
+import sys
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+from rayrank.data.jagged import JaggedBatch
+from rayrank.embedding.sharded import ShardedTables, shard
+from rayrank.embedding.tables import Tables
+from rayrank.model.dlrm import DLRM, DLRMConfig, DLRMPrefix
+from rayrank.model.features import Scales, Vectors
+from rayrank.model.ranker import Ranker
+from rayrank.schema import Schema
+from rayrank.train.config import TrainConfig
+from rayrank.train.optimize import Optimizer
+from torch import Tensor, nn
+
+from ..model.rows import SCHEMA, User, behaviour, candidate, features, jagged
+
+WORLDS = (2, 1)
+STEPS = 3
+CONFIG = DLRMConfig(hidden=[8])
+TRAIN = TrainConfig(warmup_steps=0, clip_norm=1e6)
+USERS = [
+    User(
+        features(SCHEMA, "profile", 10 * n),
+        [behaviour(-m, 10 * n + m) for m in range(n, 0, -1)],
+        [],
+        [candidate(1, 100 * n + c) for c in range(1 + n)],
+    )
+    for n in range(5)
+]
+
+
+class Hooked(DLRM):
+    """Also learns from users' histories whether they will click, and keeps its weights small."""
+
+    clicked: Tensor
+    steps: Tensor
+    average: Tensor
+
+    def __init__(self, schema: Schema, config: DLRMConfig, tables: Tables, scales: Scales) -> None:
+        super().__init__(schema, config, tables, scales)
+        self.guess = nn.Linear(self.behaviour.width + 1, 1)
+        self.register_buffer("steps", torch.zeros(()))
+        self.register_buffer("average", torch.zeros_like(self.guess.bias))
+
+    def encode_prefix(self, batch: JaggedBatch, vectors: Vectors) -> DLRMPrefix:
+        prefix = super().encode_prefix(batch, vectors)
+        self.kept_BD = prefix.history_BD
+        return prefix
+
+    def auxiliary_loss(self, batch: JaggedBatch) -> Tensor:
+        clicks_B = torch.segment_reduce(
+            batch.labels("click"), "sum", lengths=batch.lengths("candidates")
+        )
+        guess_B = self.guess(self.kept_BD)[:, 0]
+        penalty = next(self.mlp.parameters()).square().sum() * batch.candidates
+        return (guess_B - clicks_B).square().sum() + 0.1 * penalty
+
+    def after_step(self) -> None:
+        self.steps += 1
+        self.average.lerp_(self.guess.bias.detach(), 0.5)
+
+
+def rank_batch(rank: int, world: int) -> JaggedBatch:
+    """The users of a rank: dealt unevenly."""
+    cuts = {1: [0, 5], 2: [0, 1, 5]}[world]
+    return jagged(USERS[cuts[rank] : cuts[rank + 1]])
+
+
+def steps(kind: type[Ranker], rank: int, world: int) -> dict[str, object]:
+    torch.manual_seed(0)
+    tables = ShardedTables(SCHEMA.tables, init_std=0.5, seed=1, world_size=world)
+    make: type[DLRM] = kind  # type: ignore[assignment]
+    model = make(SCHEMA, CONFIG, tables, {})
+    optimizer = Optimizer(
+        shard(model, tables, learning_rate=0.1, device=torch.device("cpu")), TRAIN
+    )
+    batch, facts, after = rank_batch(rank, world), [], []
+    for step in range(STEPS):
+        facts.append(optimizer.step(batch, step, 0.0)._asdict())
+        after.append({"dense": model.dense_state(), "optimizer": optimizer.state()})
+    return {"facts": facts, "after": after}
+
+
+def main() -> None:
+    rank, folder = int(sys.argv[1]), Path(sys.argv[2])
+    torch.set_num_threads(1)
+    for world in WORLDS:
+        if rank >= world:
+            return
+        dist.init_process_group(
+            "gloo", init_method=f"file://{folder}/meet-{world}", rank=rank, world_size=world
+        )
+        seen = {kind.__name__: steps(kind, rank, world) for kind in (Hooked, DLRM)}
+        torch.save(seen, folder / f"saw-{world}-{rank}.pt")
+        dist.barrier()
+        dist.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main()

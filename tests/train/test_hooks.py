@@ -1,0 +1,105 @@
+"""A model's own loss and hook in the trainer's step: real ranks over Gloo, and one process.
+
+The gradient of a loss that is a sum over users is that of all ranks' users together.
+"""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from rayrank.embedding.tables import LocalTables
+from torch import Tensor
+
+from ..clusters import ROOT
+from ..model.rows import SCHEMA, jagged
+from .hooks_worker import CONFIG, STEPS, USERS, WORLDS, Hooked
+
+EACH_RANK = pytest.mark.parametrize(
+    ("world", "rank"), [(world, rank) for world in WORLDS for rank in range(world)]
+)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the ranks left."""
+    folder = tmp_path_factory.mktemp("ranks")
+    ranks = [
+        subprocess.Popen(
+            [sys.executable, "-m", "tests.train.hooks_worker", str(rank), str(folder)],
+            cwd=ROOT,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(max(WORLDS))
+    ]
+    try:
+        for rank in ranks:
+            _, errors = rank.communicate(timeout=300)
+            assert rank.returncode == 0, errors
+    finally:
+        for rank in ranks:
+            rank.kill()
+    return folder
+
+
+def saw(folder: Path, world: int, rank: int, kind: str = "Hooked") -> dict[str, Any]:
+    return torch.load(folder / f"saw-{world}-{rank}.pt")[kind]
+
+
+def reference() -> tuple[float, float, dict[str, Tensor]]:
+    """Loss and auxiliary loss per candidate, and the dense gradient of their sum, of all users."""
+    torch.manual_seed(0)
+    model = Hooked(SCHEMA, CONFIG, LocalTables(SCHEMA.tables, init_std=0.5, seed=1), {})
+    batch = jagged(USERS)
+    loss = model.loss_sum(model(batch), batch) / batch.candidates
+    own = model.auxiliary_loss(batch) / batch.candidates
+    (loss + own).backward()
+    gradients = {n: p.grad for n, p in model.dense_parameters().items() if p.grad is not None}
+    return loss.item(), own.item(), gradients
+
+
+@EACH_RANK
+def test_the_first_gradient_is_that_of_all_users(folder: Path, world: int, rank: int) -> None:
+    seen = saw(folder, world, rank)
+    loss, own, gradients = reference()
+    assert seen["facts"][0]["loss"] == pytest.approx(loss, rel=1e-5)
+    assert seen["facts"][0]["auxiliary"] == pytest.approx(own, rel=1e-5)
+    assert own > 1
+    assert {"guess.weight", "mlp.0.weight"} <= set(gradients)
+    for name, gradient in gradients.items():
+        # AdamW's first moment after one step, with beta 0.9.
+        moment = seen["after"][0]["optimizer"][f"{name}/exp_avg"]
+        torch.testing.assert_close(moment / 0.1, gradient, rtol=1e-4, atol=1e-6, msg=name)
+
+
+@EACH_RANK
+def test_the_hook_follows_each_step_and_its_buffers_are_kept(
+    folder: Path, world: int, rank: int
+) -> None:
+    average = torch.zeros(1)
+    for step, after in enumerate(saw(folder, world, rank)["after"]):
+        dense = after["dense"]
+        assert dense["steps"] == step + 1
+        average = average.lerp(dense["guess.bias"], 0.5)
+        torch.testing.assert_close(dense["average"], average)
+    assert step == STEPS - 1
+    assert average != 0
+
+
+def test_ranks_stay_alike(folder: Path) -> None:
+    one, other = (saw(folder, 2, rank)["after"][-1] for rank in range(2))
+    for part, tensors in one.items():
+        for name, tensor in tensors.items():
+            assert torch.equal(tensor, other[part][name]), name
+
+
+@EACH_RANK
+def test_a_model_without_one_has_none(folder: Path, world: int, rank: int) -> None:
+    plain = saw(folder, world, rank, "DLRM")
+    assert [facts["auxiliary"] for facts in plain["facts"]] == [0.0] * STEPS
+    hooked = saw(folder, world, rank)["after"][-1]["dense"]
+    assert not torch.equal(plain["after"][-1]["dense"]["mlp.0.weight"], hooked["mlp.0.weight"])
