@@ -7,6 +7,7 @@ a new version beside it, as the run was told (`Run.new`).
 
 import json
 from collections.abc import Iterable
+from functools import partial
 
 from ray import serve
 from rayrank.data.build import build as build_user_rows
@@ -82,8 +83,9 @@ def train(run: Run, names: Iterable[str]) -> None:
                 say(f"{name}: trained already ({folder.name}, on rows {rows.name})")
                 continue
             config = run.config.rankers[name]
-            _say_what_is_lacking(run, name)
-            with watched(folder, f"training {name}"):
+            if beyond_reach(config.train) and not joined():
+                raise TrainingError(f"{name}: {lacking(config.train)}; set rankers.{name}.train")
+            with watched(folder, f"training {name}", partial(lacking, config.train)):
                 train_ranker(
                     schema,
                     config,
@@ -93,17 +95,6 @@ def train(run: Run, names: Iterable[str]) -> None:
                     say=say,
                 )
             say(f"{name}: {finished_checkpoint(folder)}")
-
-
-def _say_what_is_lacking(run: Run, name: str) -> None:
-    """Before Ray waits for workers without a word. TrainingError where it would wait for ever."""
-    config = run.config.rankers[name].train
-    short = lacking(config)
-    if short is None:
-        return
-    if beyond_reach(config) and not joined():
-        raise TrainingError(f"{name}: {short}; set rankers.{name}.train.workers, or join a cluster")
-    say(f"{name}: {short}: waiting for them")
 
 
 def evaluate(run: Run) -> Evaluation:

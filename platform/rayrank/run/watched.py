@@ -1,34 +1,38 @@
 """A training run with its progress: rank 0 keeps a journal, and this reads it."""
 
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rayrank.run.terminal import say, watching
 from rayrank.storage import AnyPath
-from rayrank.train.finished import JOURNAL
+from rayrank.train.attempt import newest_attempt
+from rayrank.train.finished import ATTEMPTS, JOURNAL
 from rayrank.train.journal import read_story
+from rayrank.watch import Watch
 
 POLL_S = 1.0
+PATIENCE_S = 10.0
+"""Without a step for so long, what training may be waiting for is said, and again after twice as
+long."""
 
 
 @contextmanager
-def watched(folder: AnyPath, what: str) -> Iterator[None]:
-    """Show how far the training run in `folder` is, and what its workers note, while it runs."""
+def watched(folder: AnyPath, what: str, lacking: Callable[[], str | None]) -> Iterator[None]:
+    """Show how far the training run in `folder` is, and what its workers note, while it runs.
+
+    lacking: what its workers want of the cluster and cannot have now, if anything.
+    """
     over = threading.Event()
     with watching(what) as watch:
+        teller = _Teller(folder, what, watch, lacking)
 
         def follow() -> None:
-            notes = len(read_story(folder / JOURNAL).notes)
             finished = False
             while not finished:
                 finished = over.wait(POLL_S)
-                story = read_story(folder / JOURNAL)
-                for note in story.notes[notes:]:
-                    say(f"{what}: {note.text}")
-                notes = max(notes, len(story.notes))
-                if story.steps:
-                    watch(story.steps[-1].batches, story.steps[-1].of)
+                teller.tell(finished)
 
         watcher = threading.Thread(target=follow)
         watcher.start()
@@ -37,3 +41,32 @@ def watched(folder: AnyPath, what: str) -> Iterator[None]:
         finally:
             over.set()
             watcher.join()
+
+
+class _Teller:
+    """Says what is new in a journal since it was last read, and why nothing is."""
+
+    def __init__(
+        self, folder: AnyPath, what: str, watch: Watch, lacking: Callable[[], str | None]
+    ) -> None:
+        self.folder, self.what, self.watch, self.lacking = folder, what, watch, lacking
+        story = read_story(folder / JOURNAL)
+        self.notes, self.steps = len(story.notes), len(story.steps)
+        self.attempt = newest_attempt(folder / ATTEMPTS)
+        self.since, self.patience = time.monotonic(), PATIENCE_S
+
+    def tell(self, finished: bool) -> None:
+        story = read_story(self.folder / JOURNAL)
+        for note in story.notes[self.notes :]:
+            say(f"{self.what}: {note.text}")
+        self.notes = max(self.notes, len(story.notes))
+        if len(story.steps) != self.steps:
+            self.steps = len(story.steps)
+            self.since, self.patience = time.monotonic(), PATIENCE_S
+            self.watch(story.steps[-1].batches, story.steps[-1].of)
+        elif not finished and time.monotonic() - self.since > self.patience:
+            self.patience *= 2
+            begun = newest_attempt(self.folder / ATTEMPTS) > self.attempt
+            short = None if begun else self.lacking()
+            if short is not None:
+                say(f"{self.what}: waiting: {short}")

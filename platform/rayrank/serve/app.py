@@ -122,7 +122,7 @@ class RankingApp:
         return {
             "models": [
                 {
-                    **_model(served),
+                    **served.model,
                     "tasks": list(served.schema.tasks),
                     "trained_steps": served.manifest.trained_steps,
                     "made_from": served.manifest.made_from,
@@ -151,7 +151,7 @@ class RankingApp:
         in_order = np.empty_like(scores_CK)
         in_order[asked.order] = scores_CK
         return {
-            "model": _model(served),
+            "model": served.model,
             "items": asked.items,
             "scores": {t: in_order[:, k].tolist() for k, t in enumerate(served.schema.tasks)},
         }
@@ -179,14 +179,6 @@ class RankingApp:
             if len(body) > self.limits.body_bytes:
                 raise RequestError(413, "(body)", f"is larger than {self.limits.body_bytes} bytes")
         return bytes(body)
-
-
-def _model(served: Served) -> dict[str, str]:
-    return {
-        "name": served.manifest.ranker,
-        "version": served.manifest.version,
-        "schema": served.schema.name,
-    }
 
 
 def build_app(args: RankingArgs) -> serve.Application:

@@ -34,6 +34,15 @@ class Served:
         """Of the bundle."""
         return self.engine.bundle.schema
 
+    @property
+    def model(self) -> dict[str, str]:
+        """What every answer says of who scored it."""
+        return {
+            "name": self.manifest.ranker,
+            "version": self.manifest.version,
+            "schema": self.schema.name,
+        }
+
 
 def load_served(folder: AnyPath, limits: Limits) -> Served:
     """Load a bundle, checked byte by byte. Raises BundleError."""

@@ -8,7 +8,7 @@ from rayrank.train import checkpoint as ckpt
 from rayrank.train.journal import read_story
 
 FINISHED = "finished.json"
-CHECKPOINTS, JOURNAL = "checkpoints", "journal"
+ATTEMPTS, CHECKPOINTS, JOURNAL = "attempts", "checkpoints", "journal"
 
 
 def write_finished(folder: AnyPath, checkpoint: AnyPath) -> None:

@@ -34,6 +34,8 @@ class StepLine:
     candidates: int
     tokens: int
     users: int
+    auxiliary: float
+    """The model's auxiliary loss per candidate; 0 where it has none."""
 
 
 @dataclass(frozen=True)

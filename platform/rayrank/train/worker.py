@@ -20,7 +20,7 @@ from rayrank.storage import AnyPath, place, write_whole
 from rayrank.train import checkpoint as ckpt
 from rayrank.train.attempt import begin_attempt, ensure_newest
 from rayrank.train.config import RankerConfig
-from rayrank.train.finished import CHECKPOINTS, JOURNAL, write_finished
+from rayrank.train.finished import ATTEMPTS, CHECKPOINTS, JOURNAL, write_finished
 from rayrank.train.optimize import Optimizer
 from rayrank.train.progress import Progress
 from rayrank.train.validate import validate
@@ -69,7 +69,7 @@ class Worker:
             for epoch in range(config.train.epochs)
         ]
         self.total = sum(len(batches) for batches in self.epochs)
-        self.attempt: int = self._from_rank_0(lambda: begin_attempt(folder / "attempts"))
+        self.attempt: int = self._from_rank_0(lambda: begin_attempt(folder / ATTEMPTS))
         facts = {"pid": os.getpid(), "host": socket.gethostname(), "attempt": self.attempt}
         write_whole(folder / WORKERS / f"rank-{self.rank}.json", json.dumps(facts))
 
@@ -130,7 +130,7 @@ class Worker:
         written: list[ckpt.Hashes] = [{}] * self.world_size
         dist.all_gather_object(written, mine)  # all ranks' files are there
         if self.rank == 0:
-            ensure_newest(self.folder / "attempts", self.attempt)
+            ensure_newest(self.folder / ATTEMPTS, self.attempt)
             ckpt.publish(
                 checkpoint,
                 position,
