@@ -6,7 +6,7 @@ from typing import Annotated, NamedTuple
 import numpy as np
 from pydantic import Field, FiniteFloat, NonNegativeFloat, NonNegativeInt, model_validator
 
-from rayrank.metrics.calibration import CalibrationBin
+from rayrank.metrics import CalibrationBin, Estimate, Slice
 from rayrank.strict import Strict
 
 ORACLE = "oracle"
@@ -84,6 +84,13 @@ class TaskQuality(Strict):
     gauc_se: float | None = None
 
 
+class TaskDifference(Strict):
+    """Of one ranker to the served one on a task, paired: its metric minus the served ranker's."""
+
+    auc: Estimate
+    gauc: Estimate
+
+
 class Serving(Strict):
     """The bundle behind HTTP."""
 
@@ -101,12 +108,23 @@ class ReportData(Strict):
     title: str
     when: datetime
     machine: str
+    command: str
+    """What was typed to make this run."""
+    config: str
+    """The whole run configuration, overrides applied, as YAML."""
+    seeds: dict[str, int]
+    """What was drawn -> from which seed."""
     versions: dict[str, str]
     facts: DataFacts
     steps: Annotated[list[LossPoint], Field(min_length=1)]
     epochs: list[EpochPoint]
     quality: Annotated[dict[str, dict[str, TaskQuality]], Field(min_length=1)]
     """Ranker -> task -> quality; every ranker has the same tasks."""
+    differences: dict[str, dict[str, TaskDifference]]
+    """Ranker -> task -> paired difference to the served one; empty where that one is alone."""
+    slices: dict[str, dict[str, list[Slice]]]
+    """Ranker -> task -> parts of the test exposures, the same for every ranker. Of the served
+    ranker first, of others beside it; empty where nothing was sliced."""
     calibration: dict[str, list[CalibrationBin]]
     """Of the served ranker, by task."""
     serving: Serving
@@ -115,12 +133,27 @@ class ReportData(Strict):
 
     @model_validator(mode="after")
     def _rankers_share_their_tasks(self) -> "ReportData":
-        tasks = list(self.quality[self.served])
-        for name, quality in self.quality.items():
-            if set(quality) != set(tasks):
-                raise ValueError(f"quality.{name}: expected the tasks {', '.join(tasks)}")
+        for field in ("quality", "differences", "slices"):
+            for name, by_task in getattr(self, field).items():
+                if name not in self.quality:
+                    raise ValueError(f"{field}.{name}: not a ranker in quality")
+                if set(by_task) != set(self.tasks):
+                    raise ValueError(f"{field}.{name}: expected the tasks {', '.join(self.tasks)}")
         if self.served == ORACLE:
             raise ValueError("quality: the served ranker comes first, the oracle is none")
+        if self.served in self.differences:
+            raise ValueError(f"differences.{self.served}: the served ranker has none to itself")
+        return self
+
+    @model_validator(mode="after")
+    def _rankers_share_their_slices(self) -> "ReportData":
+        if self.slices and next(iter(self.slices)) != self.served:
+            raise ValueError(f"slices: expected those of {self.served}, which is served, first")
+        for name, by_task in self.slices.items():
+            for task, slices in by_task.items():
+                names = [part.name for part in self.slices[self.served][task]]
+                if [part.name for part in slices] != names:
+                    raise ValueError(f"slices.{name}.{task}: expected {', '.join(names)}")
         return self
 
     @property
