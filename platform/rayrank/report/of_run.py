@@ -2,12 +2,14 @@
 
 import os
 import platform as machine
+import shlex
 import sys
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
 
 import numpy as np
+import yaml
 
 from rayrank.config import RunConfig
 from rayrank.data.row_stats import RowStats
@@ -46,6 +48,9 @@ def report_of_run(
         title=title,
         when=datetime.now(UTC),
         machine=f"{machine.machine()}, {os.cpu_count()} cores, Python {sys.version.split()[0]}",
+        command=shlex.join(["python", *sys.argv]),
+        config=yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False),
+        seeds={name: ranker.train.seed for name, ranker in config.rankers.items()},
         versions={name: version(name) for name in VERSIONS},
         facts=DataFacts(
             exposures=stats.exposures,
@@ -67,6 +72,8 @@ def report_of_run(
             name: {task: TaskQuality(**q) for task, q in quality.items()}
             for name, quality in (results["rankers"] | results["baselines"]).items()
         },
+        differences={},
+        slices={},
         calibration=results["calibration"],
         serving=Serving(
             requests=checked.requests,
