@@ -25,7 +25,7 @@ def test_known_answer() -> None:
         ("new users (0)", 2, 8),
         ("1–9", 2, 8),
         ("10–49", 1, 4),
-        ("200 and more", 1, 4),
+        ("200+", 1, 4),
     ]
     # New users: of 4 positives x 4 negatives, bob's 4 pairs are right and ann's 4 wrong; ann's
     # positives (.1, .2) beat bob's negatives (.1, .2) in 1 and tie in 2 of 4 pairs, bob's positives
@@ -45,7 +45,7 @@ def test_the_edges() -> None:
         ("1–9", 2),
         ("10–49", 2),
         ("50–199", 2),
-        ("200 and more", 2),
+        ("200+", 2),
     ]
     assert math.isnan(found[0].auc.value)
     assert math.isnan(found[1].gauc.value)
@@ -59,7 +59,7 @@ def test_slices_share_out_all_exposures_and_count_a_user_in_each() -> None:
     assert sum(s.exposures for s in found) == 500
     assert sum(s.users for s in found) > 30
     long = history >= 200
-    (last,) = (s for s in found if s.name == "200 and more")
+    (last,) = (s for s in found if s.name == "200+")
     assert last.gauc.value == pytest.approx(gauc(user[long], label[long], score[long]))
     assert 0 < last.gauc.standard_error < 0.2
 

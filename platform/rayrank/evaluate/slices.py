@@ -6,7 +6,7 @@ from rayrank.metrics import Slice, slice_quality
 
 LONGER_THAN = (0, 9, 49, 199)
 """A slice ends at each; the last one has no end."""
-NAMES = ("new users (0)", "1–9", "10–49", "50–199", "200 and more")
+NAMES = ("new users (0)", "1–9", "10–49", "50–199", "200+")
 
 
 def by_history(

@@ -1,5 +1,6 @@
 """Whether 0.2 means one in five."""
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -11,6 +12,11 @@ class CalibrationBin(NamedTuple):
     predicted: float
     observed: float
     exposures: int
+
+    @property
+    def standard_error(self) -> float:
+        """Of the observed rate: binomial, each exposure by itself."""
+        return math.sqrt(self.observed * (1 - self.observed) / max(self.exposures, 1))
 
 
 def calibration(label: np.ndarray, probability: np.ndarray, bins: int = 10) -> list[CalibrationBin]:
