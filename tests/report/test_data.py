@@ -1,5 +1,7 @@
 """What a report is made from."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -45,7 +47,7 @@ def test_estimates_are_read_as_json_has_them() -> None:
 def test_data_that_does_not_fit_is_refused() -> None:
     good = report()
     both = {"click": difference(0.1), "order": difference(0.1)}
-    faults = {
+    faults: dict[str, dict[str, Any]] = {
         "quality.dlrm: expected the tasks click, order": {
             "quality": good.quality | {"dlrm": {"click": quality(0.7)}}
         },

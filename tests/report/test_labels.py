@@ -19,7 +19,7 @@ from .sample import quality
 
 RATE = st.floats(0, 1) | st.sampled_from([0.5, 0.8, 0.80001, math.nan])
 ERROR = st.floats(0, 0.3) | st.sampled_from([0.0, 1e-6])
-NAME = st.text("mW_i", min_size=1, max_size=60)
+NAME = st.text("mW_i", min_size=1, max_size=60) | st.text("mW", min_size=45, max_size=60)
 NAMES = st.lists(NAME, min_size=1, max_size=5, unique=True)
 
 

@@ -104,7 +104,7 @@ def test_differences_say_which_is_better(tmp_path: Path) -> None:
     words = " ".join(page_of(data, tmp_path).text.split())
     words = words[words.index("click, minus mtgr on the same draws") :]
     assert "worse −0.0116 ± 0.0022 −0.0123 ± 0.0022 worse" in words
-    assert "even +0.0028 ± 0.0022 +0.0021 ± 0.0022 not told apart" in words
+    assert "even +0.0028 ± 0.0022 +0.0021 ± 0.0022 undecided" in words
     assert "better +0.0463 ± 0.0022 +0.0456 ± 0.0022 better" in words
 
 

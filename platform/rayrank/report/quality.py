@@ -108,7 +108,7 @@ def _verdict(gauc: Estimate) -> str:
     if not math.isfinite(gauc.low):
         return "–"
     if not told_apart(gauc):
-        return "not told apart"
+        return "undecided"
     return "better" if gauc.value > 0 else "worse"
 
 

@@ -48,7 +48,7 @@ figcaption { font-weight: 600; margin-bottom: .35rem; }
 .chart > svg { display: block; width: 100%; height: auto; font-size: 11px; font-family: inherit; }
 @container (max-width: 26rem) {
   .chart > svg { font-size: 14px; }
-  td small { display: block; }
+  tr:has(:nth-child(4)) small { display: block; }
 }
 @container (max-width: 50rem) { .wide td small { display: block; } }
 svg text { fill: var(--ink); }
