@@ -99,12 +99,18 @@ def train(run: Run, names: Iterable[str]) -> None:
 
 def evaluate(run: Run) -> Evaluation:
     """Every ranker of the config on later data, beside baselines."""
-    with run.stage("eval", "on later data, beside baselines"):
+    with run.stage("eval", "on later data, beside baselines") as stage:
         log, schema = run.open_log()
+        rows = run.rows()
+        trained = [run.trained(name) for name in run.config.rankers]
+        before = read_evaluation(run.folder.evaluations)
+        if before is not None:
+            same = {ranker.name: ranker.folder.name for ranker in trained} == before.versions
+            stage.reused = same and before.rows == rows.name
         with watching("scoring the test rows") as watch:
             return evaluate_rankers(
-                [run.trained(name) for name in run.config.rankers],
-                run.rows(),
+                trained,
+                rows,
                 log,
                 schema,
                 run.config.evaluate,
