@@ -68,7 +68,8 @@ def build_rows(
     known_at = _known_at(schema, outcomes, observed_at)
     _check_as_of(exposures, schema, time_ms)
 
-    source = _Source(schema, exposures, tables.items, outcomes, column)
+    made = {name: outcomes.label[name].astype(np.int64) for name in attributed(schema)}
+    source = FeatureSource(schema, exposures, tables.items, made, column, "exposures")
     is_behaviour = np.ones(len(key), bool)
     if schema.behaviours is not None:
         is_behaviour = outcomes.label[schema.behaviours] == 1
@@ -90,7 +91,7 @@ def build_rows(
             known_at_ms=known_at[behaviour_rows],
             features=source.features("behaviour").take(pa.array(behaviour_rows)),
         ),
-        _profiles(schema, tables.users, user_keys, column),
+        profiles(schema, tables.users, user_keys, column),
         user_keys,
         max_history,
     )
@@ -98,30 +99,29 @@ def build_rows(
     return UserRows(rows, split, matched)
 
 
-class _Source:
-    """Feature columns of the exposures, with items joined and attributed labels in place."""
+class FeatureSource:
+    """Feature columns of exposures (or of any table of shown items), with items joined and columns
+    that were made, attributed labels, in place."""
 
     def __init__(
         self,
         schema: Schema,
         exposures: pa.Table,
         items: pa.Table | None,
-        outcomes: Outcomes,
+        made: dict[str, np.ndarray],
         column: ColumnFn,
+        table: str,
     ) -> None:
-        self.schema, self.exposures, self.outcomes, self.column = (
-            schema,
-            exposures,
-            outcomes,
-            column,
-        )
-        self.items, self.item_row = items, None
+        """table: what to call `exposures` in errors."""
+        self.schema, self.exposures, self.made, self.column = schema, exposures, made, column
+        self.table, self.items, self.item_row = table, items, None
         if items is not None:
             self.item_row = _rows_of(
                 exposures[schema.item], items[schema.item], "items", schema.item
             )
 
     def features(self, token: Token) -> pa.Table:
+        """All features of a token, encoded by `column`, a line per exposure. Raises DataError."""
         columns = {}
         for name, feature in self.schema.features_of(token).items():
             columns[name] = self.column(
@@ -134,12 +134,13 @@ class _Source:
         if feature.source == "items":
             assert self.items is not None
             return self.items[column].combine_chunks().take(self.item_row)
-        if column in attributed(self.schema):
-            return pa.array(self.outcomes.label[column].astype(np.int64))
+        if column in self.made:
+            return pa.array(self.made[column])
         return self.exposures[column].combine_chunks()
 
     def _where(self, name: str, feature: Feature) -> str:
-        where = f"{feature.source}: column {self.schema.column(name)!r}"
+        table = self.table if feature.source == "exposures" else feature.source
+        where = f"{table}: column {self.schema.column(name)!r}"
         if feature.source == "items" and self.item_row is not None and self.item_row.null_count:
             missing = self.exposures[self.schema.item].filter(self.item_row.is_null())[0]
             where += f" (item {missing.as_py()!r} is shown but has no row in items)"
@@ -157,9 +158,10 @@ def _rows_of(
     return pc.index_in(to_ids(keys.combine_chunks(), where), value_set=present)
 
 
-def _profiles(
+def profiles(
     schema: Schema, users: pa.Table | None, user_keys: pa.Array, column: ColumnFn
 ) -> pa.Table:
+    """The profile features of some users, a line per key. Raises DataError."""
     rows = None
     if users is not None:
         rows = _rows_of(pa.chunked_array([user_keys]), users[schema.user], "users", schema.user)

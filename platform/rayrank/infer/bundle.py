@@ -23,7 +23,7 @@ from rayrank.errors import BundleError, ConfigError, WeightsError
 from rayrank.model.build import build_model, parse_model_config
 from rayrank.model.ranker import ModelConfig, Ranker
 from rayrank.schema import Schema
-from rayrank.storage import AnyPath, files_in, new_folder, sha256
+from rayrank.storage import AnyPath, files_in, new_folder, place, sha256
 from rayrank.strict import Strict, faults, parse
 from rayrank.tensors import read_tensors, write_tensors
 from rayrank.versions import CURRENT, named_version
@@ -110,11 +110,13 @@ def write_bundle(
     return manifest
 
 
-def load_bundle(folder: AnyPath) -> Bundle:
+def load_bundle(folder: str | AnyPath) -> Bundle:
     """Check a bundle's hashes and build its ranker, in evaluation mode.
 
-    Raises BundleError naming the file that is missing, altered, or of another format.
+    folder: `RUN_DIR/bundles/VERSION`, at any URI. Raises BundleError naming the file that is
+    missing, altered, or of another format.
     """
+    folder = place(folder)
     manifest = verify_bundle(folder)
     try:
         dense, tensors = read_tensors(folder / DENSE), read_tensors(folder / TABLES)
