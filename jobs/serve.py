@@ -5,13 +5,12 @@ import shlex
 import signal
 import threading
 
-from ray import serve
 from rayrank.infer.bundle import bundle_folder, verify_bundle
 from rayrank.run.cluster import cluster
 from rayrank.run.folder import RunFolder
 from rayrank.run.terminal import readable_errors, say
 from rayrank.serve.app import RankingArgs
-from rayrank.serve.local import APP, start_app
+from rayrank.serve.local import APP, running_app
 from rayrank.versions import CURRENT
 
 
@@ -29,15 +28,16 @@ def main() -> None:
             for number in (signal.SIGINT, signal.SIGTERM):
                 signal.signal(number, lambda *_: stop.set())
             args = RankingArgs(bundles=str(folder.bundles), version=arguments.version)
-            url = start_app(args, APP, "/")
-            key, request = (shlex.quote(str(p)) for p in (folder.here / "api-key", folder.request))
-            say(
-                f"serving {folder.bundles}, version {arguments.version}, at {url}; try\n\n"
-                f'  curl -s {url}/v1/rank -H "Authorization: Bearer $(cat {key})" -d @{request}\n\n'
-                "Ctrl-C stops it."
-            )
-            stop.wait()
-            serve.delete(APP)
+            with running_app(args, APP, "/") as url:
+                key, request = (
+                    shlex.quote(str(path)) for path in (folder.here / "api-key", folder.request)
+                )
+                say(
+                    f"serving {folder.bundles}, version {arguments.version}, at {url}; try\n\n"
+                    f'  curl -s {url}/v1/rank -H "Authorization: Bearer $(cat {key})" '
+                    f"-d @{request}\n\nCtrl-C stops it."
+                )
+                stop.wait()
 
 
 if __name__ == "__main__":

@@ -99,4 +99,4 @@ def test_what_kuberay_and_ray_need(stages: list[list[Step]]) -> None:
     assert variables["PYTHONPATH"] == "/app"
     # The library comes installed: no second copy of its source to disagree with it.
     targets = [copy.split()[-1] for copy in arguments(final, "COPY")]
-    assert targets == ["/opt/venv", "jobs", "serve_apps", "configs"]
+    assert targets == ["/opt/venv", "jobs", "serve_apps"]

@@ -49,15 +49,13 @@ def score(
     >>> score(bundle, candidates, behaviours=clicks, users=users, items=items)  # doctest: +SKIP
     """
     schema, arrow = bundle.schema, _arrow(candidates)
-    tables = {"users": _arrow(users), "items": _arrow(items)}
-    for token, table, name in (
-        ("candidate", arrow, "candidates"),
-        ("behaviour", _arrow(behaviours), "behaviours"),
-    ):
-        if table is not None:
-            _check(schema, token, table, name, tables, bundle.manifest.id_types)
-    _check(schema, "profile", arrow, "candidates", tables, bundle.manifest.id_types)
-    rows, order = _user_rows(bundle, arrow, _arrow(behaviours), tables)
+    before, tables = _arrow(behaviours), {"users": _arrow(users), "items": _arrow(items)}
+    id_types = bundle.manifest.id_types
+    _check(schema, "profile", arrow, "candidates", tables, id_types)
+    _check(schema, "candidate", arrow, "candidates", tables, id_types)
+    if before is not None:
+        _check(schema, "behaviour", before, "behaviours", tables, id_types)
+    rows, order = _user_rows(bundle, arrow, before, tables)
     p_CK = np.empty((len(arrow), len(schema.tasks)), np.float32)
     p_CK[order] = _score_rows(bundle, rows)
     columns = {f"p.{task}": p_CK[:, k] for k, task in enumerate(schema.tasks)}

@@ -9,7 +9,6 @@ import json
 from collections.abc import Iterable
 from functools import partial
 
-from ray import serve
 from rayrank.data.build import build as build_user_rows
 from rayrank.data.build import rows_made_from
 from rayrank.data.row_stats import STATS, RowStats, read_stats
@@ -26,7 +25,7 @@ from rayrank.run.watched import watched
 from rayrank.serve.app import RankingArgs, api_key
 from rayrank.serve.check import Checked
 from rayrank.serve.check import check as check_over_http
-from rayrank.serve.local import APP_OF_CHECK, start_app
+from rayrank.serve.local import APP_OF_CHECK, running_app
 from rayrank.serve.replay import replay
 from rayrank.storage import AnyPath, read_parquet, remove_folder, write_whole
 from rayrank.train.export import export as export_ranker
@@ -179,14 +178,11 @@ def check(run: Run, version: str | None = None) -> Checked:
         write_whole(run.folder.request, json.dumps(requests[0], default=float))
         key = api_key()
         args = RankingArgs(bundles=str(run.folder.bundles), version=manifest.version)
-        url = start_app(args, APP_OF_CHECK, f"/check-{manifest.version}")
-        try:
-            with watching("requests over HTTP") as watch:
-                checked = check_over_http(
-                    url, key, requests, scored, schema, manifest.version, watch
-                )
-        finally:
-            serve.delete(APP_OF_CHECK)
+        with (
+            running_app(args, APP_OF_CHECK, f"/check-{manifest.version}") as url,
+            watching("requests over HTTP") as watch,
+        ):
+            checked = check_over_http(url, key, requests, scored, schema, manifest.version, watch)
         write_whole(run.folder.check(manifest.version), checked.model_dump_json(indent=1))
         say(
             f"{manifest.version}: {checked.requests} requests, {checked.candidates:,} candidates, "

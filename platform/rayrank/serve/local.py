@@ -3,6 +3,8 @@
 import os
 import secrets
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -25,26 +27,28 @@ def local_api_key(folder: Path) -> str:
     return os.environ[KEY_VARIABLE]
 
 
-def start_app(args: RankingArgs, name: str, route_prefix: str) -> str:
-    """Run the application until `serve.delete(name)`; returns its URL.
-
-    On the port of the Serve that runs, or port 8000, or a free one. Raises ServeError where what
-    answers there is not this application.
+@contextmanager
+def running_app(args: RankingArgs, name: str, route_prefix: str) -> Iterator[str]:
+    """The application at a URL, on the Serve that runs on this cluster, or on one of its own at
+    port 8000 or a free one. Raises ServeError where what answers is not this application.
     """
     app = build_app(args)
-    port = _port_of_serve() or _free_port()
+    running = _port_of_serve()
+    port = running or _free_port()
     serve.start(
         http_options={"host": HOST, "port": port, "request_timeout_s": REQUEST_TIMEOUT_S},
         logging_config={"enable_access_log": False},
     )
-    serve.run(app, name=name, route_prefix=route_prefix)
-    url = f"http://{HOST}:{port}{route_prefix.rstrip('/')}"
     try:
+        serve.run(app, name=name, route_prefix=route_prefix)
+        url = f"http://{HOST}:{port}{route_prefix.rstrip('/')}"
         _prove_ours(url)
-    except ServeError:
-        serve.delete(name)
-        raise
-    return url
+        yield url
+    finally:
+        if running:
+            serve.delete(name)
+        else:
+            serve.shutdown()
 
 
 def _prove_ours(url: str) -> None:
