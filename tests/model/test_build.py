@@ -31,6 +31,11 @@ class Own(DLRM):
 def function(): ...
 number = 7
 
+class Shares(DLRM):
+    def __init__(self, schema, config, tables, scales):
+        super().__init__(schema, config, tables, scales)
+        self.mlp.tables = tables
+
 class NoRanker: ...
 
 class NoConfig(DLRM):
@@ -161,6 +166,14 @@ def test_a_config_of_another_kind_is_refused() -> None:
         build_model(SCHEMA, DLRMConfig(kind="mtgr"), TABLES, {})
     with pytest.raises(ConfigError, match="'dlrm' takes a DLRMConfig, got a ModelConfig"):
         build_model(SCHEMA, ModelConfig(kind="dlrm"), TABLES, {})
+
+
+def test_tables_that_a_part_of_the_ranker_holds_too_are_refused(write: Write) -> None:
+    """Their weights would count as dense ones."""
+    write("theirs_shared", OWN)
+    config = parse_model_config({"kind": "theirs_shared:Shares"})
+    with pytest.raises(ConfigError, match=r"'theirs_shared:Shares': .*as \['mlp.tables'\] too"):
+        build_model(SCHEMA, config, TABLES, {})
 
 
 def test_a_config_is_frozen() -> None:

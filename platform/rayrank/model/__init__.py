@@ -1,1 +1,2 @@
-"""Tokens -> logits: MTGR, and the DLRM it has to beat. Imports neither Ray nor TorchRec."""
+"""Tokens -> logits: MTGR, the DLRM it has to beat, and anybody's. Imports neither Ray nor
+TorchRec."""

@@ -63,7 +63,8 @@ AnyModelConfig = Annotated[SerializeAsAny[ModelConfig], BeforeValidator(parse_mo
 def build_model(schema: Schema, config: ModelConfig, tables: Tables, scales: Scales) -> Ranker:
     """The ranker a config describes. `scales` come from the training rows (`RowStats.scales`).
 
-    Raises ConfigError where the config is not of the class that its kind's ranker takes.
+    Raises ConfigError where the config is not of the class that its kind's ranker takes, or the
+    ranker is not the only one to hold its tables.
     """
     found: Any = ranker_class(config.kind)  # `Ranker` says how its subclasses are made
     if not isinstance(config, found.Config):
@@ -71,6 +72,12 @@ def build_model(schema: Schema, config: ModelConfig, tables: Tables, scales: Sca
             f"{config.kind!r} takes a {found.Config.__name__}, got a {type(config).__name__}"
         )
     ranker: Ranker = found(schema, config, tables, scales)
+    parts = ranker.named_modules(remove_duplicate=False)
+    if elsewhere := [name for name, part in parts if part is tables and name != "tables"]:
+        raise ConfigError(
+            f"{config.kind!r}: a ranker holds its tables as `tables` and nowhere else, "
+            f"found them as {elsewhere} too"
+        )
     return ranker
 
 

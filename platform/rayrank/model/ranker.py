@@ -128,7 +128,7 @@ class Ranker(nn.Module):
     # Dense weights.
 
     def dense_parameters(self) -> dict[str, nn.Parameter]:
-        """All parameters but the tables', by name, in the order in which they were made."""
+        """All parameters but the tables', by name, in an order that is the class's."""
         return {name: p for name, p in self.named_parameters() if not _of_tables(name)}
 
     def dense_state(self) -> dict[str, torch.Tensor]:
