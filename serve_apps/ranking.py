@@ -1,4 +1,4 @@
-"""`serve run serve_apps.ranking:build bundles=runs/demo/bundles`, or `serve deploy` ranking.yaml."""
+"""`serve run serve_apps.ranking:build bundles=runs/demo/bundles`, or `serve deploy`."""
 
 from typing import Any
 

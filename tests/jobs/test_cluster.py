@@ -4,7 +4,7 @@ RayJob's exact entrypoint, the endpoint by `serve deploy`, metrics by Ray's expo
 import json
 import shlex
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,15 @@ import pyarrow as pa
 import pytest
 import yaml
 from rayrank.data.row_stats import read_stats
-from rayrank.data.source import open_log
-from rayrank.evaluate.run import read_scores
+from rayrank.evaluate.run import SCORES, read_evaluation
+from rayrank.infer.bundle import DENSE, load_bundle, read_manifest, write_bundle
+from rayrank.model.build import parse_model_config
 from rayrank.run.config import load_config
+from rayrank.run.run import Run
 from rayrank.serve.check import check
 from rayrank.serve.replay import Request, replay
+from rayrank.storage import files_in, read_parquet
+from rayrank.versions import CURRENT, name_version, named_version
 
 from ..clusters import ROOT, Head, free_port, ray_head, wait_until
 from .podcasts import write_podcasts
@@ -32,11 +36,15 @@ class Trained:
 
     head: Head
     work: Path
+    entrypoint: list[str]
     said: str
 
     @property
-    def run_dir(self) -> Path:
-        return self.work / "run"
+    def run(self) -> Run:
+        return Run(load_config(self.work / "jobs" / "cluster.yaml", []))
+
+    def submit(self, entrypoint: Sequence[str]) -> str:
+        return submit(self.head, self.work, entrypoint)
 
 
 @pytest.fixture(scope="module")
@@ -45,8 +53,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trained]:
     for folder in ("jobs", "serve_apps"):
         shutil.copytree(ROOT / folder, work / folder)
     write_podcasts(work / "log")
-    (work / "configs").mkdir()
-    (work / "configs" / "cluster.yaml").write_text(
+    (work / "jobs" / "cluster.yaml").write_text(
         yaml.safe_dump(
             {
                 "run_dir": str(work / "run"),
@@ -78,40 +85,53 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trained]:
         for entry in yaml.safe_load_all((ROOT / "k8s" / "base" / "rayjob.yaml").read_text())
         if entry["kind"] == "RayJob"
     ]
+    entrypoint = shlex.split(job["spec"]["entrypoint"])
     with ray_head(PYTHONPATH=str(work), RAYRANK_API_KEY=KEY) as head:
-        said = head.run(
-            "ray",
-            "job",
-            "submit",
-            "--working-dir",
-            str(work),
-            "--",
-            *shlex.split(job["spec"]["entrypoint"]),
-        )
-        yield Trained(head, work, said)
+        yield Trained(head, work, entrypoint, submit(head, work, entrypoint))
+
+
+def submit(head: Head, work: Path, entrypoint: Sequence[str]) -> str:
+    """`ray job submit`, under a name of its own; what the job said."""
+    named = ("--metadata-json", json.dumps({"job_name": "podcasts"}))
+    return head.run("ray", "job", "submit", "--working-dir", str(work), *named, "--", *entrypoint)
 
 
 def test_jobs_say_what_they_did(trained: Trained) -> None:
     assert "1,200 exposures" in trained.said
-    metrics = json.loads((trained.run_dir / "eval" / "metrics.json").read_text())
-    assert metrics["rankers"]["mtgr"]["finish"]["gauc"] > 0.6
-    assert (trained.run_dir / "bundle" / "manifest.json").exists()
+    for said in ("requests over HTTP", "is current", "report.html"):
+        assert said in trained.said
+    evaluation = read_evaluation(trained.run.folder.evaluations)
+    assert evaluation is not None
+    assert evaluation.rankers["mtgr"]["finish"].gauc.value > 0.6
+    assert evaluation.differences["item_rate"]["finish"].gauc.value < 0
+    assert "<html" in trained.run.folder.report.read_text()
+
+
+def test_no_secret_is_in_a_jobs_log(trained: Trained) -> None:
+    """Ray's own token opens the cluster to whoever reads the log."""
+    assert trained.head.token not in trained.said
+    assert KEY not in trained.said
+
+
+def test_a_job_run_again_has_nothing_to_do(trained: Trained) -> None:
+    before = named_version(trained.run.folder.bundles, CURRENT)
+    said = trained.submit(trained.entrypoint)
+    for word in ("complete already", "trained already", "scored already", "checked already"):
+        assert word in said
+    assert named_version(trained.run.folder.bundles, CURRENT) == before
+
+
+def test_the_dashboard_knows_the_job_and_the_training_by_name(trained: Trained) -> None:
+    jobs = trained.head.get("/api/jobs/").json()
+    assert any(job["metadata"].get("job_name") == "podcasts" for job in jobs)
+    runs = trained.head.get("/api/train/v2/runs/v1").json()["train_runs"]
+    assert any(run["name"].startswith("run-mtgr-") for run in runs), runs
 
 
 def test_a_wrong_config_is_told_without_a_traceback(trained: Trained) -> None:
     with pytest.raises(AssertionError) as refused:
-        trained.head.run(
-            "ray",
-            "job",
-            "submit",
-            "--working-dir",
-            str(trained.work),
-            "--",
-            "python",
-            "jobs/build_rows.py",
-            "--config",
-            "configs/cluster.yaml",
-            "data.partition=3",
+        trained.submit(
+            ["python", "jobs/build_rows.py", "--config", "jobs/cluster.yaml", "data.partition=3"]
         )
     assert "data.partition: unknown key" in str(refused.value)
     assert "Traceback" not in str(refused.value)
@@ -138,6 +158,9 @@ class Endpoint:
             headers={"Authorization": f"Bearer {key}"},
         )
 
+    def get(self, path: str) -> httpx.Response:
+        return httpx.get(f"{self.url}{path}", headers={"Authorization": f"Bearer {KEY}"})
+
     def answers(self) -> bool:
         try:
             return httpx.get(f"{self.url}/healthz").status_code == 200
@@ -149,32 +172,34 @@ class Endpoint:
 def endpoint(trained: Trained) -> Endpoint:
     deployed = yaml.safe_load((ROOT / "serve_apps" / "ranking.yaml").read_text())
     deployed["http_options"].update(host="127.0.0.1", port=free_port())
-    deployed["applications"][0]["args"]["bundle"] = str(trained.run_dir / "bundle")
+    run = trained.run
+    deployed["applications"][0]["args"].update(bundles=str(run.folder.bundles), follow_s=0.2)
     config = trained.work / "ranking.yaml"
     config.write_text(yaml.safe_dump(deployed))
     trained.head.run("serve", "deploy", str(config))
 
-    run = load_config(trained.work / "configs" / "cluster.yaml", [])
-    log, schema = open_log(run.data, run.run_dir)
-    scored = read_scores(run.run_dir, "mtgr")
+    log, schema = run.open_log()
+    (scores,) = files_in(run.folder.evaluations / "mtgr", f"*/{SCORES}")
+    scored = read_parquet(scores)
     users = scored["user"].combine_chunks().unique()[:20]
-    requests = replay(
-        log, schema, users, read_stats(run.run_dir / "rows").split_times_ms, run.data.max_history
-    )
+    times = read_stats(run.rows()).split_times_ms
+    requests = replay(log, schema, users, times, run.config.data.max_history)
     found = Endpoint(f"http://127.0.0.1:{deployed['http_options']['port']}", requests, scored)
     wait_until("the endpoint is healthy", found.answers)
     return found
 
 
 def test_served_scores_are_the_trainers(trained: Trained, endpoint: Endpoint) -> None:
-    run = load_config(trained.work / "configs" / "cluster.yaml", [])
-    _, schema = open_log(run.data, run.run_dir)
+    _, schema = trained.run.open_log()
+    version = named_version(trained.run.folder.bundles, CURRENT)
+    assert version is not None
     found = check(
         endpoint.url,
         KEY,
         endpoint.requests,
         endpoint.scored,
         schema,
+        version,
         lambda done, of: None,
         concurrency=4,
     )
@@ -253,3 +278,47 @@ def test_metrics_reach_prometheus(trained: Trained, endpoint: Endpoint) -> None:
         return all(name in text for name in wanted)
 
     wait_until(f"metrics {wanted}", exported, seconds=60)
+
+
+def test_a_promotion_is_followed_and_a_damaged_bundle_is_not(
+    trained: Trained, endpoint: Endpoint
+) -> None:
+    """Without a deploy; and what works goes on where the new version does not."""
+    bundles = trained.run.folder.bundles
+    first = named_version(bundles, CURRENT)
+    assert first is not None
+    manifest = read_manifest(bundles / first)
+    bundle = load_bundle(bundles / first)
+    other = write_bundle(
+        bundles,
+        **{
+            name: value
+            for name, value in vars(manifest).items()
+            if name not in ("format", "version", "schema_", "model", "sha256", "trained_steps")
+        },
+        schema=bundle.schema,
+        model=parse_model_config(manifest.model),
+        trained_steps=manifest.trained_steps + 1,
+        dense=bundle.ranker.dense_state(),
+        rows={name: bundle.ranker.tables.rows(name) for name in bundle.schema.tables},
+    ).version
+
+    def served() -> tuple[str, str | None]:
+        content = endpoint.get("/v1/models").json()
+        return content["models"][0]["version"], content["fault"]
+
+    name_version(bundles, CURRENT, other)
+    wait_until("the new version is served", lambda: served()[0] == other)
+    damaged = bundles / "0123456789ab"
+    shutil.copytree(bundles / first, damaged)
+    weights = bytearray((damaged / DENSE).read_bytes())
+    weights[-1] ^= 1
+    (damaged / DENSE).write_bytes(weights)
+    name_version(bundles, CURRENT, damaged.name)
+    wait_until("the damage is said", lambda: served()[1] is not None)
+    version, fault = served()
+    assert version == other
+    assert DENSE in str(fault)
+    assert endpoint.post(json.dumps(endpoint.requests[0])).status_code == 200
+    name_version(bundles, CURRENT, first)
+    wait_until("the old version is served again", lambda: served() == (first, None))

@@ -5,7 +5,6 @@ import torch
 from pydantic import ValidationError
 from rayrank.embedding.tables import LocalTables
 from rayrank.model.build import build_model
-from rayrank.model.config import SIZES, MTGRConfig
 from rayrank.model.hstu import HSTULayer
 from rayrank.model.mtgr import MTGR, SIZES, MTGRConfig
 
