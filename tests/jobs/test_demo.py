@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import uuid
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,7 +25,7 @@ COMMAND = [
     *(sys.executable, str(ROOT / "jobs" / "demo.py"), "data.simulate.users=120"),
     *("data.simulate.days=5", "evaluate.bootstrap_samples=10"),
     # Over a hundred steps: a process that is to be killed must still be at it.
-    "rankers={mtgr: {model: {kind: mtgr}, train: {epochs: 2, max_cost: 300, checkpoint_every: 10}}}",
+    "rankers={mtgr: {model: {kind: mtgr}, train: {max_cost: 150, checkpoint_every: 10}}}",
 ]
 
 
@@ -67,7 +66,7 @@ def marked(mark: str) -> dict[int, str]:
 
 
 @pytest.fixture(scope="module")
-def demo(s3_bucket: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
+def demo(s3_bucket: str, tmp_path_factory: pytest.TempPathFactory) -> Demo:
     """A Ray of its own each time: what is tried is that all of it may die."""
     work = tmp_path_factory.mktemp("demo")
     folder = RunFolder(f"{s3_bucket}/run")
@@ -86,7 +85,7 @@ def demo(s3_bucket: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[D
         os.kill(pid, signal.SIGKILL)
     first.wait()
     before = story_of(folder)
-    yield Demo(folder, work, said_by(command, environment, work), before, environment)
+    return Demo(folder, work, said_by(command, environment, work), before, environment)
 
 
 def test_a_killed_demo_goes_on_where_it_was(demo: Demo) -> None:
