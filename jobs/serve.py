@@ -6,7 +6,7 @@ import signal
 import threading
 
 from rayrank.infer.bundle import bundle_folder, verify_bundle
-from rayrank.run.cluster import cluster
+from rayrank.run.cluster import cluster, joined
 from rayrank.run.folder import RunFolder
 from rayrank.run.terminal import readable_errors, say
 from rayrank.serve.app import RankingArgs
@@ -28,7 +28,7 @@ def main() -> None:
             for number in (signal.SIGINT, signal.SIGTERM):
                 signal.signal(number, lambda *_: stop.set())
             args = RankingArgs(bundles=str(folder.bundles), version=arguments.version)
-            with running_app(args, APP, "/") as url:
+            with running_app(args, APP, "/", shared=joined()) as url:
                 key, request = (
                     shlex.quote(str(path)) for path in (folder.here / "api-key", folder.request)
                 )

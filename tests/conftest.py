@@ -1,9 +1,13 @@
 """What tests of several folders share."""
 
+import uuid
 from collections.abc import Iterator
 
 import pytest
 import ray
+import s3fs
+
+from .s3 import s3_server
 
 
 @pytest.fixture(scope="session")
@@ -12,3 +16,18 @@ def ray_cluster() -> Iterator[None]:
     ray.init(address="local", num_cpus=2, log_to_driver=False, include_dashboard=False)
     yield
     ray.shutdown()
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[None]:
+    """One S3 server, for every test that asks."""
+    with s3_server():
+        yield
+
+
+@pytest.fixture(scope="module")
+def s3_bucket(s3: None) -> str:
+    """The URI of a new bucket."""
+    name = f"bucket-{uuid.uuid4().hex[:8]}"
+    s3fs.S3FileSystem().mkdir(name)
+    return f"s3://{name}"

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pytest
 import yaml
 from rayrank.data.row_stats import read_stats
+from rayrank.embedding.tables import LocalTables
 from rayrank.evaluate.run import SCORES, read_evaluation
 from rayrank.infer.bundle import DENSE, load_bundle, read_manifest, write_bundle
 from rayrank.model.build import parse_model_config
@@ -289,6 +290,8 @@ def test_a_promotion_is_followed_and_a_damaged_bundle_is_not(
     assert first is not None
     manifest = read_manifest(bundles / first)
     bundle = load_bundle(bundles / first)
+    tables = bundle.ranker.tables
+    assert isinstance(tables, LocalTables)
     other = write_bundle(
         bundles,
         **{
@@ -300,7 +303,7 @@ def test_a_promotion_is_followed_and_a_damaged_bundle_is_not(
         model=parse_model_config(manifest.model),
         trained_steps=manifest.trained_steps + 1,
         dense=bundle.ranker.dense_state(),
-        rows={name: bundle.ranker.tables.rows(name) for name in bundle.schema.tables},
+        rows={name: tables.rows(name) for name in bundle.schema.tables},
     ).version
 
     def served() -> tuple[str, str | None]:
@@ -309,8 +312,8 @@ def test_a_promotion_is_followed_and_a_damaged_bundle_is_not(
 
     name_version(bundles, CURRENT, other)
     wait_until("the new version is served", lambda: served()[0] == other)
-    damaged = bundles / "0123456789ab"
-    shutil.copytree(bundles / first, damaged)
+    damaged = Path(str(bundles)) / "0123456789ab"
+    shutil.copytree(str(bundles / first), damaged)
     weights = bytearray((damaged / DENSE).read_bytes())
     weights[-1] ^= 1
     (damaged / DENSE).write_bytes(weights)

@@ -30,7 +30,7 @@ from rayrank.serve.replay import replay
 from rayrank.storage import AnyPath, read_parquet, remove_folder, write_whole
 from rayrank.train.export import export as export_ranker
 from rayrank.train.finished import finished_checkpoint, is_finished
-from rayrank.train.resources import beyond_reach, lacking
+from rayrank.train.resources import beyond_reach, waited_for, wanted
 from rayrank.train.run import ranker_made_from
 from rayrank.train.run import train as train_ranker
 from rayrank.versions import CURRENT, EXPORTED, claim, name_version, named_version, require
@@ -83,8 +83,11 @@ def train(run: Run, names: Iterable[str]) -> None:
                 continue
             config = run.config.rankers[name]
             if beyond_reach(config.train) and not joined():
-                raise TrainingError(f"{name}: {lacking(config.train)}; set rankers.{name}.train")
-            with watched(folder, f"training {name}", partial(lacking, config.train)):
+                raise TrainingError(
+                    f"{name}: {wanted(config.train)}; set rankers.{name}.train.workers, or join a "
+                    "larger cluster (RAY_ADDRESS)"
+                )
+            with watched(folder, f"training {name}", partial(waited_for, config.train)):
                 train_ranker(
                     schema,
                     config,
@@ -179,7 +182,7 @@ def check(run: Run, version: str | None = None) -> Checked:
         key = api_key()
         args = RankingArgs(bundles=str(run.folder.bundles), version=manifest.version)
         with (
-            running_app(args, APP_OF_CHECK, f"/check-{manifest.version}") as url,
+            running_app(args, APP_OF_CHECK, f"/check-{manifest.version}", shared=joined()) as url,
             watching("requests over HTTP") as watch,
         ):
             checked = check_over_http(url, key, requests, scored, schema, manifest.version, watch)

@@ -28,9 +28,11 @@ def local_api_key(folder: Path) -> str:
 
 
 @contextmanager
-def running_app(args: RankingArgs, name: str, route_prefix: str) -> Iterator[str]:
-    """The application at a URL, on the Serve that runs on this cluster, or on one of its own at
-    port 8000 or a free one. Raises ServeError where what answers is not this application.
+def running_app(args: RankingArgs, name: str, route_prefix: str, *, shared: bool) -> Iterator[str]:
+    """The application at a URL, on the Serve that runs on this cluster, or on one started for it
+    at port 8000 or a free one. Raises ServeError where what answers is not this application.
+
+    shared: others use the cluster too, who may want a Serve on another address afterwards.
     """
     app = build_app(args)
     running = _port_of_serve()
@@ -45,9 +47,8 @@ def running_app(args: RankingArgs, name: str, route_prefix: str) -> Iterator[str
         _prove_ours(url)
         yield url
     finally:
-        if running:
-            serve.delete(name)
-        else:
+        serve.delete(name)
+        if shared and not running:
             serve.shutdown()
 
 
