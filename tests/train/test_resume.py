@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -10,9 +9,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from rayrank.storage import sha256
+from rayrank.data.row_stats import read_stats
 from rayrank.train import checkpoint as ckpt
-from rayrank.train.progress import STEPS, read_progress
+from rayrank.train.finished import CHECKPOINTS, JOURNAL
+from rayrank.train.journal import read_story
 from rayrank.train.worker import WORKERS
 
 from ..clusters import ROOT, wait_until
@@ -22,22 +22,25 @@ SCRIPT = """
 import logging, sys
 from pathlib import Path
 import ray
-from rayrank.run.config import RunConfig
-from rayrank.data.source import open_log
+from rayrank.schema import Schema
+from rayrank.train.config import RankerConfig
 from rayrank.train.run import train
 
-run_dir = Path(sys.argv[1])
-config = RunConfig.model_validate_json((run_dir / "config.json").read_text())
+rows, told, folder = (Path(argument) for argument in sys.argv[1:])
+schema = Schema.model_validate_json((rows / "schema.json").read_text())
+config = RankerConfig.model_validate_json(told.read_text())
 ray.init(num_cpus=2, log_to_driver=False, include_dashboard=False, logging_level=logging.ERROR)
-_, schema = open_log(config.data, run_dir)
-print(train(schema, config.rankers["mtgr"], run_dir / "rows", run_dir / "rankers" / "mtgr"))
+print(train(schema, config, rows, folder, name="resume", say=print))
 """
 
 
-def start_training(run_dir: Path) -> "subprocess.Popen[str]":
+def start_training(rows: Path, folder: Path, **train: object) -> "subprocess.Popen[str]":
+    """Train on some rows to a folder, in a process and on a Ray of its own."""
+    told = folder.with_suffix(".json")
+    told.write_text(small_config(folder, **train).rankers["mtgr"].model_dump_json())
     environment = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")}
     return subprocess.Popen(
-        [sys.executable, "-c", SCRIPT, str(run_dir)],
+        [sys.executable, "-c", SCRIPT, str(rows), str(told), str(folder)],
         cwd=ROOT,
         text=True,
         env=environment,
@@ -46,55 +49,57 @@ def start_training(run_dir: Path) -> "subprocess.Popen[str]":
     )
 
 
-def finish(process: "subprocess.Popen[str]") -> Path:
+def finish(process: "subprocess.Popen[str]") -> list[str]:
+    """What a training run said; its last checkpoint is the last line."""
     said, _ = process.communicate(timeout=240)
     assert process.returncode == 0, said
-    return Path(said.strip().splitlines()[-1])
+    return said.strip().splitlines()
 
 
 @pytest.fixture(scope="module")
-def prepared(ray_cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run directory with user rows and a config, nothing trained."""
-    run_dir = tmp_path_factory.mktemp("resume") / "run"
-    config = small_config(run_dir)
-    build_small(config)
-    (run_dir / "config.json").write_text(config.model_dump_json())
-    return run_dir
+def rows(ray_cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """User rows, with their schema."""
+    folder = tmp_path_factory.mktemp("resume")
+    schema = build_small(small_config(folder), folder / "rows")
+    (folder / "rows" / "schema.json").write_text(schema.model_dump_json())
+    return folder / "rows"
 
 
-def test_killed_worker(prepared: Path, tmp_path: Path) -> None:
+def test_killed_worker(rows: Path, tmp_path: Path) -> None:
     undisturbed, disturbed = tmp_path / "undisturbed", tmp_path / "disturbed"
-    for run_dir in (undisturbed, disturbed):
-        shutil.copytree(prepared, run_dir)
-        content = json.loads((run_dir / "config.json").read_text())
-        (run_dir / "config.json").write_text(json.dumps(content | {"run_dir": str(run_dir)}))
-
-    process = start_training(disturbed)
-    folder = disturbed / "rankers" / "mtgr"
+    process = start_training(rows, disturbed)
     wait_until(
         "steps beyond a checkpoint",
         lambda: (
             process.poll() is not None
-            or any(step["step"] >= 25 for step in read_progress(folder / STEPS))
+            or any(line.step >= 25 for line in read_story(disturbed / JOURNAL).steps)
         ),
     )
     assert process.poll() is None, process.communicate()[0]
-    victim = json.loads((folder / WORKERS / "rank-1.json").read_text())
+    victim = json.loads((disturbed / WORKERS / "rank-1.json").read_text())
     os.kill(victim["pid"], signal.SIGKILL)
-    resumed = finish(process)
-    whole = finish(start_training(undisturbed))
+    said = finish(process)
+    whole = finish(start_training(rows, undisturbed))
 
-    steps = read_progress(folder / STEPS)
-    assert {step["attempt"] for step in steps} == {1, 2}, "the kill came too late to matter"
-    expected = read_progress(undisturbed / "rankers" / "mtgr" / STEPS)
-    assert [s["step"] for s in steps] == [s["step"] for s in expected]
-    assert [s["loss"] for s in steps] == [s["loss"] for s in expected]
-    assert sum(s["users"] for s in steps) == EPOCHS * rows_to_train(prepared)
-    assert_same_state(resumed, whole)
+    assert "lost the worker of rank" in "".join(said)
+    assert "(1 of 3 allowed): going on from its checkpoint" in "".join(said)
+    story, expected = read_story(disturbed / JOURNAL), read_story(undisturbed / JOURNAL)
+    assert {line.attempt for line in story.steps} == {1, 2}, "the kill came too late to matter"
+    assert [note.text for note in expected.notes] == []
+    (note,) = story.notes
+    first = next(line.step for line in story.steps if line.attempt == 2)
+    assert note.text == f"attempt 2 goes on from step-{first - 1:08d}.000001"
+    assert [line.step for line in story.steps] == [line.step for line in expected.steps]
+    assert [line.loss for line in story.steps] == [line.loss for line in expected.steps]
+    assert story.epochs == expected.epochs
+    assert [line.batches for line in story.steps] == [line.batches for line in expected.steps]
+    assert story.steps[-1].batches == story.steps[-1].of
+    assert sum(line.users for line in story.steps) == EPOCHS * rows_to_train(rows)
+    assert_same_state(Path(said[-1]), Path(whole[-1]))
 
 
-def rows_to_train(run_dir: Path) -> int:
-    return json.loads((run_dir / "rows" / "stats.json").read_text())["rows_of_split"][0]
+def rows_to_train(rows: Path) -> int:
+    return read_stats(rows).rows_of_split[0]
 
 
 def assert_same_state(one: Path, other: Path) -> None:
@@ -110,39 +115,20 @@ def assert_same_state(one: Path, other: Path) -> None:
                 assert torch.equal(value, getattr(twin, field)), (name, field)
 
 
-def test_resume_on_one_worker(prepared: Path, tmp_path: Path) -> None:
+def test_resume_on_one_worker(rows: Path, tmp_path: Path) -> None:
     """A run begun by two workers and ended by one trains every user row once per epoch."""
-    run_dir = tmp_path / "run"
-    shutil.copytree(prepared, run_dir)
-    config = small_config(run_dir, max_failures=0)
-    (run_dir / "config.json").write_text(config.model_dump_json())
-    process = start_training(run_dir)
-    folder = run_dir / "rankers" / "mtgr"
+    folder = tmp_path / "mtgr"
+    process = start_training(rows, folder, max_failures=0)
     wait_until(
         "a checkpoint",
-        lambda: process.poll() is not None or ckpt.latest(folder / "checkpoints") is not None,
+        lambda: process.poll() is not None or ckpt.complete(folder / CHECKPOINTS) != [],
     )
     process.kill()
     process.wait()
-    before = ckpt.latest(folder / "checkpoints")
-    assert before is not None
+    assert ckpt.complete(folder / CHECKPOINTS)
 
-    alone = small_config(run_dir, max_failures=0, workers=1)
-    (run_dir / "config.json").write_text(alone.model_dump_json())
-    last = finish(start_training(run_dir))
-    assert ckpt.read_position(last).world_size == 1
-    steps = read_progress(folder / STEPS)
-    assert sum(s["users"] for s in steps) == EPOCHS * rows_to_train(prepared)
-
-
-def test_a_changed_file_is_refused(tmp_path: Path) -> None:
-    checkpoint = tmp_path / "step-00000001"
-    checkpoint.mkdir()
-    (checkpoint / "dense.safetensors").write_bytes(b"as written")
-    (checkpoint / ckpt.MANIFEST).write_text(
-        json.dumps({"dense.safetensors": sha256(checkpoint / "dense.safetensors")})
-    )
-    ckpt.verify(checkpoint)
-    (checkpoint / "dense.safetensors").write_bytes(b"something else")
-    with pytest.raises(Exception, match=r"dense\.safetensors"):
-        ckpt.verify(checkpoint)
+    said = finish(start_training(rows, folder, max_failures=0, workers=1))
+    assert ckpt.read_position(Path(said[-1])).world_size == 1
+    steps = read_story(folder / JOURNAL).steps
+    assert {line.attempt for line in steps} == {1, 2}, "the kill came too late to matter"
+    assert sum(line.users for line in steps) == EPOCHS * rows_to_train(rows)
