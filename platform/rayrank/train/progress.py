@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -21,10 +22,10 @@ class Progress:
     def __init__(self, folder: Path, rank: int, position: Position, total: int) -> None:
         self.folder, self.writes, self.total = folder, rank == 0, total
         if self.writes:
-            # A resumed run takes the steps after its checkpoint again: drop their lines.
-            for name in (STEPS, EPOCHS):
-                kept = [e for e in read_progress(folder / name) if e["step"] <= position.step]
-                (folder / name).write_text("".join(json.dumps(entry) + "\n" for entry in kept))
+            # A resumed run takes the steps after its checkpoint again, and validates again the
+            # epoch that the checkpoint stands in, though no step of it be left: drop their lines.
+            _keep(folder / STEPS, lambda entry: entry["step"] <= position.step)
+            _keep(folder / EPOCHS, lambda entry: entry["epoch"] < position.epoch)
             self.steps = (folder / STEPS).open("a")
             self.loss = Gauge("rayrank_train_loss", "Nats per candidate over the global batch")
             self.rate = Gauge("rayrank_train_tokens_per_second", "Over all workers")
@@ -73,6 +74,11 @@ class Progress:
                     + "\n"
                 )
             self.since = time.perf_counter()
+
+
+def _keep(path: Path, wanted: Callable[[dict[str, Any]], bool]) -> None:
+    kept = [entry for entry in read_progress(path) if wanted(entry)]
+    path.write_text("".join(json.dumps(entry) + "\n" for entry in kept))
 
 
 def read_progress(path: Path) -> list[dict[str, Any]]:
