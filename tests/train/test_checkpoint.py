@@ -93,7 +93,8 @@ def test_everything_is_read_back(tmp_path: Path) -> None:
     }
     dense, optimizer = ckpt.read_dense(checkpoint)
     assert dense["w"].tolist() == [12.0] * 3
-    assert {name: tensor.tolist() for name, tensor in optimizer.items()} == {"w/step": 1.0}
+    assert optimizer.keys() == {"w/step"}
+    assert optimizer["w/step"].item() == 1.0
     rows = ckpt.read_rows(checkpoint)
     assert rows.keys() == {"item", "tag/odd"}
     for rank in (0, 1):

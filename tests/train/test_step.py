@@ -5,7 +5,6 @@ their gradients had. AdamW's first moment and Adagrad's accumulated squares do.
 """
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -90,7 +89,7 @@ def test_the_tables_gradient_is_that_of_the_union(world: Path, cases: Cases, num
     the gradient over the root of the sum so far."""
     expected = truth(world, cases, "plain", number)
     rate = cases["plain"].config.train.table_learning_rate
-    seen = set()
+    seen: set[tuple[str, int]] = set()
     for rank in RANKS:
         before, after = states(world, "plain", number, rank)
         old, squares = held(before, "momentum"), held(after, "momentum")

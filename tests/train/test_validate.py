@@ -1,7 +1,7 @@
 """AUC and GAUC of two ranks together against every pair of all rows, scored in float64."""
 
 import math
-from itertools import pairwise, product
+from itertools import chain, pairwise, product
 from pathlib import Path
 
 import pytest
@@ -37,7 +37,7 @@ def test_metrics_are_those_of_all_rows_without_dropout(
         counted = [(a, len(y)) for a, y in zip(own, label, strict=True) if not math.isnan(a)]
         assert 1 < len(counted) < len(VALID), "some users have one class, and do not count"
         expected[task] = {
-            "auc": pytest.approx(pairs_won(sum(label, []), sum(score, []))),
+            "auc": pytest.approx(pairs_won(list(chain(*label)), list(chain(*score)))),
             "gauc": pytest.approx(sum(a * n for a, n in counted) / sum(n for _, n in counted)),
         }
     for rank in RANKS:
@@ -46,10 +46,9 @@ def test_metrics_are_those_of_all_rows_without_dropout(
 
 def test_no_two_of_those_numbers_are_alike(world: Path) -> None:
     """So that none can stand in another's place."""
-    for name in ("plain", "dropout"):
-        metrics = saw(world, name, 0)["metrics"]
-        numbers = sorted(metrics[task][m] for task in metrics for m in ("auc", "gauc"))
-        assert min(b - a for a, b in pairwise(numbers)) > 0.005
+    metrics = saw(world, "plain", 0)["metrics"]
+    numbers = sorted(metrics[task][m] for task in metrics for m in ("auc", "gauc"))
+    assert min(b - a for a, b in pairwise(numbers)) > 0.005
 
 
 def test_validation_changes_nothing(world: Path, cases: Cases) -> None:
