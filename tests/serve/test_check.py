@@ -4,6 +4,7 @@ They are real, and it is they that lie: the client must see every kind of lie.
 """
 
 import json
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -144,6 +145,11 @@ def test_the_largest_of_several_differences_counts() -> None:
         return status, content
 
     assert checked(answer).max_abs_diff == pytest.approx(0.1875)
+
+
+@pytest.mark.parametrize(("user", "place"), PLACES)
+def test_a_score_that_is_no_number_is_far_from_all(user: str, place: int) -> None:
+    assert math.isnan(checked(off_by(math.nan, user, place, "order")).max_abs_diff)
 
 
 @pytest.mark.parametrize("status", [201, 401, 422, 500, 503])
