@@ -10,21 +10,12 @@ from hypothesis import strategies as st
 from rayrank.metrics import auc, bootstrap_over_users
 from rayrank.metrics.uncertainty import _WeightedAUC
 
+from .pairs import pairs_won
+
 # Few distinct scores, so that most pairs are ties, in and across the classes.
 ROWS = st.lists(
     st.tuples(st.integers(0, 1), st.integers(-2, 2), st.integers(0, 4)), min_size=1, max_size=30
 )
-
-
-def over_pairs(label: np.ndarray, score: np.ndarray, weight: np.ndarray) -> float:
-    """Every (positive, negative) pair, counted as often as both weigh; a tie wins by half."""
-    won = total = 0.0
-    for p in np.flatnonzero(label == 1):
-        for n in np.flatnonzero(label == 0):
-            pair = float(weight[p]) * float(weight[n])
-            won += pair * (1.0 if score[p] > score[n] else 0.5 if score[p] == score[n] else 0.0)
-            total += pair
-    return won / total if total else math.nan
 
 
 @settings(max_examples=200, deadline=None)
@@ -33,7 +24,7 @@ def test_it_counts_weighted_pairs(rows: list[tuple[int, int, int]]) -> None:
     label, score, weight = np.array(rows).T
     found = _WeightedAUC(label, score / 3)
     assert found(weight) == pytest.approx(
-        over_pairs(label, score / 3, weight), abs=1e-12, nan_ok=True
+        pairs_won(label, score / 3, weight), abs=1e-12, nan_ok=True
     )
     # Sorted once, asked again: the weights of one draw leave nothing behind.
     assert found(np.ones_like(weight)) == pytest.approx(auc(label, score), abs=1e-12, nan_ok=True)
@@ -43,7 +34,7 @@ def test_a_weight_is_a_number_of_copies() -> None:
     label, score = np.array([1, 0, 1, 0, 1]), np.array([0.5, 0.5, 0.2, 0.1, 0.9])
     weight = np.array([2, 3, 1, 4, 0])
     copies = np.repeat(np.arange(5), weight)
-    expected = over_pairs(label[copies], score[copies], np.ones(len(copies)))
+    expected = pairs_won(label[copies], score[copies])
     # By hand: of 3 x 7 pairs, 2 x 3 tie, 2 x 4 and 1 x 4 win, 1 x 3 lose.
     assert expected == pytest.approx((0.5 * 6 + 12) / 21)
     assert _WeightedAUC(label, score)(weight) == pytest.approx(expected)
@@ -63,8 +54,8 @@ def test_errors_are_those_of_every_draw_there_is() -> None:
     aucs, gaucs = [], []
     for draw in product(range(3), repeat=3):
         copies = np.concatenate([np.flatnonzero(user == drawn) for drawn in draw])
-        own = [over_pairs(label[user == u], score[user == u], np.ones(11)) for u in draw]
-        aucs.append(over_pairs(label[copies], score[copies], np.ones(len(copies))))
+        own = [pairs_won(label[user == u], score[user == u]) for u in draw]
+        aucs.append(pairs_won(label[copies], score[copies]))
         gaucs.append(np.average(own, weights=[(user == u).sum() for u in draw]))
     # Of user 0 and twice user 1: 3 x .9 and 2 x .1 meet 3 x .8 and 2 x .95.
     assert aucs[4] == pytest.approx(3 * 3 / 25)

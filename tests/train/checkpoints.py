@@ -3,8 +3,11 @@
 from pathlib import Path
 
 import torch
-from rayrank.embedding.tables import LearnedRows, ShardRows
+from rayrank.embedding.tables import ShardRows
+from rayrank.model.ranker import Ranker
 from rayrank.train import checkpoint as ckpt
+
+from ..infer.bundles import learned, trained
 
 
 def save(
@@ -26,9 +29,18 @@ def save(
     return ckpt.publish(writing, position, dense, optimizer or {"w/step": torch.ones(())}, keep)
 
 
-def shard_rows(rows: LearnedRows) -> ShardRows:
-    """Learned rows with a momentum of their own."""
-    return ShardRows(rows.keys, rows.vectors, torch.arange(float(len(rows.keys))))
+def checkpoint_of(run_dir: Path, kind: str, step: int, weights: int = 0) -> tuple[Ranker, Path]:
+    """A ranker and its checkpoint, the rows of its tables dealt to two ranks."""
+    ranker = trained(kind, weights)
+    dense = {n: t for n, t in ranker.state_dict().items() if not n.startswith("tables.")}
+    ranks = [
+        {
+            name: ShardRows(rows.keys[part], rows.vectors[part], torch.ones(len(rows.keys[part])))
+            for name, rows in learned(ranker).items()
+        }
+        for part in (slice(None, 11), slice(11, None))
+    ]
+    return ranker, save(run_dir / "rankers" / kind / "checkpoints", step, dense, ranks)
 
 
 def flip_a_byte(path: Path) -> None:

@@ -7,15 +7,13 @@ import torch
 from rayrank.config import DataConfig, RankerConfig, RunConfig
 from rayrank.config.train import TrainConfig
 from rayrank.data.row_stats import RowStats
-from rayrank.embedding.tables import LearnedRows
 from rayrank.errors import RayrankError
 from rayrank.infer.bundle import Manifest, load_bundle
-from rayrank.model.ranker import Ranker
 from rayrank.train.export import export
 
-from ..infer.bundles import CONFIGS, SEED, USERS, learned, trained
+from ..infer.bundles import CONFIGS, SEED, USERS
 from ..model.rows import SCHEMA, jagged
-from .checkpoints import flip_a_byte, save, shard_rows
+from .checkpoints import checkpoint_of, flip_a_byte
 from .test_checkpoint import FILES
 
 METRICS = {"click": {"auc": 0.75, "gauc": 0.5}}
@@ -30,20 +28,6 @@ def config(run_dir: Path) -> RunConfig:
             for kind, model in CONFIGS.items()
         },
     )
-
-
-def checkpoint_of(run_dir: Path, kind: str, step: int, weights: int = 0) -> tuple[Ranker, Path]:
-    """A ranker and its checkpoint, the rows of its tables dealt to two ranks."""
-    ranker = trained(kind, weights)
-    dense = {n: t for n, t in ranker.state_dict().items() if not n.startswith("tables.")}
-    ranks = [
-        {
-            name: shard_rows(LearnedRows(rows.keys[part], rows.vectors[part]))
-            for name, rows in learned(ranker).items()
-        }
-        for part in (slice(None, 11), slice(11, None))
-    ]
-    return ranker, save(run_dir / "rankers" / kind / "checkpoints", step, dense, ranks)
 
 
 def exported(run_dir: Path, kind: str, out: Path) -> Manifest:

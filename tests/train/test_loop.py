@@ -13,8 +13,8 @@ from rayrank.train import checkpoint as ckpt
 from rayrank.train.progress import EPOCHS, STEPS, read_progress
 from rayrank.train.run import train
 
-from ..model.rows import SCHEMA
-from .worlds import VALID, ranker_config, user, with_tokens
+from ..model.rows import SCHEMA, table
+from .worlds import VALID, ranker_config, user
 
 SHOWN = [1, 2, 3, 4, 5]
 RATE = 0.05
@@ -28,7 +28,7 @@ def folder(ray_cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     users = [user(40 + shown, shown) for shown in SHOWN]
     for split, rows in (("train", users), ("valid", VALID)):
         (work / "rows" / split).mkdir(parents=True)
-        pq.write_table(with_tokens(rows), work / "rows" / split / "part.parquet")
+        pq.write_table(table(rows), work / "rows" / split / "part.parquet")
     (work / "rows" / STATS).write_text(json.dumps(RowStats().to_json()))
     config = ranker_config(
         epochs=2,

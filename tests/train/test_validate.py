@@ -7,18 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from ..metrics.pairs import pairs_won
 from ..model.rows import jagged
 from .worlds import RANKS, VALID, Case, in_float64, saw
 
 Cases = dict[str, Case]
-
-
-def pairs_won(label: list[float], score: list[float]) -> float:
-    """The share of (positive, negative) pairs in order; a tie is half a pair. NaN without pairs."""
-    positives = [s for y, s in zip(label, score, strict=True) if y]
-    negatives = [s for y, s in zip(label, score, strict=True) if not y]
-    pairs = [(p > n) + 0.5 * (p == n) for p, n in product(positives, negatives)]
-    return sum(pairs) / len(pairs) if pairs else math.nan
 
 
 @pytest.mark.parametrize("name", ["plain", "dropout"])

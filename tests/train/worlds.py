@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 from rayrank.config import RankerConfig
@@ -99,18 +98,9 @@ def write_case(folder: Path, case: Case) -> None:
         for rank in RANKS:
             pq.write_table(table(users[rank]), folder / f"step-{number}-{rank}.parquet")
     pq.write_table(table([user(1, 5), user(2, 4)]), folder / "alike.parquet")
-    rows = with_tokens(VALID)
+    rows = table(VALID)
     pq.write_table(rows.slice(0, 3), folder / "rows" / "valid" / "a.parquet")
     pq.write_table(rows.slice(3), folder / "rows" / "valid" / "b.parquet")
-
-
-def with_tokens(users: list[User]) -> pa.Table:
-    """User rows with the tokens that the builder would count."""
-    rows = table(users)
-    profile = len(SCHEMA.features_of("profile"))
-    tokens = [profile + len(u.history) + len(u.realtime) + len(u.candidates) for u in users]
-    column = rows.schema.get_field_index("tokens")
-    return rows.set_column(column, rows.schema.field(column), pa.array(tokens))
 
 
 def run_world(folder: Path, cases: dict[str, Case]) -> None:
