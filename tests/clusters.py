@@ -18,6 +18,8 @@ import httpx
 
 ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
+KEY_VARIABLE = "RAYRANK_API_KEY"
+API_KEY = "a key that only these tests know"
 
 
 def wait_until(what: str, happened: Callable[[], bool], seconds: float = 300) -> None:
