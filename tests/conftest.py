@@ -7,9 +7,8 @@ import pytest
 import ray
 import s3fs
 
-from .s3 import s3_server
-
 from .clusters import API_KEY, KEY_VARIABLE
+from .s3 import s3_server
 
 
 @pytest.fixture(scope="session")
