@@ -50,7 +50,7 @@ def run_all(run: Run, seeds: int) -> Summary:
     summary = summarize(run, stats, evaluation, checked)
     if seeds > 1:
         spreads = over_seeds(one, seeds, evaluation)
-        write_whole(run.folder.root / "seeds.json", json.dumps(spreads, indent=1))
+        write_whole(run.folder.seeds, json.dumps(spreads, indent=1))
         title = f"{seeds} seeds: mean ± deviation over them (bootstrap error over users)"
         console.print(seeds_table(title, spreads))
     return summary
