@@ -4,7 +4,6 @@ that `make serve` keeps up."""
 import json
 import os
 import re
-import signal
 import subprocess
 import sys
 import uuid
@@ -18,9 +17,8 @@ from rayrank.storage import files_in
 from rayrank.train.finished import JOURNAL
 from rayrank.train.journal import Story, read_story
 
-from ..clusters import ROOT, said_by, wait_until
+from ..clusters import MARK, ROOT, kill_marked, marked, said_by, wait_until
 
-MARK = "RAYRANK_TEST_MARK"
 COMMAND = [
     *(sys.executable, str(ROOT / "jobs" / "demo.py"), "data.simulate.users=120"),
     *("data.simulate.days=5", "evaluate.bootstrap_samples=10"),
@@ -52,19 +50,6 @@ def story_of(folder: RunFolder) -> Story:
     return read_story(versions[0] / JOURNAL) if versions else Story([], [], [])
 
 
-def marked(mark: str) -> dict[int, str]:
-    """The processes that inherited our mark and still run, with their command lines."""
-    found = {}
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            if mark.encode() in (process / "environ").read_bytes():
-                line = (process / "cmdline").read_text().replace("\0", " ")[:120]
-                found[int(process.name)] = line
-        except OSError:  # ended meanwhile, or not ours to look at
-            continue
-    return {pid: line for pid, line in found.items() if line}  # without one it is a zombie
-
-
 @pytest.fixture(scope="module")
 def demo(s3_bucket: str, tmp_path_factory: pytest.TempPathFactory) -> Demo:
     """A Ray of its own each time: what is tried is that all of it may die."""
@@ -81,8 +66,7 @@ def demo(s3_bucket: str, tmp_path_factory: pytest.TempPathFactory) -> Demo:
         lambda: first.poll() is not None or len(story_of(folder).steps) > 25,
     )
     assert first.poll() is None
-    for pid in marked(environment[MARK]):
-        os.kill(pid, signal.SIGKILL)
+    kill_marked(environment[MARK])
     first.wait()
     before = story_of(folder)
     return Demo(folder, work, said_by(command, environment, work), before, environment)

@@ -197,6 +197,7 @@ def _group(
         .repartition(config.partitions, keys=[KEY])
         .map_batches(grouped, batch_size=None, batch_format="pyarrow", zero_copy_batch=True)
     )
+    dataset.set_name(f"user rows {out.name}")
     parts: list[str] = []
     for row in dataset.iter_rows():
         part = json.loads(row["stats"])

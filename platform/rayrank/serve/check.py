@@ -95,7 +95,8 @@ def check(
             scores = np.array([answer["scores"][task][i] for task in schema.tasks])
             # One item shown twice at one moment has two rows: the nearer one is meant.
             nearest = min(float(np.abs(scores - other).max()) for other in expected[key_of])
-            largest, candidates = max(largest, nearest), candidates + 1
+            # Unlike max, numpy's maximum keeps a NaN: a score that is no number is near to none.
+            largest, candidates = float(np.maximum(largest, nearest)), candidates + 1
     return Checked(
         version=version,
         requests=len(requests),

@@ -73,15 +73,20 @@ class Story:
 class Journal:
     """The journal of one attempt; only rank 0 writes."""
 
-    def __init__(self, folder: AnyPath, attempt: int, up_to_step: int) -> None:
-        """Begin with the steps and epochs of earlier attempts up to a step (a resumed run takes
-        later ones again), and all their notes."""
+    def __init__(self, folder: AnyPath, attempt: int, steps: int, epochs: int) -> None:
+        """Begin with what earlier attempts told of so many steps and epochs (a resumed run takes
+        later steps again, and ends again the epoch that its checkpoint stands in), and all their
+        notes."""
         self.folder, self.attempt = folder, attempt
         self.part, self.lines = 0, list[str]()
         self.flushed_at = 0.0
-        for line in _lines(folder):
-            if isinstance(line, NoteLine) or line.step <= up_to_step:
-                self._add(line)
+        story = read_story(folder)
+        for line in [
+            *story.notes,
+            *(line for line in story.steps if line.step <= steps),
+            *(line for line in story.epochs if line.epoch < epochs),
+        ]:
+            self._add(line)
         self.flush()
 
     def write(self, line: Line) -> None:
