@@ -50,7 +50,7 @@ def main() -> None:
             summary = pipeline(run)
         if seeds > 1:
             spreads = over_seeds(config, seeds, summary.evaluation)
-            write_whole(run.folder.root / "seeds.json", json.dumps(spreads, indent=1))
+            write_whole(run.folder.seeds, json.dumps(spreads, indent=1))
             console.print(seeds_table(f"{seeds} seeds", spreads))
         where = "" if str(run.folder) == "runs/demo" else f" RUN_DIR={shlex.quote(str(run.folder))}"
         say(

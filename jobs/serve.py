@@ -29,9 +29,7 @@ def main() -> None:
                 signal.signal(number, lambda *_: stop.set())
             args = RankingArgs(bundles=str(folder.bundles), version=arguments.version)
             with running_app(args, APP, "/", shared=joined()) as url:
-                key, request = (
-                    shlex.quote(str(path)) for path in (folder.here / "api-key", folder.request)
-                )
+                key, request = (shlex.quote(str(path)) for path in (folder.api_key, folder.request))
                 say(
                     f"serving {folder.bundles}, version {arguments.version}, at {url}; try\n\n"
                     f'  curl -s {url}/v1/rank -H "Authorization: Bearer $(cat {key})" '

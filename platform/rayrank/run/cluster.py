@@ -36,11 +36,11 @@ def cluster(folder: RunFolder, job: str, *, serves: bool = False) -> Iterator[No
     """
     started = not joined()
     if started and serves:
-        local_api_key(folder.here)
+        local_api_key(folder.api_key)
     # Ray Train's page in the dashboard is empty without it.
     os.environ.setdefault("RAY_TRAIN_ENABLE_STATE_TRACKING", "1")
     ray.data.DataContext.get_current().enable_progress_bars = False
-    log = _send_to_file(folder.here / "ray.log")
+    log = _send_to_file(folder.ray_log)
     named = JobConfig(metadata={"job_name": f"{job} {folder.name}"})
     try:
         context = ray.init(

@@ -18,11 +18,10 @@ HOST, PORT = "127.0.0.1", 8000
 APP, APP_OF_CHECK = "ranking", "check"
 
 
-def local_api_key(folder: Path) -> str:
-    """The API key from the environment or `folder/api-key`, made if neither is there; in the
+def local_api_key(path: Path) -> str:
+    """The API key from the environment or the file `path`, made if neither is there; in the
     environment afterwards. Call it before Ray starts, so that replicas inherit it."""
     if KEY_VARIABLE not in os.environ:
-        path = folder / "api-key"
         os.environ[KEY_VARIABLE] = path.read_text() if path.exists() else _new_secret(path)
     return os.environ[KEY_VARIABLE]
 
