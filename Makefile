@@ -3,6 +3,7 @@
 # make serve                     keep the endpoint up on the last bundle
 # make test                      all tests
 # make lint                      ruff and mypy
+# make mutants                   break a hundred things, one at a time: would the tests notice?
 # make kuairand                  the KuaiRand table of the README: three seeds, standard deviations
 # make bench-kernels             the CPU operators against plain PyTorch, as ratios
 #
@@ -16,7 +17,7 @@ BIN := .venv/bin
 SETUP := .venv/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test lint kuairand bench-kernels constraints clean
+.PHONY: help demo serve test lint mutants kuairand bench-kernels constraints clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -43,6 +44,12 @@ lint: $(SETUP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# Their number, the sample's seed, and a room (ROOM=train) or all of them.
+N ?= 100
+SEED ?= 0
+mutants: $(SETUP)
+	$(BIN)/python tests/mutants.py --number $(N) --seed $(SEED) $(if $(ROOM),--room $(ROOM))
 
 kuairand: $(SETUP)
 	$(BIN)/python jobs/kuairand_table.py $(if $(DATA),--data '$(DATA)')
