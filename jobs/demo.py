@@ -68,7 +68,7 @@ def main() -> None:
     with readable_errors():
         config = config_for(arguments.data, arguments.config, arguments.overrides)
         run = begin(config, new=arguments.new)
-        with cluster(run.folder, "demo", serves=True):
+        with cluster(run.folder, "demo"):
             summary = run_all(run, arguments.seeds)
         console.print(summary_table(summary))
         where = "" if str(run.folder) == "runs/demo" else f" RUN_DIR={shlex.quote(str(run.folder))}"

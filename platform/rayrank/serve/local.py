@@ -11,7 +11,7 @@ import httpx
 from ray import serve
 
 from rayrank.errors import ServeError
-from rayrank.serve.app import KEY_VARIABLE, RankingArgs, build_app
+from rayrank.serve.app import KEY_VARIABLE, RankingArgs, api_key, build_app
 from rayrank.serve.limits import REQUEST_TIMEOUT_S
 
 HOST, PORT = "127.0.0.1", 8000
@@ -19,20 +19,21 @@ APP, APP_OF_CHECK = "ranking", "check"
 
 
 def local_api_key(folder: Path) -> str:
-    """The API key from the environment or `folder/api-key`, made if neither is there; in the
-    environment afterwards. Call it before Ray starts, so that replicas inherit it."""
-    if KEY_VARIABLE not in os.environ:
-        path = folder / "api-key"
-        os.environ[KEY_VARIABLE] = path.read_text() if path.exists() else _new_secret(path)
-    return os.environ[KEY_VARIABLE]
+    """The API key from the environment or `folder/api-key`, made if neither is there."""
+    if KEY_VARIABLE in os.environ:
+        return api_key()
+    path = folder / "api-key"
+    return path.read_text() if path.exists() else _new_secret(path)
 
 
 @contextmanager
-def running_app(args: RankingArgs, name: str, route_prefix: str) -> Iterator[str]:
+def running_app(args: RankingArgs, key: str, name: str, route_prefix: str) -> Iterator[str]:
     """The application at a URL, on the Serve that runs on this cluster, or on one of its own at
     port 8000 or a free one. Raises ServeError where what answers is not this application.
+
+    Its replicas are handed the key: the environment of a Ray that runs already may lack it.
     """
-    app = build_app(args)
+    app = build_app(args, key)
     running = _port_of_serve()
     port = running or _free_port()
     serve.start(
@@ -42,7 +43,7 @@ def running_app(args: RankingArgs, name: str, route_prefix: str) -> Iterator[str
     try:
         serve.run(app, name=name, route_prefix=route_prefix)
         url = f"http://{HOST}:{port}{route_prefix.rstrip('/')}"
-        _prove_ours(url)
+        _prove_ours(url, key)
         yield url
     finally:
         if running:
@@ -51,9 +52,8 @@ def running_app(args: RankingArgs, name: str, route_prefix: str) -> Iterator[str
             serve.shutdown()
 
 
-def _prove_ours(url: str) -> None:
+def _prove_ours(url: str, key: str) -> None:
     """Only our replicas know the key; another process that took the port does not."""
-    key = os.environ[KEY_VARIABLE]
     answer = httpx.get(f"{url}/v1/models", headers={"Authorization": f"Bearer {key}"}, timeout=30)
     if answer.status_code != 200:
         raise ServeError(
