@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from graphlib import TopologicalSorter
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -245,7 +246,7 @@ def joined_by_hand(tree: ast.AST) -> list[str]:
                     and re.search(r"\bfolder\b", ast.unparse(one.value)) is not None
                     and isinstance(other, ast.Constant)
                     and str(other.value).startswith("/")
-                    for one, other in zip(values, values[1:], strict=False)
+                    for one, other in pairwise(values)
                 )
             case ast.Attribute(attr="run_dir"):
                 by_hand = id(node) not in asked
