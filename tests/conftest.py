@@ -7,7 +7,6 @@ import pytest
 import ray
 import s3fs
 
-
 from .clusters import API_KEY, KEY_VARIABLE
 from .s3 import s3_server
 
