@@ -29,7 +29,7 @@ from rayrank.serve.local import APP_OF_CHECK, local_api_key, running_app
 from rayrank.serve.replay import replay
 from rayrank.storage import AnyPath, read_parquet, remove_folder, write_whole
 from rayrank.train.export import export as export_ranker
-from rayrank.train.finished import finished_checkpoint, is_finished
+from rayrank.train.finished import BEGUN, finished_checkpoint, is_finished
 from rayrank.train.resources import beyond_reach, waited_for, wanted
 from rayrank.train.run import ranker_made_from
 from rayrank.train.run import train as train_ranker
@@ -75,7 +75,9 @@ def train(run: Run, names: Iterable[str]) -> None:
         for name in names:
             config = run.config.rankers[name]
             folder = run.folder.ranker(name)
-            claimed[name] = claim(folder, ranker_made_from(rows, config), new=run.new)
+            made_from = ranker_made_from(rows, config)
+            # A version that no worker ever began does not stand in the way of another.
+            claimed[name] = claim(folder, made_from, new=run.new, counts=BEGUN)
         stage.reused = all(is_finished(folder) for folder in claimed.values())
         for name, folder in claimed.items():
             if is_finished(folder):
