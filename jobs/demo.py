@@ -46,7 +46,7 @@ def main() -> None:
         config = config_for(arguments.data, arguments.config, arguments.overrides)
         seeds = arguments.seeds
         run = begin(with_seeds(config, seeds) if seeds > 1 else config, new=arguments.new)
-        with cluster(run.folder, "demo", serves=True):
+        with cluster(run.folder, "demo"):
             summary = pipeline(run)
         if seeds > 1:
             spreads = over_seeds(config, seeds, summary.evaluation)

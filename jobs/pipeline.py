@@ -4,4 +4,4 @@ from rayrank.run.job import run_job
 from rayrank.run.pipeline import pipeline
 
 if __name__ == "__main__":
-    run_job(__doc__, lambda run, arguments: pipeline(run), serves=True)
+    run_job(__doc__, lambda run, arguments: pipeline(run))

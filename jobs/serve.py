@@ -10,7 +10,7 @@ from rayrank.run.cluster import cluster, joined
 from rayrank.run.folder import RunFolder
 from rayrank.run.terminal import readable_errors, say
 from rayrank.serve.app import RankingArgs
-from rayrank.serve.local import APP, running_app
+from rayrank.serve.local import APP, local_api_key, running_app
 from rayrank.versions import CURRENT
 
 
@@ -22,17 +22,20 @@ def main() -> None:
     folder = RunFolder(arguments.run_dir)
     with readable_errors():
         verify_bundle(bundle_folder(folder.bundles, arguments.version))
-        with cluster(folder, "serve", serves=True):
+        with cluster(folder, "serve"):
             # Ray has handlers of its own, which would abort the process.
             stop = threading.Event()
             for number in (signal.SIGINT, signal.SIGTERM):
                 signal.signal(number, lambda *_: stop.set())
             args = RankingArgs(bundles=str(folder.bundles), version=arguments.version)
-            with running_app(args, APP, "/", shared=joined()) as url:
-                key, request = (shlex.quote(str(path)) for path in (folder.api_key, folder.request))
+            key = local_api_key(folder.api_key)
+            with running_app(args, key, APP, "/", shared=joined()) as url:
+                key_file, request = (
+                    shlex.quote(str(path)) for path in (folder.api_key, folder.request)
+                )
                 say(
                     f"serving {folder.bundles}, version {arguments.version}, at {url}; try\n\n"
-                    f'  curl -s {url}/v1/rank -H "Authorization: Bearer $(cat {key})" '
+                    f'  curl -s {url}/v1/rank -H "Authorization: Bearer $(cat {key_file})" '
                     f"-d @{request}\n\nCtrl-C stops it."
                 )
                 stop.wait()

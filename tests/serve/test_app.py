@@ -20,6 +20,7 @@ from ray import serve
 from rayrank.errors import BundleError, RayrankError
 from rayrank.serve.app import RankingArgs, build_app
 from rayrank.serve.limits import Limits
+from rayrank.versions import CURRENT, name_version
 
 from ..clusters import API_KEY, KEY_VARIABLE, free_port, wait_until
 from ..infer.bundles import trained, write
@@ -97,39 +98,44 @@ class Client:
 
 
 @pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    bundle = tmp_path_factory.mktemp("app") / "bundle"
-    write(bundle, trained("mtgr"), "mtgr")
-    return bundle
+def bundles(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of one version, which is current."""
+    bundles = tmp_path_factory.mktemp("app") / "bundles"
+    name_version(bundles, CURRENT, write(bundles, trained("mtgr"), "mtgr").version)
+    return bundles
 
 
 @pytest.fixture(scope="module")
-def client(ray_cluster: None, bundle: Path) -> Iterator[Client]:
+def client(ray_cluster: None, bundles: Path) -> Iterator[Client]:
     port = free_port()
     serve.start(http_options={"host": "127.0.0.1", "port": port, "request_timeout_s": 120})
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv(KEY_VARIABLE, API_KEY)
-        serve.run(build_app(RankingArgs(bundle=bundle, limits=LIMITS)))
+        serve.run(build_app(RankingArgs(bundles=str(bundles), limits=LIMITS)))
     with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as http:
         yield Client(http)
     serve.shutdown()
 
 
 @pytest.mark.parametrize("length", [0, 1, 15])
-def test_a_short_key_is_refused(bundle: Path, monkeypatch: pytest.MonkeyPatch, length: int) -> None:
+def test_a_short_key_is_refused(
+    bundles: Path, monkeypatch: pytest.MonkeyPatch, length: int
+) -> None:
     monkeypatch.setenv(KEY_VARIABLE, "k" * length)
     with pytest.raises(RayrankError, match=f"{KEY_VARIABLE} .* at least 16 characters"):
-        build_app(RankingArgs(bundle=bundle))
+        build_app(RankingArgs(bundles=str(bundles)))
 
 
-def test_a_key_of_16_characters_will_do(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_key_of_16_characters_will_do(bundles: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(KEY_VARIABLE, "k" * 16)
-    build_app(RankingArgs(bundle=bundle))
-    with pytest.raises(BundleError, match="not a bundle"):
-        build_app(RankingArgs(bundle=bundle.parent))
+    build_app(RankingArgs(bundles=str(bundles)))
+    with pytest.raises(BundleError, match="no version is current"):
+        build_app(RankingArgs(bundles=str(bundles.parent)))
+    with pytest.raises(BundleError, match="0123456789ab: not a bundle"):
+        build_app(RankingArgs(bundles=str(bundles), version="0123456789ab"))
     monkeypatch.delenv(KEY_VARIABLE)
     with pytest.raises(RayrankError, match=KEY_VARIABLE):
-        build_app(RankingArgs(bundle=bundle))
+        build_app(RankingArgs(bundles=str(bundles)))
 
 
 @pytest.mark.parametrize(

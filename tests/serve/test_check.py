@@ -15,13 +15,14 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from rayrank.errors import RayrankError
+from rayrank.errors import CheckError
 from rayrank.serve.check import Checked, check
 from rayrank.serve.replay import Request
 
 from ..model.rows import SCHEMA
 
 KEY = "a key that only this test knows"
+VERSION = "0123456789ab"
 Key = tuple[str, str, int]
 Scores = dict[Key, list[tuple[float, float]]]
 Answer = Callable[[Request], tuple[int, Any]]
@@ -64,7 +65,8 @@ def truthful(asked: Request, twin: int = 0) -> tuple[int, Any]:
     shown = asked["candidates"]
     keys = [(asked["user"], i, t) for i, t in zip(shown["item"], shown["time_ms"], strict=True)]
     pairs = [TRAINED[key][twin % len(TRAINED[key])] for key in keys]
-    return 200, {"scores": {"click": [c for c, _ in pairs], "order": [o for _, o in pairs]}}
+    scores = {"click": [c for c, _ in pairs], "order": [o for _, o in pairs]}
+    return 200, {"model": {"version": VERSION}, "scores": scores}
 
 
 @contextmanager
@@ -102,7 +104,9 @@ def serving(answer: Answer) -> Iterator[tuple[str, list[dict[str, Any]]]]:
 def checked(answer: Answer, trained: pa.Table | None = None, concurrency: int = 2) -> Checked:
     with serving(answer) as (url, _):
         trained = table() if trained is None else trained
-        return check(url, KEY, REQUESTS, trained, SCHEMA, lambda done, of: None, concurrency)
+        return check(
+            url, KEY, REQUESTS, trained, SCHEMA, VERSION, lambda done, of: None, concurrency
+        )
 
 
 def off_by(error: float, user: str, place: int, task: str) -> Answer:
@@ -120,8 +124,10 @@ def off_by(error: float, user: str, place: int, task: str) -> Answer:
 def test_an_endpoint_that_agrees() -> None:
     watched: list[tuple[int, int]] = []
     with serving(truthful) as (url, asked):
-        found = check(url, KEY, REQUESTS, table(), SCHEMA, lambda *at: watched.append(at))
+        found = check(url, KEY, REQUESTS, table(), SCHEMA, VERSION, lambda *at: watched.append(at))
     assert (found.requests, found.candidates, found.max_abs_diff) == (2, 5, 0.0)
+    assert (found.version, found.bound) == (VERSION, 1e-4)
+    found.demand()
     assert len(found.latencies_ms) == 2
     assert watched == [(1, 2), (2, 2)]
     assert {(a["path"], a["key"]) for a in asked} == {("/v1/rank", f"Bearer {KEY}")}
@@ -158,7 +164,21 @@ def test_another_status_than_200_is_refused(status: int) -> None:
         sound, content = truthful(asked)
         return (status, {"error": "said why"}) if asked["user"] == "u2" else (sound, content)
 
-    with pytest.raises(RayrankError, match=rf"'u2': {status} .*said why"):
+    with pytest.raises(CheckError, match=rf"'u2': {status} .*said why"):
+        checked(answer)
+
+
+@pytest.mark.parametrize("user", ["u1", "u2"])
+def test_an_answer_of_another_version_is_refused(user: str) -> None:
+    """Though its scores agree."""
+
+    def answer(asked: Request) -> tuple[int, Any]:
+        status, content = truthful(asked)
+        if asked["user"] == user:
+            content["model"]["version"] = "ba9876543210"
+        return status, content
+
+    with pytest.raises(CheckError, match=rf"serves .*ba9876543210.*, expected version {VERSION}"):
         checked(answer)
 
 
@@ -166,7 +186,7 @@ def test_another_status_than_200_is_refused(status: int) -> None:
 def test_a_candidate_the_trainer_never_scored_is_refused(gone: Key) -> None:
     """Another user's, another moment's or another item's score is not its own."""
     others = {key: pairs for key, pairs in TRAINED.items() if key != gone}
-    with pytest.raises(RayrankError, match="the trainer has no score") as refused:
+    with pytest.raises(CheckError, match="the trainer has no score") as refused:
         checked(truthful, table(others))
     assert str(gone) in str(refused.value)
 
@@ -226,12 +246,23 @@ def test_latencies_are_milliseconds() -> None:
     assert sum(own) <= sum(found.latencies_ms) <= 1000 * (time.perf_counter() - start)
 
 
-def test_a_summary_by_hand() -> None:
-    latencies = [float(ms) for ms in np.random.default_rng(0).permutation(101)]
-    assert Checked(101, 500, 0.25, latencies).summary() == {
-        "p50_ms": 50.0,
-        "p99_ms": 99.0,
-        "requests": 101,
-        "candidates": 500,
-        "max_abs_diff": 0.25,
-    }
+def found(max_abs_diff: float) -> Checked:
+    return Checked(
+        version=VERSION,
+        requests=101,
+        candidates=500,
+        max_abs_diff=max_abs_diff,
+        bound=0.25,
+        latencies_ms=[float(ms) for ms in np.random.default_rng(0).permutation(101)],
+    )
+
+
+def test_quantiles_by_hand() -> None:
+    assert [found(0.0).latency_ms(q) for q in (0.5, 0.99)] == [50.0, 99.0]
+
+
+def test_a_difference_up_to_the_bound_passes() -> None:
+    found(0.25).demand()
+    for more in (math.nextafter(0.25, 1), math.nan):
+        with pytest.raises(CheckError, match=rf"{VERSION}: .*more than 2e-01"):
+            found(more).demand()

@@ -6,6 +6,7 @@ import torch
 from rayrank.embedding.tables import ShardRows
 from rayrank.model.ranker import Ranker
 from rayrank.train import checkpoint as ckpt
+from rayrank.train.finished import CHECKPOINTS, write_finished
 
 from ..infer.bundles import learned, trained
 
@@ -16,23 +17,27 @@ def save(
     dense: dict[str, torch.Tensor],
     rows: list[dict[str, ShardRows]],
     *,
-    optimizer: dict[str, torch.Tensor] | None = None,
+    attempt: int = 1,
     keep: int = 2,
 ) -> Path:
     """A checkpoint of `step` steps by one rank for each of `rows`, saved as the trainer does."""
-    writing = checkpoints / f".step-{step:08d}.000001"
-    writing.mkdir(parents=True)
+    position = ckpt.Position(epoch=1, batches=7, step=step, world_size=len(rows), attempt=attempt)
+    checkpoint = checkpoints / f"step-{step:08d}.{attempt:06d}"
+    assert ckpt.checkpoint_folder(checkpoints, position) == checkpoint
+    hashes: ckpt.Hashes = {}
     for rank, held in enumerate(rows):
         torch.manual_seed(100 * step + rank)
-        ckpt.write_rank(writing, rank, held)
-    position = ckpt.Position(epoch=1, batches=7, step=step, world_size=len(rows), attempt=1)
-    return ckpt.publish(writing, position, dense, optimizer or {"w/step": torch.ones(())}, keep)
+        hashes |= ckpt.write_rank(checkpoint, rank, held)
+    ckpt.publish(checkpoint, position, dense, {"w/step": torch.ones(())}, hashes, keep)
+    return checkpoint
 
 
-def checkpoint_of(run_dir: Path, kind: str, step: int, weights: int = 0) -> tuple[Ranker, Path]:
-    """A ranker and its checkpoint, the rows of its tables dealt to two ranks."""
+def finish_training(
+    folder: Path, kind: str, step: int = 12, weights: int = 0
+) -> tuple[Ranker, Path]:
+    """A training run in `folder` that has ended: its ranker and its last checkpoint, the rows of
+    whose tables are dealt to two ranks."""
     ranker = trained(kind, weights)
-    dense = {n: t for n, t in ranker.state_dict().items() if not n.startswith("tables.")}
     ranks = [
         {
             name: ShardRows(rows.keys[part], rows.vectors[part], torch.ones(len(rows.keys[part])))
@@ -40,7 +45,9 @@ def checkpoint_of(run_dir: Path, kind: str, step: int, weights: int = 0) -> tupl
         }
         for part in (slice(None, 11), slice(11, None))
     ]
-    return ranker, save(run_dir / "rankers" / kind / "checkpoints", step, dense, ranks)
+    checkpoint = save(folder / CHECKPOINTS, step, ranker.dense_state(), ranks)
+    write_finished(folder, checkpoint)
+    return ranker, checkpoint
 
 
 def flip_a_byte(path: Path) -> None:

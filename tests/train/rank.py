@@ -12,18 +12,18 @@ from typing import Any
 import pyarrow.parquet as pq
 import torch
 import torch.distributed as dist
-from rayrank.config import RankerConfig
 from rayrank.data.jagged import JaggedBatch, to_jagged
 from rayrank.data.row_stats import RowStats
 from rayrank.schema import Schema
+from rayrank.train.config import RankerConfig
 from rayrank.train.validate import validate
-from rayrank.train.worker import Worker, dense_state
+from rayrank.train.worker import Worker
 
 
 def state_of(worker: Worker) -> dict[str, Any]:
     """Everything a step changes, as this rank has it."""
     return {
-        "dense": {name: value.clone() for name, value in dense_state(worker.ranker).items()},
+        "dense": worker.ranker.dense_state(),
         "adamw": worker.optimizer.state(),
         "rows": worker.tables.local_rows(),
     }

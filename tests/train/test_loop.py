@@ -10,7 +10,8 @@ import torch
 from rayrank.data.row_stats import STATS, RowStats
 from rayrank.embedding.tables import ShardRows
 from rayrank.train import checkpoint as ckpt
-from rayrank.train.progress import EPOCHS, STEPS, read_progress
+from rayrank.train.finished import CHECKPOINTS, JOURNAL
+from rayrank.train.journal import read_story
 from rayrank.train.run import train
 
 from ..model.rows import SCHEMA, table
@@ -40,12 +41,15 @@ def folder(ray_cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
         keep_checkpoints=10,
         max_failures=0,
     )
-    train(SCHEMA, config, work / "rows", work / "run")
+    said: list[str] = []
+    last = train(SCHEMA, config, work / "rows", work / "run", name="loop", say=said.append)
+    assert said == []
+    assert last == checkpoints(work / "run")[-1]
     return work / "run"
 
 
 def checkpoints(folder: Path) -> list[Path]:
-    return sorted((folder / "checkpoints").iterdir())
+    return sorted((folder / CHECKPOINTS).iterdir())
 
 
 def rows_of(checkpoint: Path) -> Rows:
@@ -67,7 +71,7 @@ def test_every_step_knows_its_place(folder: Path) -> None:
     assert [(p.epoch, p.batches, p.step) for p in positions] == [
         (0, 2, 1),
         (0, 4, 2),
-        (0, 5, 3),
+        (1, 0, 3),  # after the epoch's validation, in the place of (0, 5, 3)
         (1, 2, 4),
         (1, 4, 5),
         (2, 0, 6),  # the end, in the place of (1, 5, 6)
@@ -94,8 +98,8 @@ def test_every_step_has_the_rate_of_its_place(folder: Path) -> None:
 
 
 def test_every_step_and_epoch_is_told(folder: Path) -> None:
-    steps = read_progress(folder / STEPS)
-    assert [(s["step"], s["epoch"], s["batches"], s["of"]) for s in steps] == [
+    steps = read_story(folder / JOURNAL).steps
+    assert [(s.step, s.epoch, s.batches, s.of) for s in steps] == [
         (1, 0, 2, 10),
         (2, 0, 4, 10),
         (3, 0, 5, 10),
@@ -104,18 +108,19 @@ def test_every_step_and_epoch_is_told(folder: Path) -> None:
         (6, 1, 10, 10),
     ]
     for epoch in (steps[:3], steps[3:]):
-        assert [s["users"] for s in epoch] == [2, 2, 1]
-        assert sum(s["candidates"] for s in epoch) == sum(SHOWN)
-    epochs = read_progress(folder / EPOCHS)
-    assert [(e["epoch"], e["step"]) for e in epochs] == [(0, 3), (1, 6)]
+        assert [s.users for s in epoch] == [2, 2, 1]
+        assert sum(s.candidates for s in epoch) == sum(SHOWN)
+    epochs = read_story(folder / JOURNAL).epochs
+    assert [(e.epoch, e.step) for e in epochs] == [(0, 3), (1, 6)]
     for told in epochs:
-        assert told["metrics"].keys() == SCHEMA.tasks.keys()
-        assert all(0 < m < 1 for task in told["metrics"].values() for m in task.values())
-    assert epochs[0]["metrics"] != epochs[1]["metrics"]
+        assert told.metrics.keys() == SCHEMA.tasks.keys()
+        assert all(0 < m < 1 for task in told.metrics.values() for m in task.values())
+    assert epochs[0].metrics != epochs[1].metrics
+    assert read_story(folder / JOURNAL).notes == []
 
 
 def test_epochs_order_their_batches_anew(folder: Path) -> None:
-    candidates = [s["candidates"] for s in read_progress(folder / STEPS)]
+    candidates = [s.candidates for s in read_story(folder / JOURNAL).steps]
     assert candidates[:3] != candidates[3:]
 
 

@@ -3,57 +3,59 @@
 import json
 import os
 import signal
-import subprocess
-import sys
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import torch
 from rayrank.data.row_stats import read_stats
+from rayrank.errors import TrainingError
+from rayrank.schema import Schema
+from rayrank.storage import AnyPath
 from rayrank.train import checkpoint as ckpt
 from rayrank.train.finished import CHECKPOINTS, JOURNAL
 from rayrank.train.journal import read_story
+from rayrank.train.run import train
 from rayrank.train.worker import WORKERS
 
-from ..clusters import ROOT, wait_until
+from ..clusters import wait_until
 from .small import EPOCHS, build_small, small_config
 
-SCRIPT = """
-import logging, sys
-from pathlib import Path
-import ray
-from rayrank.schema import Schema
-from rayrank.train.config import RankerConfig
-from rayrank.train.run import train
 
-rows, told, folder = (Path(argument) for argument in sys.argv[1:])
-schema = Schema.model_validate_json((rows / "schema.json").read_text())
-config = RankerConfig.model_validate_json(told.read_text())
-ray.init(num_cpus=2, log_to_driver=False, include_dashboard=False, logging_level=logging.ERROR)
-print(train(schema, config, rows, folder, name="resume", say=print))
-"""
+@dataclass(frozen=True)
+class Training:
+    """A training run under way, on the cluster that all tests share."""
 
+    folder: Path
+    ends: "Future[AnyPath]"
+    said: list[str]
 
-def start_training(rows: Path, folder: Path, **train: object) -> "subprocess.Popen[str]":
-    """Train on some rows to a folder, in a process and on a Ray of its own."""
-    told = folder.with_suffix(".json")
-    told.write_text(small_config(folder, **train).rankers["mtgr"].model_dump_json())
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")}
-    return subprocess.Popen(
-        [sys.executable, "-c", SCRIPT, str(rows), str(told), str(folder)],
-        cwd=ROOT,
-        text=True,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    )
+    def tells(self, what: str, happened: Callable[[], bool]) -> None:
+        """Wait for something that it does before it ends."""
+        wait_until(what, lambda: self.ends.done() or happened())
+        assert not self.ends.done(), "it came too late to matter"
+
+    def lose(self, rank: int) -> None:
+        """Kill the process of one rank."""
+        victim = json.loads((self.folder / WORKERS / f"rank-{rank}.json").read_text())
+        os.kill(victim["pid"], signal.SIGKILL)
+
+    def checkpoint(self) -> Path:
+        return Path(str(self.ends.result(timeout=240)))
 
 
-def finish(process: "subprocess.Popen[str]") -> list[str]:
-    """What a training run said; its last checkpoint is the last line."""
-    said, _ = process.communicate(timeout=240)
-    assert process.returncode == 0, said
-    return said.strip().splitlines()
+def start_training(rows: Path, folder: Path, **changed: object) -> Training:
+    """Train on some rows to a folder, in a thread."""
+    schema = Schema.model_validate_json((rows / "schema.json").read_text())
+    config = small_config(folder, **changed).rankers["mtgr"]
+    said: list[str] = []
+    pool = ThreadPoolExecutor(1)
+    name = f"{folder.name}-{len(changed)}"
+    ends = pool.submit(train, schema, config, rows, folder, name=name, say=said.append)
+    pool.shutdown(wait=False)
+    return Training(folder, ends, said)
 
 
 @pytest.fixture(scope="module")
@@ -67,19 +69,14 @@ def rows(ray_cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_killed_worker(rows: Path, tmp_path: Path) -> None:
     undisturbed, disturbed = tmp_path / "undisturbed", tmp_path / "disturbed"
-    process = start_training(rows, disturbed)
-    wait_until(
+    training = start_training(rows, disturbed)
+    training.tells(
         "steps beyond a checkpoint",
-        lambda: (
-            process.poll() is not None
-            or any(line.step >= 25 for line in read_story(disturbed / JOURNAL).steps)
-        ),
+        lambda: any(line.step >= 25 for line in read_story(disturbed / JOURNAL).steps),
     )
-    assert process.poll() is None, process.communicate()[0]
-    victim = json.loads((disturbed / WORKERS / "rank-1.json").read_text())
-    os.kill(victim["pid"], signal.SIGKILL)
-    said = finish(process)
-    whole = finish(start_training(rows, undisturbed))
+    training.lose(rank=1)
+    resumed, said = training.checkpoint(), training.said
+    whole = start_training(rows, undisturbed).checkpoint()
 
     assert "lost the worker of rank" in "".join(said)
     assert "(1 of 3 allowed): going on from its checkpoint" in "".join(said)
@@ -95,7 +92,7 @@ def test_killed_worker(rows: Path, tmp_path: Path) -> None:
     assert [line.batches for line in story.steps] == [line.batches for line in expected.steps]
     assert story.steps[-1].batches == story.steps[-1].of
     assert sum(line.users for line in story.steps) == EPOCHS * rows_to_train(rows)
-    assert_same_state(Path(said[-1]), Path(whole[-1]))
+    assert_same_state(resumed, whole)
 
 
 def rows_to_train(rows: Path) -> int:
@@ -118,17 +115,14 @@ def assert_same_state(one: Path, other: Path) -> None:
 def test_resume_on_one_worker(rows: Path, tmp_path: Path) -> None:
     """A run begun by two workers and ended by one trains every user row once per epoch."""
     folder = tmp_path / "mtgr"
-    process = start_training(rows, folder, max_failures=0)
-    wait_until(
-        "a checkpoint",
-        lambda: process.poll() is not None or ckpt.complete(folder / CHECKPOINTS) != [],
-    )
-    process.kill()
-    process.wait()
-    assert ckpt.complete(folder / CHECKPOINTS)
+    training = start_training(rows, folder, max_failures=0)
+    training.tells("a checkpoint", lambda: ckpt.complete(folder / CHECKPOINTS) != [])
+    training.lose(rank=0)
+    with pytest.raises(TrainingError, match="lost the worker of rank"):
+        training.checkpoint()
 
-    said = finish(start_training(rows, folder, max_failures=0, workers=1))
-    assert ckpt.read_position(Path(said[-1])).world_size == 1
+    last = start_training(rows, folder, max_failures=0, workers=1).checkpoint()
+    assert ckpt.read_position(last).world_size == 1
     steps = read_story(folder / JOURNAL).steps
-    assert {line.attempt for line in steps} == {1, 2}, "the kill came too late to matter"
+    assert {line.attempt for line in steps} == {1, 2}
     assert sum(line.users for line in steps) == EPOCHS * rows_to_train(rows)

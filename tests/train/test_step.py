@@ -116,6 +116,7 @@ def test_a_step_tells_the_loss_and_the_counts_of_the_union(
         # Four features of a profile are four tokens.
         "tokens": sum(4 + len(u.history + u.realtime + u.candidates) for u in users),
         "users": len(users),
+        "auxiliary": 0.0,
     }
     for rank in RANKS:
         assert saw(world, "plain", rank)["facts"][number] == expected

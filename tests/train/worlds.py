@@ -9,12 +9,12 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import torch
-from rayrank.config import RankerConfig
 from rayrank.embedding.hashing import mix
 from rayrank.embedding.tables import LearnedRows, LocalTables
 from rayrank.infer.bundle import restore_ranker
 from rayrank.model.build import build_model
 from rayrank.model.ranker import Ranker
+from rayrank.train.config import RankerConfig
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy
 

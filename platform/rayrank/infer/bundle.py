@@ -113,10 +113,13 @@ def write_bundle(
 def load_bundle(folder: str | AnyPath) -> Bundle:
     """Check a bundle's hashes and build its ranker, in evaluation mode.
 
-    folder: `RUN_DIR/bundles/VERSION`, at any URI. Raises BundleError naming the file that is
-    missing, altered, or of another format.
+    folder: `RUN_DIR/bundles/VERSION`, or `RUN_DIR/bundles/current`, at any URI. Raises BundleError
+    naming the file that is missing, altered, or of another format.
+
+    >>> load_bundle("runs/demo/bundles/current").schema.tasks  # doctest: +SKIP
     """
-    folder = place(folder)
+    bundles, version = place(folder).parent, place(folder).name
+    folder = bundle_folder(bundles, version)
     manifest = verify_bundle(folder)
     try:
         dense, tensors = read_tensors(folder / DENSE), read_tensors(folder / TABLES)

@@ -5,11 +5,12 @@ columns on the code is the training reader's: `FeatureSource`, `group`, `to_jagg
 """
 
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import torch
 
 from rayrank.data.encode import encode, stored_type
@@ -23,18 +24,19 @@ from rayrank.errors import DataError
 from rayrank.infer.bundle import Bundle
 from rayrank.schema import Schema, Token
 
-Table: TypeAlias = "pd.DataFrame | pa.Table"
+Table: TypeAlias = pd.DataFrame | pa.Table
+TableT = TypeVar("TableT", pd.DataFrame, pa.Table)
 BATCH_TOKENS = 16_384
 
 
 def score(
     bundle: Bundle,
-    candidates: Table,
+    candidates: TableT,
     *,
     behaviours: Table | None = None,
     users: Table | None = None,
     items: Table | None = None,
-) -> Table:
+) -> TableT:
     """`candidates` with a column `p.TASK` for each task: P(task), float32, in the same order.
 
     candidates: a line for each item to score, with the log's columns for user, item, time and the
@@ -45,7 +47,7 @@ def score(
 
     Raises DataError for a column that is missing, or of another type than the log's.
 
-    >>> bundle = load_bundle("runs/demo/bundles/4f0c2a9d81be")  # doctest: +SKIP
+    >>> bundle = load_bundle("runs/demo/bundles/current")  # doctest: +SKIP
     >>> score(bundle, candidates, behaviours=clicks, users=users, items=items)  # doctest: +SKIP
     """
     schema, arrow = bundle.schema, _arrow(candidates)
@@ -53,7 +55,7 @@ def score(
     id_types = bundle.manifest.id_types
     _check(schema, "profile", arrow, "candidates", tables, id_types)
     _check(schema, "candidate", arrow, "candidates", tables, id_types)
-    if before is not None:
+    if before is not None and len(before):
         _check(schema, "behaviour", before, "behaviours", tables, id_types)
     rows, order = _user_rows(bundle, arrow, before, tables)
     p_CK = np.empty((len(arrow), len(schema.tasks)), np.float32)
@@ -108,21 +110,22 @@ def _behaviours(
     keys: np.ndarray,
     features: Callable[[Token, pa.Table, str], pa.Table],
 ) -> Behaviours:
-    """What the users of the (ascending) keys did; the others' behaviours are nobody's history."""
-    if behaviours is None:
+    """What the users of the keys did; the others' behaviours are nobody's history."""
+    if behaviours is None or len(behaviours) == 0:  # which need not know its columns' types
         none = np.empty(0, np.int64)
         stored = {n: stored_type(f) for n, f in schema.features_of("behaviour").items()}
         return Behaviours(none, none, none, pa.schema(stored).empty_table())
-    of = _ids(behaviours, schema.user)
-    place = np.minimum(np.searchsorted(keys, of), len(keys) - 1)
-    ours = np.flatnonzero(keys[place] == of)
-    behaviours = behaviours.take(pa.array(ours))
+    of = pc.index_in(pa.array(_ids(behaviours, schema.user)), value_set=pa.array(keys))
+    behaviours, of = behaviours.filter(of.is_valid()), of.drop_null()
     time_ms = _times(behaviours, schema.time, schema)
     known_at_ms = (
         time_ms if schema.known_at is None else _times(behaviours, schema.known_at, schema)
     )
     return Behaviours(
-        place[ours], time_ms, known_at_ms, features("behaviour", behaviours, "behaviours")
+        of.cast(pa.int64()).to_numpy(),
+        time_ms,
+        known_at_ms,
+        features("behaviour", behaviours, "behaviours"),
     )
 
 

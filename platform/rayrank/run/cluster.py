@@ -14,7 +14,6 @@ from ray.job_config import JobConfig
 from rayrank.errors import ConfigError
 from rayrank.run.folder import RunFolder
 from rayrank.run.terminal import console
-from rayrank.serve.local import local_api_key
 
 
 def joined() -> bool:
@@ -27,16 +26,13 @@ SUBMITTED = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 
 
 @contextmanager
-def cluster(folder: RunFolder, job: str, *, serves: bool = False) -> Iterator[None]:
+def cluster(folder: RunFolder, job: str) -> Iterator[None]:
     """Join the cluster that RAY_ADDRESS names, or start one here until the end of the job.
 
     What Ray and its libraries say goes to `ray.log` in the run's folder, and beside Ray's own logs,
-    where the dashboard shows them. job: what the dashboard calls this. serves: endpoints will be
-    started, whose key a cluster of our own must know from the beginning.
+    where the dashboard shows them. job: what the dashboard calls this.
     """
     started = not joined()
-    if started and serves:
-        local_api_key(folder.api_key)
     # Ray Train's page in the dashboard is empty without it.
     os.environ.setdefault("RAY_TRAIN_ENABLE_STATE_TRACKING", "1")
     ray.data.DataContext.get_current().enable_progress_bars = False

@@ -1,5 +1,6 @@
 """The configuration of a run: where the data is, what to train on it, where results go."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import yaml
@@ -7,7 +8,7 @@ from pydantic import Field
 from rayrank.data.config import DataConfig
 from rayrank.errors import ConfigError
 from rayrank.evaluate.config import EvaluateConfig
-from rayrank.storage import AnyPath
+from rayrank.storage import AnyPath, place
 from rayrank.strict import Strict, parse, read_yaml
 from rayrank.train.config import RankerConfig
 
@@ -29,12 +30,14 @@ class RunConfig(Strict):
         return chosen, self.rankers[chosen]
 
 
-def load_config(path: AnyPath, overrides: list[str]) -> RunConfig:
+def load_config(path: str | AnyPath, overrides: Sequence[str] = ()) -> RunConfig:
     """Read a run configuration and apply `dotted.key=value` overrides (values are YAML).
 
     Raises ConfigError naming the file or the override, the key and what was expected.
+
+    >>> load_config("jobs/demo.yaml", ["run_dir=runs/mine"])  # doctest: +SKIP
     """
-    content = read_yaml(path)
+    content = read_yaml(place(path))
     for override in overrides:
         key, equals, value = override.partition("=")
         if not equals:

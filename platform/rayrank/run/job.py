@@ -21,7 +21,6 @@ def run_job(
     more: Callable[[argparse.ArgumentParser], object] = lambda parser: None,
     *,
     on_ray: bool = True,
-    serves: bool = False,
 ) -> None:
     """Parse `--config FILE [--new] [key=value …]` and what `more` adds, run `main`, on a cluster
     unless it needs none.
@@ -37,7 +36,7 @@ def run_job(
     with readable_errors():
         run = begin(load_config(arguments.config, arguments.overrides), new=arguments.new)
         if on_ray:
-            with cluster(run.folder, Path(sys.argv[0]).stem, serves=serves):
+            with cluster(run.folder, Path(sys.argv[0]).stem):
                 main(run, arguments)
         else:
             main(run, arguments)
@@ -67,9 +66,7 @@ def add_version(parser: argparse.ArgumentParser) -> None:
 
 
 def begin(config: RunConfig, *, new: bool) -> Run:
-    """The run of a config, checked as far as can be before anything starts, and written down
-    beside its results. Raises ConfigError or DataError."""
+    """The run of a config, checked as far as can be before anything starts. Raises ConfigError or
+    DataError."""
     check_source(config.data)
-    run = Run(config, new=new)
-    run.write_down([Path(sys.executable).name, *sys.argv])
-    return run
+    return Run(config, new=new)

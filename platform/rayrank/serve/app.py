@@ -87,9 +87,9 @@ async def _refuse(request: Request, error: RequestError) -> JSONResponse:
 class RankingApp:
     """One replica: what it serves, and the batch that is filling up."""
 
-    def __init__(self, args: dict[str, Any]) -> None:
+    def __init__(self, args: dict[str, Any], key: str | None) -> None:
         told = RankingArgs.model_validate(args)
-        self.key, self.limits = api_key(), told.limits
+        self.key, self.limits = key or api_key(), told.limits
         torch.set_num_threads(told.threads)
         switches = Counter("rayrank_switches_total", "To another version, by success", ("ok",))
         self.follower = Follower(
@@ -181,13 +181,15 @@ class RankingApp:
         return bytes(body)
 
 
-def build_app(args: RankingArgs) -> serve.Application:
+def build_app(args: RankingArgs, key: str | None = None) -> serve.Application:
     """The application, after the checks that need no replica: the key, every byte of the bundle.
 
-    Raises RayrankError or BundleError at once, before a replica that works is stopped for it.
+    key: what clients must send; what each replica's environment holds, unless given. Raises
+    RayrankError or BundleError at once, before a replica that works is stopped for it.
     """
-    api_key()
+    if key is None:
+        api_key()
     bundles = absolute(place(args.bundles))
     verify_bundle(bundle_folder(bundles, args.version))
     told = args.model_copy(update={"bundles": str(bundles)})
-    return RankingApp.bind(told.model_dump(mode="json"))  # type: ignore[attr-defined]
+    return RankingApp.bind(told.model_dump(mode="json"), key)  # type: ignore[attr-defined]

@@ -11,7 +11,7 @@ import httpx
 from ray import serve
 
 from rayrank.errors import ServeError
-from rayrank.serve.app import KEY_VARIABLE, RankingArgs, build_app
+from rayrank.serve.app import KEY_VARIABLE, RankingArgs, api_key, build_app
 from rayrank.serve.limits import REQUEST_TIMEOUT_S
 
 HOST, PORT = "127.0.0.1", 8000
@@ -19,21 +19,23 @@ APP, APP_OF_CHECK = "ranking", "check"
 
 
 def local_api_key(path: Path) -> str:
-    """The API key from the environment or the file `path`, made if neither is there; in the
-    environment afterwards. Call it before Ray starts, so that replicas inherit it."""
-    if KEY_VARIABLE not in os.environ:
-        os.environ[KEY_VARIABLE] = path.read_text() if path.exists() else _new_secret(path)
-    return os.environ[KEY_VARIABLE]
+    """The API key from the environment or the file `path`, made if neither is there."""
+    if KEY_VARIABLE in os.environ:
+        return api_key()
+    return path.read_text() if path.exists() else _new_secret(path)
 
 
 @contextmanager
-def running_app(args: RankingArgs, name: str, route_prefix: str, *, shared: bool) -> Iterator[str]:
+def running_app(
+    args: RankingArgs, key: str, name: str, route_prefix: str, *, shared: bool
+) -> Iterator[str]:
     """The application at a URL, on the Serve that runs on this cluster, or on one started for it
     at port 8000 or a free one. Raises ServeError where what answers is not this application.
 
-    shared: others use the cluster too, who may want a Serve on another address afterwards.
+    Its replicas are handed the key: the environment of a Ray that runs already may lack it. shared:
+    others use the cluster too, who may want a Serve on another address afterwards.
     """
-    app = build_app(args)
+    app = build_app(args, key)
     running = _port_of_serve()
     port = running or _free_port()
     serve.start(
@@ -43,7 +45,7 @@ def running_app(args: RankingArgs, name: str, route_prefix: str, *, shared: bool
     try:
         serve.run(app, name=name, route_prefix=route_prefix)
         url = f"http://{HOST}:{port}{route_prefix.rstrip('/')}"
-        _prove_ours(url)
+        _prove_ours(url, key)
         yield url
     finally:
         serve.delete(name)
@@ -51,9 +53,8 @@ def running_app(args: RankingArgs, name: str, route_prefix: str, *, shared: bool
             serve.shutdown()
 
 
-def _prove_ours(url: str) -> None:
+def _prove_ours(url: str, key: str) -> None:
     """Only our replicas know the key; another process that took the port does not."""
-    key = os.environ[KEY_VARIABLE]
     answer = httpx.get(f"{url}/v1/models", headers={"Authorization": f"Bearer {key}"}, timeout=30)
     if answer.status_code != 200:
         raise ServeError(

@@ -81,11 +81,10 @@ class Journal:
         self.part, self.lines = 0, list[str]()
         self.flushed_at = 0.0
         story = read_story(folder)
-        for line in [
-            *story.notes,
-            *(line for line in story.steps if line.step <= steps),
-            *(line for line in story.epochs if line.epoch < epochs),
-        ]:
+        kept: list[Line] = [*story.notes]
+        kept += [line for line in story.steps if line.step <= steps]
+        kept += [line for line in story.epochs if line.epoch < epochs]
+        for line in kept:
             self._add(line)
         self.flush()
 
