@@ -36,8 +36,7 @@ TESTS = {
     "kernels": "tests/kernels --ignore-glob=*triton* --ignore=tests/kernels/test_benchmarks.py",
     "train": "tests/train --ignore=tests/train/test_resume.py",
     # What stands beside the rooms: errors, strict models.
-    "rayrank": "tests/schema tests/run/test_config.py tests/test_storage.py tests/test_versions.py "
-    "tests/test_tree.py",
+    "rayrank": "tests/schema tests/run/test_config.py tests/test_storage.py tests/test_versions.py",
 }
 """Room -> its quick tests, where they are not just `tests/ROOM`."""
 

@@ -37,7 +37,7 @@ def test_a_journal_grows_in_parts_and_is_taken_over(
         story = read_story(folder)
         assert line in (*story.steps, *story.epochs, *story.notes)
     assert story == Story([took(step) for step in range(1, 6)], [epoch], [note])
-    assert [path.name for path in sorted(folder.iterdir(), key=str)] == [
+    assert [path.name for path in sorted(folder.iterdir(), key=str)] == [  # type: ignore[attr-defined]
         f"000001-{part:06d}.jsonl" for part in range(4)
     ]
 

@@ -77,16 +77,22 @@ def test_a_line_can_be_read_within_a_moment_of_its_step(
 def test_lines_that_wait_come_with_a_note_or_at_the_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Also where the end is an error."""
     monkeypatch.setattr(journal, "FLUSH_S", 3600.0)
-    with pytest.raises(OSError, match="whatever"), Progress(tmp_path, 0, at(0), 8) as progress:
-        progress.step(at(1), 2, facts(1))
-        assert steps_of(tmp_path) == []
-        progress.note(at(1), "look at this")
-        assert steps_of(tmp_path) == [1]
-        assert read_story(tmp_path).notes == [NoteLine(step=1, attempt=1, text="look at this")]
-        progress.step(at(2), 4, facts(2))
-        assert steps_of(tmp_path) == [1]
-        raise OSError("whatever")
+
+    def fail_after_two_steps() -> None:
+        with Progress(tmp_path, 0, at(0), total=8) as progress:
+            progress.step(at(1), 2, facts(1))
+            assert steps_of(tmp_path) == []
+            progress.note(at(1), "look at this")
+            assert steps_of(tmp_path) == [1]
+            assert read_story(tmp_path).notes == [NoteLine(step=1, attempt=1, text="look at this")]
+            progress.step(at(2), 4, facts(2))
+            assert steps_of(tmp_path) == [1]
+            raise OSError("whatever")
+
+    with pytest.raises(OSError, match="whatever"):
+        fail_after_two_steps()
     assert steps_of(tmp_path) == [1, 2]
 
 
