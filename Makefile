@@ -3,6 +3,7 @@
 # make serve                     keep the endpoint up on the last bundle
 # make test                      all tests
 # make lint                      ruff and mypy
+# make docs                      docs/config.md, from the code
 # make kuairand                  the KuaiRand table of the README: three seeds, standard deviations
 # make bench-kernels             the CPU operators against plain PyTorch, as ratios
 #
@@ -16,7 +17,7 @@ BIN := .venv/bin
 SETUP := .venv/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test lint kuairand bench-kernels constraints clean
+.PHONY: help demo serve test lint docs kuairand bench-kernels constraints clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -43,6 +44,9 @@ lint: $(SETUP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+docs: $(SETUP)
+	$(BIN)/python -m rayrank.run.config_page docs/config.md
 
 kuairand: $(SETUP)
 	$(BIN)/python jobs/kuairand_table.py $(if $(DATA),--data '$(DATA)')
