@@ -1,9 +1,12 @@
 # make demo                      the main job on a simulated food-delivery log
 # make demo DATA=path            the same on KuaiRand's files, or on a folder with schema.yaml
-# make serve                     keep the endpoint up on the last bundle
+# make demo SEEDS=3              each ranker from three seeds: mean and deviation
+# make demo NEW=1                a new version beside what another log or config has left
+# make serve RUN_DIR=path        keep the endpoint up on a run's current bundle (runs/demo)
 # make test                      all tests
 # make lint                      ruff and mypy
 # make docs                      docs/config.md, from the code
+# make mutants                   break a hundred things, one at a time: would the tests notice?
 # make kuairand                  the KuaiRand table of the README: three seeds, standard deviations
 # make bench-kernels             the CPU operators against plain PyTorch, as ratios
 #
@@ -17,7 +20,7 @@ BIN := .venv/bin
 SETUP := .venv/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test lint docs kuairand bench-kernels constraints clean
+.PHONY: help demo serve test lint docs mutants kuairand bench-kernels constraints clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -32,10 +35,11 @@ $(SETUP): pyproject.toml constraints.txt
 	touch $@
 
 demo: $(SETUP)
-	$(BIN)/python jobs/demo.py $(if $(DATA),--data '$(DATA)') $(SET)
+	$(BIN)/python jobs/demo.py $(if $(DATA),--data '$(DATA)') $(if $(CONFIG),--config '$(CONFIG)') \
+	    $(if $(SEEDS),--seeds $(SEEDS)) $(if $(NEW),--new) $(SET)
 
 serve: $(SETUP)
-	$(BIN)/python jobs/serve.py
+	$(BIN)/python jobs/serve.py $(if $(RUN_DIR),--run-dir '$(RUN_DIR)')
 
 test: $(SETUP)
 	$(BIN)/python -m pytest $(TESTS)
@@ -47,6 +51,12 @@ lint: $(SETUP)
 
 docs: $(SETUP)
 	$(BIN)/python -m rayrank.run.config_page docs/config.md
+
+# Their number, the sample's seed, and a room (ROOM=train) or all of them.
+N ?= 100
+SEED ?= 0
+mutants: $(SETUP)
+	$(BIN)/python tests/mutants.py --number $(N) --seed $(SEED) $(if $(ROOM),--room $(ROOM))
 
 kuairand: $(SETUP)
 	$(BIN)/python jobs/kuairand_table.py $(if $(DATA),--data '$(DATA)')

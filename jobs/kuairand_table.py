@@ -34,10 +34,10 @@ def main() -> None:
             train(run, run.config.rankers)
             evaluation = evaluate(run)
     spreads = over_seeds(config, SEEDS, evaluation)
-    write_whole(run.folder.root / "table.json", json.dumps(spreads, indent=1))
+    write_whole(run.folder.seeds, json.dumps(spreads, indent=1))
     table = seeds_table(
-        f"KuaiRand, {evaluation.exposures:,} test exposures of {evaluation.users} users: mean ± "
-        f"deviation over {SEEDS} seeds (bootstrap error over users)",
+        f"KuaiRand, {evaluation.exposures:,} test exposures of {evaluation.users} users, "
+        f"{SEEDS} seeds",
         spreads,
     )
     for name, published in PUBLISHED.items():

@@ -6,7 +6,7 @@ import signal
 import threading
 
 from rayrank.infer.bundle import bundle_folder, verify_bundle
-from rayrank.run.cluster import cluster
+from rayrank.run.cluster import cluster, joined
 from rayrank.run.folder import RunFolder
 from rayrank.run.terminal import readable_errors, say
 from rayrank.serve.app import RankingArgs
@@ -28,13 +28,14 @@ def main() -> None:
             for number in (signal.SIGINT, signal.SIGTERM):
                 signal.signal(number, lambda *_: stop.set())
             args = RankingArgs(bundles=str(folder.bundles), version=arguments.version)
-            with running_app(args, local_api_key(folder.here), APP, "/") as url:
-                key, request = (
-                    shlex.quote(str(path)) for path in (folder.here / "api-key", folder.request)
+            key = local_api_key(folder.api_key)
+            with running_app(args, key, APP, "/", shared=joined()) as url:
+                key_file, request = (
+                    shlex.quote(str(path)) for path in (folder.api_key, folder.request)
                 )
                 say(
                     f"serving {folder.bundles}, version {arguments.version}, at {url}; try\n\n"
-                    f'  curl -s {url}/v1/rank -H "Authorization: Bearer $(cat {key})" '
+                    f'  curl -s {url}/v1/rank -H "Authorization: Bearer $(cat {key_file})" '
                     f"-d @{request}\n\nCtrl-C stops it."
                 )
                 stop.wait()

@@ -149,8 +149,12 @@ def test_an_empty_file(tmp_path: Path) -> None:
 
 
 def test_no_file(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"expected a log file, or a folder with log\*\.csv"):
+    expected = r"expected KuaiRand's log file, or a folder with log\*\.csv or log\*\.tsv"
+    with pytest.raises(DataError, match=rf"{expected}$"):
         convert(tmp_path, tmp_path / "log")
+    with pytest.raises(DataError, match=rf"{expected}; there is no such file or folder$"):
+        convert(tmp_path / "nowhere", tmp_path / "log")
+    assert not (tmp_path / "log").exists()
 
 
 def test_a_failed_conversion_leaves_the_old_one(tmp_path: Path) -> None:

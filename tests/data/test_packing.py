@@ -1,6 +1,7 @@
 """Packed batches: whole rows, within budget, each once an epoch, dealt to any number of ranks."""
 
 import random
+import shutil
 from collections import Counter
 from pathlib import Path
 
@@ -10,15 +11,14 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from rayrank.data.pack_epochs import pack_epochs
-from rayrank.data.packing import PackedBatches, pack, row_costs
+from rayrank.data.pack_epochs import COMPLETE, pack_epochs
+from rayrank.data.packing import PackedBatches, Packing, pack, row_costs
 from rayrank.data.partition import build_rows
 from rayrank.errors import DataError
-from rayrank.train.config import TrainConfig
 
 from .logs import DAY, HOUR, START, Records, shop_schema, shown
 
-CONFIG = TrainConfig(epochs=2, max_cost=40, pair_cost=0.01, seed=5)
+PACKING = Packing(seed=5, epochs=2, max_cost=40, pair_cost=0.01)
 
 
 @given(st.lists(st.integers(0, 20), max_size=40), st.integers(1, 30))
@@ -78,7 +78,7 @@ def order(out: Path, number: int) -> list[list[tuple[int, int]]]:
 @pytest.fixture(scope="module")
 def packed(ray_cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("packed")
-    pack_epochs(write(folder / "rows", ROWS, 1), CONFIG, folder / "out")
+    pack_epochs(write(folder / "rows", ROWS, 1), PACKING, folder / "out")
     return folder / "out"
 
 
@@ -93,7 +93,7 @@ def test_every_row_is_in_every_epoch_once_and_whole(packed: Path, number: int) -
     assert together.sort_by(by_key).equals(ROWS.sort_by(by_key).select(together.column_names))
     assert set(together.column_names) == set(ROWS.column_names)
     for rows in found:
-        assert row_costs(rows, CONFIG.pair_cost).sum() <= CONFIG.max_cost or len(rows) == 1
+        assert row_costs(rows, PACKING.pair_cost).sum() <= PACKING.max_cost or len(rows) == 1
 
 
 def test_epochs_differ_in_what_stands_together(packed: Path) -> None:
@@ -103,22 +103,32 @@ def test_epochs_differ_in_what_stands_together(packed: Path) -> None:
 def test_files_do_not_matter_and_seeds_do(packed: Path, tmp_path: Path) -> None:
     shuffled = ROWS.take(pa.array(random.Random(1).sample(range(len(ROWS)), len(ROWS))))
     rows = write(tmp_path / "rows", shuffled, 3)
-    pack_epochs(rows, CONFIG, tmp_path / "out")
+    pack_epochs(rows, PACKING, tmp_path / "out")
     for number in range(2):
         assert order(tmp_path / "out", number) == order(packed, number)
 
-    marker = stamp(tmp_path / "out")
-    pack_epochs(rows, CONFIG, tmp_path / "out")
-    assert stamp(tmp_path / "out") == marker, "the same inputs were packed again"
-
-    other = CONFIG.model_copy(update={"seed": 6, "epochs": 1, "max_cost": 60})
-    pack_epochs(rows, other, tmp_path / "out")
-    assert stamp(tmp_path / "out") != marker
-    assert [path.name for path in (tmp_path / "out").glob("epoch-*")] == ["epoch-0"]
-    batches = order(tmp_path / "out", 0)
+    other = PACKING._replace(seed=6, epochs=1, max_cost=60)
+    pack_epochs(rows, other, tmp_path / "other")
+    assert sorted(path.name for path in (tmp_path / "other").iterdir()) == [COMPLETE, "epoch-0"]
+    batches = order(tmp_path / "other", 0)
     assert Counter(key for batch in batches for key in batch) == ALL
     assert sorted(batches) != sorted(order(packed, 0))
-    assert list(tmp_path.glob("*.writing-*")) == []
+    assert list(tmp_path.rglob("*writing-*")) == []
+
+
+def test_whole_batches_are_left_and_cut_ones_packed_anew(packed: Path, tmp_path: Path) -> None:
+    rows = write(tmp_path / "rows", ROWS, 2)
+    shutil.copytree(packed, tmp_path / "out")
+    marker = stamp(tmp_path / "out")
+    pack_epochs(rows, PACKING, tmp_path / "out")
+    assert stamp(tmp_path / "out") == marker, "the same inputs were packed again"
+
+    (tmp_path / "out" / COMPLETE).unlink()  # the last one to be written
+    (tmp_path / "out" / "epoch-1" / "bucket-00000.arrow").write_bytes(b"half of it")
+    pack_epochs(rows, PACKING, tmp_path / "out")
+    assert (tmp_path / "out" / COMPLETE).exists()
+    for number in range(2):
+        assert order(tmp_path / "out", number) == order(packed, number)
 
 
 def stamp(out: Path) -> dict[str, tuple[int, int]]:
@@ -157,4 +167,4 @@ def test_the_order_of_batches_is_a_function_of_the_seed(packed: Path) -> None:
 
 def test_no_rows(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"no user rows; run jobs/build_rows\.py first"):
-        pack_epochs(tmp_path, CONFIG, tmp_path / "out")
+        pack_epochs(tmp_path, PACKING, tmp_path / "out")

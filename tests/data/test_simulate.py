@@ -10,7 +10,7 @@ import pytest
 from rayrank.data.attribution import attribute
 from rayrank.data.config import SimulateConfig
 from rayrank.data.simulate import simulate
-from rayrank.errors import ConfigError, DataError
+from rayrank.errors import ConfigError
 from rayrank.metrics.ranking import gauc
 from rayrank.schema import load_schema
 
@@ -171,10 +171,17 @@ def test_mean_length_out_of_reach(tmp_path: Path) -> None:
         simulate(SimulateConfig(users=50, days=1, mean_length=2000), tmp_path / "log")
 
 
-def test_an_existing_folder_is_left_alone(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="exists already"):
-        simulate(SimulateConfig(users=10), tmp_path)
-    assert list(tmp_path.iterdir()) == []
+def test_a_whole_log_is_left_alone_and_a_cut_one_made_whole(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    simulate(SimulateConfig(users=10, seed=1), log)
+    whole = {path: path.read_bytes() for path in log.iterdir()}
+    simulate(SimulateConfig(users=10, seed=2), log)
+    assert {path: path.read_bytes() for path in log.iterdir()} == whole
+
+    (log / "schema.yaml").unlink()  # the last one to be written
+    (log / "events.parquet").write_bytes(b"half of it")
+    simulate(SimulateConfig(users=10, seed=1), log)
+    assert {path: path.read_bytes() for path in log.iterdir()} == whole
 
 
 def test_a_failure_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,7 +26,6 @@ def own_model(ray_cluster: None, tmp_path_factory: pytest.TempPathFactory) -> It
         patched.syspath_prepend(ROOT)
         told = [*SMALL, f"run_dir={tmp_path_factory.mktemp('own-model') / 'run'}"]
         run = rayrank.Run(rayrank.load_config(ROOT / "examples" / "own_model.yaml", told))
-        run.write_down(["pytest"])
         stages.build(run)
         stages.train(run, run.config.rankers)
         stages.evaluate(run)

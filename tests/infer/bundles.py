@@ -46,8 +46,9 @@ def learned(ranker: Ranker) -> dict[str, LearnedRows]:
     return {name: ranker.tables.rows(name) for name in SCHEMA.tables}
 
 
-def write(out: Path, ranker: Ranker, kind: str, **other: Any) -> Manifest:
-    """Write a bundle; keyword arguments replace what `write_bundle` is told."""
+def write(bundles: Path, ranker: Ranker, kind: str, **other: Any) -> Manifest:
+    """Write a bundle to `bundles/<version>`; keyword arguments replace what `write_bundle` is
+    told."""
     told: dict[str, Any] = {
         "ranker": kind,
         "schema": SCHEMA,
@@ -56,8 +57,9 @@ def write(out: Path, ranker: Ranker, kind: str, **other: Any) -> Manifest:
         "max_history": 100,
         "id_types": {"item_id": "integer"},
         "metrics": {"click": {"auc": 0.75, "auc_se": 1e-17}},
+        "made_from": {"rows": "0123456789ab", "ranker": "ba9876543210"},
         "trained_steps": 12,
         "dense": ranker.dense_state(),
         "rows": learned(ranker),
     }
-    return write_bundle(out, **told | other)
+    return write_bundle(bundles, **told | other)

@@ -32,7 +32,8 @@ def test_a_loaded_ranker_scores_as_the_trained_one(
 ) -> None:
     ranker, batch = trained(kind), jagged(USERS)
     expected = ranker(batch)
-    manifest = write(tmp_path / "bundle", ranker, kind)
+    manifest = write(tmp_path, ranker, kind)
+    folder = tmp_path / manifest.version
     for module, name in (
         (pickle, "load"),
         (pickle, "loads"),
@@ -40,9 +41,9 @@ def test_a_loaded_ranker_scores_as_the_trained_one(
         (torch.serialization, "load"),
     ):
         monkeypatch.setattr(module, name, poisoned)
-    loaded = load_bundle(tmp_path / "bundle")
+    loaded = load_bundle(folder)
     assert torch.equal(loaded.ranker(batch), expected)
-    assert loaded.manifest == manifest == read_manifest(tmp_path / "bundle")
+    assert loaded.manifest == manifest == read_manifest(folder)
     assert loaded.schema == SCHEMA
     assert not loaded.ranker.training
     assert not any(p.requires_grad for p in loaded.ranker.parameters())
@@ -76,32 +77,32 @@ def test_metrics_that_are_not_numbers_and_durations_survive(tmp_path: Path) -> N
             }
         }
     )
-    write(
-        tmp_path / "b", trained("dlrm"), "dlrm", schema=schema, metrics={"click": {"auc": math.nan}}
+    manifest = write(
+        tmp_path, trained("dlrm"), "dlrm", schema=schema, metrics={"click": {"auc": math.nan}}
     )
-    loaded = load_bundle(tmp_path / "b")
+    loaded = load_bundle(tmp_path / manifest.version)
     assert loaded.schema == schema
     assert loaded.manifest.metrics == {"click": {"auc": None}}
 
 
 @pytest.mark.parametrize("name", [DENSE, TABLES, MANIFEST])
 def test_an_altered_byte_is_found(name: str, tmp_path: Path) -> None:
-    write(tmp_path / "b", trained("dlrm"), "dlrm")
-    path = tmp_path / "b" / name
+    folder = tmp_path / write(tmp_path, trained("dlrm"), "dlrm").version
+    path = folder / name
     content = bytearray(path.read_bytes())
     # Of the last weight, or of the seed.
     place = content.index(b'"seed": 5') + 8 if name == MANIFEST else len(content) - 1
     content[place] ^= 1
     path.write_bytes(content)
     with pytest.raises(BundleError, match=name):
-        load_bundle(tmp_path / "b")
+        load_bundle(folder)
 
 
 @pytest.mark.parametrize("name", [DENSE, TABLES, MANIFEST])
 @pytest.mark.parametrize("how", ["missing", "cut", "empty", "a folder"])
 def test_a_file_that_is_not_whole_is_named(name: str, how: str, tmp_path: Path) -> None:
-    write(tmp_path / "b", trained("dlrm"), "dlrm")
-    path = tmp_path / "b" / name
+    folder = tmp_path / write(tmp_path, trained("dlrm"), "dlrm").version
+    path = folder / name
     content = path.read_bytes()
     path.unlink()
     if how == "a folder":
@@ -109,7 +110,7 @@ def test_a_file_that_is_not_whole_is_named(name: str, how: str, tmp_path: Path) 
     elif how != "missing":
         path.write_bytes(content[: len(content) // 2] if how == "cut" else b"")
     with pytest.raises(BundleError, match=name):
-        load_bundle(tmp_path / "b")
+        load_bundle(folder)
 
 
 @pytest.mark.parametrize(
@@ -120,19 +121,19 @@ def test_a_file_that_is_not_whole_is_named(name: str, how: str, tmp_path: Path) 
         b"[1]",
         b'"text"',
         b"null",
-        b'{"format": 2}',
+        b'{"format": 1}',
         b"{}",
         b"[" * 100_000,
-        b'{"format": 1}',
-        b'{"format": 1, "version": "000000000000"}',
+        b'{"format": 2}',
+        b'{"format": 2, "version": "000000000000"}',
     ],
 )
 def test_a_manifest_that_is_none_is_named(content: bytes, tmp_path: Path) -> None:
-    write(tmp_path / "b", trained("dlrm"), "dlrm")
-    (tmp_path / "b" / MANIFEST).write_bytes(content)
+    folder = tmp_path / write(tmp_path, trained("dlrm"), "dlrm").version
+    (folder / MANIFEST).write_bytes(content)
     for read in (load_bundle, read_manifest):
         with pytest.raises(BundleError, match=MANIFEST):
-            read(tmp_path / "b")
+            read(folder)
 
 
 def rewrite(folder: Path, **changes: Any) -> None:
@@ -147,7 +148,8 @@ def rewrite(folder: Path, **changes: Any) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"format": 2}, "expected format 1"),
+        ({"format": 1}, "expected format 2"),
+        ({"format": 3}, "expected format 2"),
         ({"seed": None}, "seed: missing"),
         ({"extra": 1}, "extra: unknown key"),
         ({"model": {"kind": "gpt"}}, "kind"),
@@ -159,19 +161,20 @@ def rewrite(folder: Path, **changes: Any) -> None:
 def test_a_bundle_of_another_version_is_refused(
     changes: dict[str, Any], message: str, tmp_path: Path
 ) -> None:
-    write(tmp_path / "b", trained("dlrm"), "dlrm")
-    rewrite(tmp_path / "b", **changes)
+    folder = tmp_path / write(tmp_path, trained("dlrm"), "dlrm").version
+    rewrite(folder, **changes)
     with pytest.raises(BundleError, match=message):
-        load_bundle(tmp_path / "b")
+        load_bundle(folder)
 
 
 def test_weights_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     ranker = trained("dlrm")
     dense = ranker.dense_state()
     gone = dense.pop("mlp.0.bias")
-    write(tmp_path / "b", ranker, "dlrm", dense=dense | {"mlp.9.bias": gone})
+    manifest = write(tmp_path, ranker, "dlrm", dense=dense | {"mlp.9.bias": gone})
+    folder = tmp_path / manifest.version
     with pytest.raises(BundleError, match=r"missing .*mlp.0.bias.*unexpected .*mlp.9.bias"):
-        load_bundle(tmp_path / "b")
+        load_bundle(folder)
 
 
 def test_no_bundle_says_how_to_get_one(tmp_path: Path) -> None:
@@ -179,44 +182,70 @@ def test_no_bundle_says_how_to_get_one(tmp_path: Path) -> None:
         load_bundle(tmp_path / "nowhere")
 
 
-def test_a_new_bundle_replaces_the_old_one(tmp_path: Path) -> None:
-    write(tmp_path / "b", trained("mtgr"), "mtgr")
-    second = write(tmp_path / "b", trained("dlrm"), "dlrm")
-    assert load_bundle(tmp_path / "b").manifest == second
-    assert os.listdir(tmp_path) == ["b"]
+def test_bundles_lie_side_by_side(tmp_path: Path) -> None:
+    first = write(tmp_path, trained("mtgr"), "mtgr")
+    second = write(tmp_path, trained("dlrm"), "dlrm")
+    assert sorted(os.listdir(tmp_path)) == sorted([first.version, second.version])
+    for manifest in (first, second):
+        assert load_bundle(tmp_path / manifest.version).manifest == manifest
+
+
+def test_what_is_there_already_is_left_as_it_is(tmp_path: Path) -> None:
+    folder = tmp_path / write(tmp_path, trained("mtgr"), "mtgr").version
+    before = {path: path.stat() for path in folder.iterdir()}
+    write(tmp_path, trained("mtgr"), "mtgr")
+    after = {path: path.stat() for path in folder.iterdir()}
+    assert {path: (stat.st_ino, stat.st_mtime_ns) for path, stat in after.items()} == {
+        path: (stat.st_ino, stat.st_mtime_ns) for path, stat in before.items()
+    }
 
 
 def test_a_write_that_fails_leaves_the_old_bundle(tmp_path: Path) -> None:
-    first = write(tmp_path / "b", trained("mtgr"), "mtgr")
+    first = write(tmp_path, trained("mtgr"), "mtgr")
     shared = torch.zeros(4)
     for other in ({"metrics": {"click": object()}}, {"dense": {"a": shared, "b": shared}}):
         with pytest.raises(Exception, match=r"serializ|memory"):
-            write(tmp_path / "b", trained("dlrm"), "dlrm", **other)
-        assert load_bundle(tmp_path / "b").manifest == first
-        assert os.listdir(tmp_path) == ["b"]
+            write(tmp_path, trained("dlrm"), "dlrm", **other)
+        assert os.listdir(tmp_path) == [first.version]
+        assert load_bundle(tmp_path / first.version).manifest == first
 
 
 KILLED = """
 import os, sys
 sys.path.insert(0, sys.argv[1])
 from tests.infer import bundles
-from rayrank.infer import bundle
+from rayrank.infer.bundle import MANIFEST
 from pathlib import Path
-bundle.sha256 = lambda path: os._exit(9)
+replace = Path.replace
+
+def killed(path, target):
+    if path.name == MANIFEST:
+        os._exit(9)
+    return replace(path, target)
+
+Path.replace = killed
 bundles.write(Path(sys.argv[2]), bundles.trained("dlrm"), "dlrm")
 """
 
 
-def test_a_killed_write_leaves_the_old_bundle(tmp_path: Path) -> None:
-    first = write(tmp_path / "b", trained("mtgr"), "mtgr")
+def test_a_killed_write_leaves_the_old_bundle_and_none_of_its_own(tmp_path: Path) -> None:
+    """Killed before the last file, which says that all are there."""
+    first = write(tmp_path, trained("mtgr"), "mtgr")
     root = Path(__file__).parents[2]
     done = subprocess.run(
-        [sys.executable, "-c", KILLED, str(root), str(tmp_path / "b")],
+        [sys.executable, "-c", KILLED, str(root), str(tmp_path)],
         capture_output=True,
         text=True,
         check=False,
         timeout=120,
     )
     assert done.returncode == 9, done.stderr
-    assert len(os.listdir(tmp_path)) == 2  # what it was writing
-    assert load_bundle(tmp_path / "b").manifest == first
+    assert load_bundle(tmp_path / first.version).manifest == first
+    (cut,) = {path.parent for path in tmp_path.glob("[!.]*/*")} - {tmp_path / first.version}
+    assert sorted(os.listdir(cut)) == [DENSE, TABLES]
+    with pytest.raises(BundleError, match=f"not a bundle: it has no {MANIFEST}"):
+        load_bundle(cut)
+
+    second = write(tmp_path, trained("dlrm"), "dlrm")
+    assert tmp_path / second.version == cut
+    assert load_bundle(cut).manifest == second

@@ -20,8 +20,8 @@ from .bundles import CONFIGS, USERS, trained, write
 @pytest.fixture(params=list(CONFIGS))
 def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Engine:
     torch.set_num_threads(1)
-    write(tmp_path / "b", trained(request.param), request.param)
-    return Engine(load_bundle(tmp_path / "b"))
+    manifest = write(tmp_path, trained(request.param), request.param)
+    return Engine(load_bundle(tmp_path / manifest.version))
 
 
 def test_scores_are_the_rankers_row_by_row(engine: Engine) -> None:
@@ -100,12 +100,12 @@ print(sum(len(scores) for scores in engine.submit(rows).result()))
 
 
 def test_a_replicas_image_needs_neither_ray_nor_torchrec(tmp_path: Path) -> None:
-    write(tmp_path / "b", trained("mtgr"), "mtgr")
+    folder = tmp_path / write(tmp_path, trained("mtgr"), "mtgr").version
     rows = table(USERS)
     with pa.ipc.new_file(str(tmp_path / "rows.arrow"), rows.schema) as file:
         file.write_table(rows)
     done = subprocess.run(
-        [sys.executable, "-c", WITHOUT, str(tmp_path / "b"), str(tmp_path / "rows.arrow")],
+        [sys.executable, "-c", WITHOUT, str(folder), str(tmp_path / "rows.arrow")],
         capture_output=True,
         text=True,
         check=False,

@@ -32,6 +32,21 @@ def test_by_hand() -> None:
     assert found[1] == pytest.approx((0.8, 1.0, 2))
 
 
+def test_bins_that_cannot_be_equal_by_hand() -> None:
+    """Seven exposures in three bins, in no order: three lowest, two next, two highest."""
+    p = np.array([0.5, 0.05, 0.9, 0.1, 0.6, 0.15, 0.7])
+    label = np.array([0, 1, 1, 0, 1, 1, 1])
+    assert calibration(label, p, bins=3) == [
+        pytest.approx((0.1, 2 / 3, 3)),
+        pytest.approx((0.55, 1 / 2, 2)),
+        pytest.approx((0.8, 1.0, 2)),
+    ]
+
+
+def test_there_are_ten_bins_unless_told() -> None:
+    assert [b.exposures for b in calibration(np.zeros(25), np.zeros(25))] == [3] * 5 + [2] * 5
+
+
 def test_an_honest_model_lies_on_the_diagonal() -> None:
     draw = np.random.default_rng(0)
     p = draw.uniform(size=50_000)

@@ -1,4 +1,4 @@
-"""MTGR once more, padded and dense in float64: DESIGN sections 3 and 4 written down plainly.
+"""MTGR once more, padded and dense in float64: DESIGN sections 4 and 5 written down plainly.
 
 It shares no code with the model but its parameters and its tables.
 """
@@ -43,7 +43,7 @@ def dense_logits(model: MTGR, users: list[User], length: float, heads: int) -> T
 
 
 def _sees(query: tuple[int, int], key: tuple[int, int]) -> bool:
-    """The table of DESIGN section 3, but for a token's view of itself."""
+    """The table of DESIGN section 4, but for a token's view of itself."""
     (kind, time), (other, known_at) = query, key
     if other in (PROFILE, HISTORY):
         return True

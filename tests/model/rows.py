@@ -130,7 +130,10 @@ def table(users: list[User], schema: Schema = SCHEMA) -> pa.Table:
         row: dict[str, Any] = {
             "user": f"u{number}",
             "window_start": WINDOW,
-            "tokens": 0,
+            "tokens": len(user.history)
+            + len(user.realtime)
+            + len(user.candidates)
+            + len(schema.features_of("profile")),
             "visible_pairs": 0,
             "history": _columns(user.history, ["time", "known_at"], schema, "behaviour"),
             "realtime": _columns(user.realtime, ["time", "known_at"], schema, "behaviour"),

@@ -61,8 +61,8 @@ for step in range(60):
     losses.append(loss.item())
 model.eval()
 write_bundle(
-    out / "bundle", ranker="mine", schema=SCHEMA, model=config, seed=3, max_history=10,
-    id_types={}, metrics={}, trained_steps=60, dense=model.dense_state(),
+    out / "bundles", ranker="mine", schema=SCHEMA, model=config, seed=3, max_history=10,
+    id_types={}, metrics={}, made_from={}, trained_steps=60, dense=model.dense_state(),
     rows={name: tables.rows(name) for name in SCHEMA.tables},
 )
 scores = model.probabilities(model(jagged(users)))
@@ -74,7 +74,8 @@ from rayrank.infer.bundle import load_bundle
 from rayrank.infer.engine import Engine
 
 assert not any(name.startswith("two_tower") for name in sys.modules)
-engine = Engine(load_bundle(out / "bundle"))
+(version,) = (out / "bundles").iterdir()
+engine = Engine(load_bundle(version))
 scores = engine.submit(table(users)).result()
 print(json.dumps({"scores": [row for part in scores for row in part.tolist()]}))
 """
@@ -117,10 +118,11 @@ def test_the_example_is_configured_trained_bundled_and_served(
     served = run(SERVE, out, theirs)
     assert served["scores"] == trained["scores"]
 
+    (version,) = (out / "bundles").iterdir()
     refused = "manifest.json: kind: cannot import two_tower of 'two_tower:TwoTower'.*: every"
     with pytest.raises(BundleError, match=refused):
-        load_bundle(out / "bundle")
+        load_bundle(version)
     monkeypatch.syspath_prepend(theirs)
-    assert load_bundle(out / "bundle").manifest.model["width"] == 16
+    assert load_bundle(version).manifest.model["width"] == 16
     rankers = load_config(out / "mine.yaml", []).rankers
     assert list(rankers) == ["mine", "mtgr"]

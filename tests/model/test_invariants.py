@@ -1,36 +1,22 @@
-"""DESIGN section 3's four invariants, on the whole model in float64, forward and backward."""
+"""DESIGN section 4's invariants 1 and 2: what a token may see, on the whole model in float64,
+forward and backward."""
 
 from dataclasses import replace
 
-import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rayrank.model.mtgr import MTGR
 from rayrank.model.ranker import Ranker
 from torch import Tensor
 
-from .dense import dense_logits
-from .rankers import DLRM_CONFIG, MTGR_CONFIG, Flow, flow, logits_of, ranker
+from .invariants import BOTH, MODELS, MTGR_MODEL, equal, few, scores
+from .rankers import flow
 from .rows import MINUTE, SCHEMA, WINDOW, Element, User, jagged
 from .strategies import BEHAVIOURS, CANDIDATES, USERS
 
-torch.set_num_threads(1)
 P = len(SCHEMA.features_of("profile"))
-MODELS = {"mtgr": ranker(MTGR_CONFIG), "dlrm": ranker(DLRM_CONFIG)}
-BOTH = pytest.mark.parametrize("model", MODELS.values(), ids=MODELS.keys())
-MTGR_MODEL = MODELS["mtgr"]
-few = settings(max_examples=40, deadline=None)
 Place = tuple[int, str, int]
 """(user, group, place in its group): a token."""
-
-
-def scores(model: Ranker, *users: User) -> Tensor:
-    return flow(model, jagged(list(users))).logits_CK.detach()
-
-
-def equal(actual: Tensor, expected: Tensor) -> None:
-    torch.testing.assert_close(actual, expected, rtol=1e-9, atol=1e-10)
 
 
 # 1. Candidates do not see each other.
@@ -182,7 +168,7 @@ def count(user: User, group: str) -> int:
 
 
 def may_see(users: list[User], query: Place, key: Place) -> bool:
-    """DESIGN section 3's table."""
+    """DESIGN section 4's table."""
     if query[0] != key[0]:
         return False
     if query == key or key[1] in ("profile", "history"):
@@ -192,72 +178,6 @@ def may_see(users: list[User], query: Place, key: Place) -> bool:
     user = users[query[0]]
     asking = getattr(user, query[1])[query[2]]
     return bool(minute_of(user.realtime[key[2]]) < minute_of(asking))
-
-
-# 3. Users do not see each other.
-
-
-@BOTH
-@few
-@given(users=st.lists(USERS, min_size=1, max_size=4), data=st.data())
-def test_scores_ignore_the_rest_of_the_batch_and_its_order(
-    model: Ranker, users: list[User], data: st.DataObject
-) -> None:
-    alone = [scores(model, user) for user in users]
-    equal(scores(model, *users), torch.cat(alone))
-    order = data.draw(st.permutations(range(len(users))))
-    equal(scores(model, *(users[i] for i in order)), torch.cat([alone[i] for i in order]))
-
-
-@BOTH
-@few
-@given(first=USERS, second=USERS)
-def test_gradients_of_a_batch_are_the_sum_of_its_users(
-    model: Ranker, first: User, second: User
-) -> None:
-    together = parameter_gradients(model, flow(model, jagged([first, second])))
-    apart = [parameter_gradients(model, flow(model, jagged([user]))) for user in (first, second)]
-    for name, gradient in together.items():
-        torch.testing.assert_close(
-            gradient, apart[0][name] + apart[1][name], rtol=1e-8, atol=1e-9, msg=name
-        )
-
-
-# 4. Jagged is padded dense.
-
-
-@few
-@given(users=st.lists(USERS, min_size=1, max_size=3))
-def test_jagged_equals_padded_dense(users: list[User]) -> None:
-    assert isinstance(MTGR_MODEL, MTGR)
-    logits = dense_logits(MTGR_MODEL, users, MTGR_CONFIG.attention_length, MTGR_CONFIG.heads)
-    equal(scores(MTGR_MODEL, *users), logits.detach())
-    # What a caller gets is the same in float32.
-    batch = jagged(users)
-    torch.testing.assert_close(MTGR_MODEL(batch), logits.float(), rtol=1e-5, atol=1e-6)
-
-
-@settings(max_examples=20, deadline=None)
-@given(users=st.lists(USERS, min_size=1, max_size=3))
-def test_gradients_equal_those_of_padded_dense(users: list[User]) -> None:
-    assert isinstance(MTGR_MODEL, MTGR)
-
-    def gradients(logits: Tensor) -> dict[str, Tensor]:
-        weights = torch.linspace(-1, 1, logits.numel(), dtype=torch.float64).view_as(logits)
-        MTGR_MODEL.zero_grad()
-        (logits * weights).sum().backward()
-        return {
-            n: torch.zeros_like(p) if p.grad is None else p.grad.clone()
-            for n, p in MTGR_MODEL.named_parameters()
-        }
-
-    dense = gradients(
-        dense_logits(MTGR_MODEL, users, MTGR_CONFIG.attention_length, MTGR_CONFIG.heads)
-    )
-    ours = gradients(logits_of(MTGR_MODEL, lambda: MTGR_MODEL(jagged(users))))
-    assert any((g != 0).any() for n, g in ours.items() if n.startswith("tables."))
-    for name, gradient in ours.items():
-        torch.testing.assert_close(gradient, dense[name], rtol=1e-8, atol=1e-9, msg=name)
 
 
 # Helpers.
@@ -281,17 +201,6 @@ def split(events: list[Element], at: Element) -> tuple[list[Element], list[Eleme
 def grad(output: Tensor, wanted: Tensor) -> Tensor:
     (gradient,) = torch.autograd.grad(output.sum(), wanted, retain_graph=True)
     return gradient
-
-
-def parameter_gradients(model: Ranker, passed: Flow) -> dict[str, Tensor]:
-    named = model.dense_parameters()
-    found = torch.autograd.grad(
-        passed.logits_CK.square().sum(), list(named.values()), allow_unused=True
-    )
-    return {
-        n: torch.zeros_like(p) if g is None else g
-        for (n, p), g in zip(named.items(), found, strict=True)
-    }
 
 
 def one_profile() -> Element:

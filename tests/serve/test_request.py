@@ -6,57 +6,10 @@ import math
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from rayrank.serve.errors import RequestError
-from rayrank.serve.limits import Limits
-from rayrank.serve.request import RequestParser
 
 from ..changes import GONE, changed
-from ..data.logs import DAY, START, shop_schema
-
-SCHEMA = shop_schema(
-    {
-        "features.uid": {"tokens": ["profile"], "kind": "id", "column": "u", "table": "city"},
-        "features.langs": {"tokens": ["profile"], "kind": "ids", "source": "users", "table": "tag"},
-    }
-)
-LIMITS = Limits(candidates=4, behaviours=5, list_ids=3)
-PARSER = RequestParser(SCHEMA, {"i": "integer", "cat": "string"}, 100, LIMITS)
-NOW = START + 3_600_000
-GOOD: dict[str, Any] = {
-    "user": 7,
-    "time_ms": NOW,
-    "profile": {"city": 3, "age": 30, "langs": [1]},
-    "behaviours": {
-        "time_ms": [START - 10, START + 10],
-        "known_at_ms": [START - 10, START + 60],
-        "i": [1, 2],
-        "cat": ["x", "y"],
-        "watched": [0.5, 1],
-        "click": [1, 0],
-        "order": [0, 0],
-    },
-    "candidates": {
-        "item": [5, 6],
-        "time_ms": [NOW - 5, NOW],
-        "i": [5, 6],
-        "cat": ["x", None],
-        "tags": [[1], []],
-        "price": [1.5, None],
-        "ctr": [0.1, 0],
-    },
-}
-
-
-def refusal(body: bytes) -> RequestError:
-    with pytest.raises(RequestError) as caught:
-        PARSER.parse(body)
-    error = caught.value
-    assert error.body() == {"error": {"field": error.field, "message": error.message}}
-    assert len(error.message) < 1000
-    json.dumps(error.body(), ensure_ascii=False, allow_nan=False).encode()
-    return error
+from ..data.logs import DAY, START
+from .requests import GOOD, HUGE, LIMITS, NOW, PARSER, refusal
 
 
 def test_a_good_request_is_parsed() -> None:
@@ -160,7 +113,6 @@ def test_a_missing_field(path: str) -> None:
     assert "missing" in error.message
 
 
-HUGE = 1 << 64
 WRONG: list[tuple[str, Any]] = [
     # Numbers that are none.
     ("candidates.ctr", [math.nan, 0]),
@@ -306,73 +258,3 @@ def test_numbers_of_any_size_that_a_double_holds_are_taken() -> None:
     for value in ((1 << 53) + 1, 10**30, -(1 << 60)):
         parsed = PARSER.parse(json.dumps(changed(GOOD, "candidates.ctr", [value, 0])).encode())
         assert parsed.row["candidates"][0]["ctr"][0].as_py() == pytest.approx(value)
-
-
-def parse_or_refuse(body: bytes) -> None:
-    error: RequestError | None = None
-    try:
-        PARSER.parse(body)
-    except RequestError as caught:
-        error = caught
-    if error is not None:
-        assert error.status in (400, 413, 422)
-        assert error.field
-        json.dumps(error.body(), ensure_ascii=False, allow_nan=False).encode()
-
-
-SCALARS = st.one_of(
-    st.none(),
-    st.booleans(),
-    st.integers(),
-    st.integers(START - DAY, START + DAY),
-    st.floats(),
-    st.text(max_size=5),
-    st.sampled_from([NOW, HUGE, 1e308, "\ud800", "\x00"]),
-)
-JSON = st.recursive(
-    SCALARS,
-    lambda inner: st.one_of(
-        st.lists(inner, max_size=3),
-        st.dictionaries(
-            st.sampled_from(["i", "item", "time_ms", "a", "\udfff"]), inner, max_size=3
-        ),
-    ),
-    max_leaves=6,
-)
-SECTIONS = ("profile", "behaviours", "candidates")
-PATHS = st.sampled_from(
-    [
-        "user",
-        "time_ms",
-        "x",
-        *SECTIONS,
-        *(f"{section}.{name}" for section in SECTIONS for name in [*GOOD[section], "wat"]),
-    ]
-)
-CHANGES = st.lists(
-    st.tuples(PATHS, st.one_of(JSON, st.lists(SCALARS, min_size=2, max_size=2), st.just(GONE))),
-    min_size=1,
-    max_size=3,
-)
-
-
-@settings(max_examples=300, deadline=None)
-@given(changes=CHANGES)
-def test_no_near_miss_raises_anything_else(changes: list[tuple[str, Any]]) -> None:
-    request = copy.deepcopy(GOOD)
-    for path, value in changes:
-        *sections, last = path.split(".")
-        inner = request
-        for section in sections:
-            inner = inner[section] if isinstance(inner.get(section), dict) else {}
-        if value is GONE:
-            inner.pop(last, None)
-        else:
-            inner[last] = value
-    parse_or_refuse(json.dumps(request).encode())
-
-
-@settings(max_examples=150, deadline=None)
-@given(body=st.one_of(st.binary(max_size=40), JSON.map(lambda v: json.dumps(v).encode())))
-def test_no_body_raises_anything_else(body: bytes) -> None:
-    parse_or_refuse(body)

@@ -6,6 +6,8 @@ from rayrank.data.build import build
 from rayrank.data.config import DataConfig, SimulateConfig
 from rayrank.data.source import prepare_log
 from rayrank.run.config import RunConfig
+from rayrank.run.folder import RunFolder
+from rayrank.schema import Schema
 from rayrank.train.config import RankerConfig
 
 EPOCHS = 8
@@ -15,7 +17,7 @@ EPOCHS = 8
 def small_config(run_dir: Path, **train: object) -> RunConfig:
     """Simulated users, a two-layer MTGR with dropout, two workers."""
     return RunConfig(
-        run_dir=run_dir,
+        run_dir=str(run_dir),
         data=DataConfig(
             source="simulate",
             simulate=SimulateConfig(users=60, days=4, mean_length=20),
@@ -39,7 +41,8 @@ def small_config(run_dir: Path, **train: object) -> RunConfig:
     )
 
 
-def build_small(config: RunConfig) -> None:
-    """Make the log and the user rows. Needs Ray."""
-    log, schema = prepare_log(config.data, config.run_dir)
-    build(log, schema, config.run_dir / "rows", config.data, lambda done, of: None)
+def build_small(config: RunConfig, rows: Path) -> Schema:
+    """Make the log, and its user rows in a folder; the schema. Needs Ray."""
+    log, schema = prepare_log(config.data, RunFolder(config.run_dir).log, new=False)
+    build(log, schema, rows, config.data, lambda done, of: None)
+    return schema

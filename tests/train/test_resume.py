@@ -2,99 +2,101 @@
 
 import json
 import os
-import shutil
 import signal
-import subprocess
-import sys
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import torch
-from rayrank.storage import sha256
+from rayrank.data.row_stats import read_stats
+from rayrank.errors import TrainingError
+from rayrank.schema import Schema
+from rayrank.storage import AnyPath
 from rayrank.train import checkpoint as ckpt
-from rayrank.train.progress import STEPS, read_progress
+from rayrank.train.finished import CHECKPOINTS, JOURNAL
+from rayrank.train.journal import read_story
+from rayrank.train.run import train
 from rayrank.train.worker import WORKERS
 
-from ..clusters import ROOT, wait_until
+from ..clusters import wait_until
 from .small import EPOCHS, build_small, small_config
 
-SCRIPT = """
-import logging, sys
-from pathlib import Path
-import ray
-from rayrank.run.config import RunConfig
-from rayrank.data.source import open_log
-from rayrank.train.run import train
 
-run_dir = Path(sys.argv[1])
-config = RunConfig.model_validate_json((run_dir / "config.json").read_text())
-ray.init(num_cpus=2, log_to_driver=False, include_dashboard=False, logging_level=logging.ERROR)
-_, schema = open_log(config.data, run_dir)
-print(train(schema, config.rankers["mtgr"], run_dir / "rows", run_dir / "rankers" / "mtgr"))
-"""
+@dataclass(frozen=True)
+class Training:
+    """A training run under way, on the cluster that all tests share."""
 
+    folder: Path
+    ends: "Future[AnyPath]"
+    said: list[str]
 
-def start_training(run_dir: Path) -> "subprocess.Popen[str]":
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")}
-    return subprocess.Popen(
-        [sys.executable, "-c", SCRIPT, str(run_dir)],
-        cwd=ROOT,
-        text=True,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    )
+    def tells(self, what: str, happened: Callable[[], bool]) -> None:
+        """Wait for something that it does before it ends."""
+        wait_until(what, lambda: self.ends.done() or happened())
+        assert not self.ends.done(), "it came too late to matter"
+
+    def lose(self, rank: int) -> None:
+        """Kill the process of one rank."""
+        victim = json.loads((self.folder / WORKERS / f"rank-{rank}.json").read_text())
+        os.kill(victim["pid"], signal.SIGKILL)
+
+    def checkpoint(self) -> Path:
+        return Path(str(self.ends.result(timeout=240)))
 
 
-def finish(process: "subprocess.Popen[str]") -> Path:
-    said, _ = process.communicate(timeout=240)
-    assert process.returncode == 0, said
-    return Path(said.strip().splitlines()[-1])
+def start_training(rows: Path, folder: Path, **changed: object) -> Training:
+    """Train on some rows to a folder, in a thread."""
+    schema = Schema.model_validate_json((rows / "schema.json").read_text())
+    config = small_config(folder, **changed).rankers["mtgr"]
+    said: list[str] = []
+    pool = ThreadPoolExecutor(1)
+    name = f"{folder.name}-{len(changed)}"
+    ends = pool.submit(train, schema, config, rows, folder, name=name, say=said.append)
+    pool.shutdown(wait=False)
+    return Training(folder, ends, said)
 
 
 @pytest.fixture(scope="module")
-def prepared(ray_cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run directory with user rows and a config, nothing trained."""
-    run_dir = tmp_path_factory.mktemp("resume") / "run"
-    config = small_config(run_dir)
-    build_small(config)
-    (run_dir / "config.json").write_text(config.model_dump_json())
-    return run_dir
+def rows(ray_cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """User rows, with their schema."""
+    folder = tmp_path_factory.mktemp("resume")
+    schema = build_small(small_config(folder), folder / "rows")
+    (folder / "rows" / "schema.json").write_text(schema.model_dump_json())
+    return folder / "rows"
 
 
-def test_killed_worker(prepared: Path, tmp_path: Path) -> None:
+def test_killed_worker(rows: Path, tmp_path: Path) -> None:
     undisturbed, disturbed = tmp_path / "undisturbed", tmp_path / "disturbed"
-    for run_dir in (undisturbed, disturbed):
-        shutil.copytree(prepared, run_dir)
-        content = json.loads((run_dir / "config.json").read_text())
-        (run_dir / "config.json").write_text(json.dumps(content | {"run_dir": str(run_dir)}))
-
-    process = start_training(disturbed)
-    folder = disturbed / "rankers" / "mtgr"
-    wait_until(
+    training = start_training(rows, disturbed)
+    training.tells(
         "steps beyond a checkpoint",
-        lambda: (
-            process.poll() is not None
-            or any(step["step"] >= 25 for step in read_progress(folder / STEPS))
-        ),
+        lambda: any(line.step >= 25 for line in read_story(disturbed / JOURNAL).steps),
     )
-    assert process.poll() is None, process.communicate()[0]
-    victim = json.loads((folder / WORKERS / "rank-1.json").read_text())
-    os.kill(victim["pid"], signal.SIGKILL)
-    resumed = finish(process)
-    whole = finish(start_training(undisturbed))
+    training.lose(rank=1)
+    resumed, said = training.checkpoint(), training.said
+    whole = start_training(rows, undisturbed).checkpoint()
 
-    steps = read_progress(folder / STEPS)
-    assert {step["attempt"] for step in steps} == {1, 2}, "the kill came too late to matter"
-    expected = read_progress(undisturbed / "rankers" / "mtgr" / STEPS)
-    assert [s["step"] for s in steps] == [s["step"] for s in expected]
-    assert [s["loss"] for s in steps] == [s["loss"] for s in expected]
-    assert sum(s["users"] for s in steps) == EPOCHS * rows_to_train(prepared)
+    assert "lost the worker of rank" in "".join(said)
+    assert "(1 of 3 allowed): going on from its checkpoint" in "".join(said)
+    story, expected = read_story(disturbed / JOURNAL), read_story(undisturbed / JOURNAL)
+    assert {line.attempt for line in story.steps} == {1, 2}, "the kill came too late to matter"
+    assert [note.text for note in expected.notes] == []
+    (note,) = story.notes
+    first = next(line.step for line in story.steps if line.attempt == 2)
+    assert note.text == f"attempt 2 goes on from step-{first - 1:08d}.000001"
+    assert [line.step for line in story.steps] == [line.step for line in expected.steps]
+    assert [line.loss for line in story.steps] == [line.loss for line in expected.steps]
+    assert story.epochs == expected.epochs
+    assert [line.batches for line in story.steps] == [line.batches for line in expected.steps]
+    assert story.steps[-1].batches == story.steps[-1].of
+    assert sum(line.users for line in story.steps) == EPOCHS * rows_to_train(rows)
     assert_same_state(resumed, whole)
 
 
-def rows_to_train(run_dir: Path) -> int:
-    return json.loads((run_dir / "rows" / "stats.json").read_text())["rows_of_split"][0]
+def rows_to_train(rows: Path) -> int:
+    return read_stats(rows).rows_of_split[0]
 
 
 def assert_same_state(one: Path, other: Path) -> None:
@@ -110,39 +112,17 @@ def assert_same_state(one: Path, other: Path) -> None:
                 assert torch.equal(value, getattr(twin, field)), (name, field)
 
 
-def test_resume_on_one_worker(prepared: Path, tmp_path: Path) -> None:
+def test_resume_on_one_worker(rows: Path, tmp_path: Path) -> None:
     """A run begun by two workers and ended by one trains every user row once per epoch."""
-    run_dir = tmp_path / "run"
-    shutil.copytree(prepared, run_dir)
-    config = small_config(run_dir, max_failures=0)
-    (run_dir / "config.json").write_text(config.model_dump_json())
-    process = start_training(run_dir)
-    folder = run_dir / "rankers" / "mtgr"
-    wait_until(
-        "a checkpoint",
-        lambda: process.poll() is not None or ckpt.latest(folder / "checkpoints") is not None,
-    )
-    process.kill()
-    process.wait()
-    before = ckpt.latest(folder / "checkpoints")
-    assert before is not None
+    folder = tmp_path / "mtgr"
+    training = start_training(rows, folder, max_failures=0)
+    training.tells("a checkpoint", lambda: ckpt.complete(folder / CHECKPOINTS) != [])
+    training.lose(rank=0)
+    with pytest.raises(TrainingError, match="lost the worker of rank"):
+        training.checkpoint()
 
-    alone = small_config(run_dir, max_failures=0, workers=1)
-    (run_dir / "config.json").write_text(alone.model_dump_json())
-    last = finish(start_training(run_dir))
+    last = start_training(rows, folder, max_failures=0, workers=1).checkpoint()
     assert ckpt.read_position(last).world_size == 1
-    steps = read_progress(folder / STEPS)
-    assert sum(s["users"] for s in steps) == EPOCHS * rows_to_train(prepared)
-
-
-def test_a_changed_file_is_refused(tmp_path: Path) -> None:
-    checkpoint = tmp_path / "step-00000001"
-    checkpoint.mkdir()
-    (checkpoint / "dense.safetensors").write_bytes(b"as written")
-    (checkpoint / ckpt.MANIFEST).write_text(
-        json.dumps({"dense.safetensors": sha256(checkpoint / "dense.safetensors")})
-    )
-    ckpt.verify(checkpoint)
-    (checkpoint / "dense.safetensors").write_bytes(b"something else")
-    with pytest.raises(Exception, match=r"dense\.safetensors"):
-        ckpt.verify(checkpoint)
+    steps = read_story(folder / JOURNAL).steps
+    assert {line.attempt for line in steps} == {1, 2}
+    assert sum(line.users for line in steps) == EPOCHS * rows_to_train(rows)

@@ -45,10 +45,10 @@ def build(log: Log, schema: Schema, out: AnyPath, config: DataConfig, watch: Wat
     Every exposure of the log becomes exactly one candidate. Raises DataError or LeakageError,
     naming file or table, column and user; no rows are then left in `out`.
     """
-    check_columns(log, schema)
-    _check_values(log, schema)
     out = absolute(out)
     _remove_rows(out)  # of a build that was cut
+    check_columns(log, schema)
+    _check_values(log, schema)
     time_ms = to_ms(
         log.read("exposures", [schema.time])[schema.time].combine_chunks(),
         schema.time_unit,
@@ -197,6 +197,7 @@ def _group(
         .repartition(config.partitions, keys=[KEY])
         .map_batches(grouped, batch_size=None, batch_format="pyarrow", zero_copy_batch=True)
     )
+    dataset.set_name(f"user rows {out.name}")
     parts: list[str] = []
     for row in dataset.iter_rows():
         part = json.loads(row["stats"])

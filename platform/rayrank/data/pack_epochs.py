@@ -66,12 +66,13 @@ def pack_epochs(rows: AnyPath, packing: Packing, out: AnyPath) -> None:
                 _write_batches(users, packing, file)
         return keys
 
-    (
+    packed = (
         dataset.map_batches(place, batch_size=None, batch_format="pyarrow")
         .repartition(min(buckets * packing.epochs, 64), keys=[EPOCH, BUCKET])
         .map_batches(write, batch_size=None, batch_format="pyarrow")
-        .materialize()
     )
+    packed.set_name(f"batches of {out.parent.parent.name}")
+    packed.materialize()
     write_whole(out / COMPLETE, "")
 
 

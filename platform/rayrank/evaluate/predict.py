@@ -32,7 +32,6 @@ def predict(
     if not files:
         raise DataError(f"{rows}: no user rows; run jobs/build_rows.py first")
     dataset = ray.data.read_parquet(files, filesystem=arrow_place(rows)[0])
-    dataset.set_name(f"score {checkpoint.parent.parent.name}")
     total, workers = dataset.count(), settings.workers
     scored = dataset.repartition(min(4 * workers, total)).map_batches(
         _Scorer,
@@ -42,6 +41,7 @@ def predict(
         num_cpus=0.5,  # leaves room for the readers on a machine with two cores
         compute=ray.data.ActorPoolStrategy(size=workers),
     )
+    scored.set_name(f"scores of {checkpoint.parent.parent.parent.name}")
     parts, done = [], 0
     for part in scored.iter_batches(batch_size=None, batch_format="pyarrow"):
         parts.append(part)

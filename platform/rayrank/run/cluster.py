@@ -36,7 +36,7 @@ def cluster(folder: RunFolder, job: str) -> Iterator[None]:
     # Ray Train's page in the dashboard is empty without it.
     os.environ.setdefault("RAY_TRAIN_ENABLE_STATE_TRACKING", "1")
     ray.data.DataContext.get_current().enable_progress_bars = False
-    log = _send_to_file(folder.here / "ray.log")
+    log = _send_to_file(folder.ray_log)
     named = JobConfig(metadata={"job_name": f"{job} {folder.name}"})
     try:
         context = ray.init(

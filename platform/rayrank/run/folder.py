@@ -16,8 +16,9 @@ class RunFolder:
     bundles/VERSION              what is served; bundles/current: which of them
     checks/VERSION.json          served scores against the trainer's
     stages/NAME.json             how long each stage took
-    summary.json, report.html    for people
+    summary.json, report.html    for people; seeds.json: the same from several seeds
     request.json, api-key        to try the endpoint with (on this machine: see `here`)
+    ray.log                      what Ray and its libraries said (on this machine)
     """
 
     def __init__(self, uri: str) -> None:
@@ -30,6 +31,7 @@ class RunFolder:
         self.command = self.root / "command.txt"
         self.summary = self.root / "summary.json"
         self.report = self.root / "report.html"
+        self.seeds = self.root / "seeds.json"
 
     def __str__(self) -> str:
         return str(self.root)
@@ -61,3 +63,13 @@ class RunFolder:
     def request(self) -> Path:
         """A request that works, to try the endpoint with."""
         return self.here / "request.json"
+
+    @property
+    def api_key(self) -> Path:
+        """The key of endpoints on a cluster that was started here."""
+        return self.here / "api-key"
+
+    @property
+    def ray_log(self) -> Path:
+        """What Ray and its libraries said."""
+        return self.here / "ray.log"

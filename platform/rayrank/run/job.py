@@ -66,9 +66,7 @@ def add_version(parser: argparse.ArgumentParser) -> None:
 
 
 def begin(config: RunConfig, *, new: bool) -> Run:
-    """The run of a config, checked as far as can be before anything starts, and written down
-    beside its results. Raises ConfigError or DataError."""
+    """The run of a config, checked as far as can be before anything starts. Raises ConfigError or
+    DataError."""
     check_source(config.data)
-    run = Run(config, new=new)
-    run.write_down([Path(sys.executable).name, *sys.argv])
-    return run
+    return Run(config, new=new)

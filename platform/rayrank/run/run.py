@@ -2,8 +2,9 @@
 
 import json
 import shlex
+import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import yaml
@@ -31,12 +32,6 @@ class Run:
         self.config, self.new = config, new
         self.folder = RunFolder(config.run_dir)
 
-    def write_down(self, command: Sequence[str]) -> None:
-        """Keep what the run was told beside its results."""
-        content = yaml.safe_dump(self.config.model_dump(mode="json"), sort_keys=False)
-        write_whole(self.folder.config, content)
-        write_whole(self.folder.command, shlex.join(command) + "\n")
-
     def open_log(self) -> tuple[Log, Schema]:
         """The log and its schema, as the build left them."""
         return open_log(self.config.data, self.folder.log)
@@ -58,10 +53,14 @@ class Run:
 
     @contextmanager
     def stage(self, name: str, what: str) -> Iterator["Stage"]:
-        """Announce a stage, and keep how long it took (unless it had nothing to do)."""
+        """Announce a stage. Once it has done its work, keep beside the results what the run was
+        told, and how long it took (unless it had nothing to do)."""
         console.rule(f"[bold]{name}[/]  {what}", align="left")
         stage, begun = Stage(), time.perf_counter()
         yield stage
+        content = yaml.safe_dump(self.config.model_dump(mode="json"), sort_keys=False)
+        write_whole(self.folder.config, content)
+        write_whole(self.folder.command, shlex.join(["python", *sys.argv]) + "\n")
         if not stage.reused:
             seconds = time.perf_counter() - begun
             write_whole(self.folder.stage(name), json.dumps({"seconds": seconds}))

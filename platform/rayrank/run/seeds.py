@@ -63,8 +63,9 @@ def _spread(estimates: list[Estimate]) -> Spread:
 
 
 def seeds_table(title: str, spreads: Spreads) -> Table:
-    """Mean ± deviation over seeds (bootstrap error over users), a line per ranker."""
-    table = Table(title=title, title_justify="left")
+    """A line per ranker; the title goes on to say what the numbers are."""
+    what = "mean ± deviation over seeds (bootstrap error over users)"
+    table = Table(title=f"{title}: {what}", title_justify="left")
     table.add_column("ranker")
     for task in next(iter(spreads.values())):
         for metric in ("AUC", "GAUC"):

@@ -29,8 +29,8 @@ from rayrank.serve.local import APP_OF_CHECK, local_api_key, running_app
 from rayrank.serve.replay import replay
 from rayrank.storage import AnyPath, read_parquet, remove_folder, write_whole
 from rayrank.train.export import export as export_ranker
-from rayrank.train.finished import finished_checkpoint, is_finished
-from rayrank.train.resources import beyond_reach, lacking
+from rayrank.train.finished import BEGUN, finished_checkpoint, is_finished
+from rayrank.train.resources import beyond_reach, waited_for, wanted
 from rayrank.train.run import ranker_made_from
 from rayrank.train.run import train as train_ranker
 from rayrank.versions import CURRENT, EXPORTED, claim, name_version, named_version, require
@@ -75,7 +75,9 @@ def train(run: Run, names: Iterable[str]) -> None:
         for name in names:
             config = run.config.rankers[name]
             folder = run.folder.ranker(name)
-            claimed[name] = claim(folder, ranker_made_from(rows, config), new=run.new)
+            made_from = ranker_made_from(rows, config)
+            # A version that no worker ever began does not stand in the way of another.
+            claimed[name] = claim(folder, made_from, new=run.new, counts=BEGUN)
         stage.reused = all(is_finished(folder) for folder in claimed.values())
         for name, folder in claimed.items():
             if is_finished(folder):
@@ -83,8 +85,11 @@ def train(run: Run, names: Iterable[str]) -> None:
                 continue
             config = run.config.rankers[name]
             if beyond_reach(config.train) and not joined():
-                raise TrainingError(f"{name}: {lacking(config.train)}; set rankers.{name}.train")
-            with watched(folder, f"training {name}", partial(lacking, config.train)):
+                raise TrainingError(
+                    f"{name}: {wanted(config.train)}; set rankers.{name}.train.workers, or join a "
+                    "larger cluster (RAY_ADDRESS)"
+                )
+            with watched(folder, f"training {name}", partial(waited_for, config.train)):
                 train_ranker(
                     schema,
                     config,
@@ -176,10 +181,12 @@ def check(run: Run, version: str | None = None) -> Checked:
         times = read_stats(rows).split_times_ms
         requests = replay(log, schema, users, times, run.config.data.max_history)
         write_whole(run.folder.request, json.dumps(requests[0], default=float))
-        key = local_api_key(run.folder.here)
+        key = local_api_key(run.folder.api_key)
         args = RankingArgs(bundles=str(run.folder.bundles), version=manifest.version)
         with (
-            running_app(args, key, APP_OF_CHECK, f"/check-{manifest.version}") as url,
+            running_app(
+                args, key, APP_OF_CHECK, f"/check-{manifest.version}", shared=joined()
+            ) as url,
             watching("requests over HTTP") as watch,
         ):
             checked = check_over_http(url, key, requests, scored, schema, manifest.version, watch)

@@ -7,22 +7,20 @@ from contextlib import contextmanager
 
 from rayrank.run.terminal import say, watching
 from rayrank.storage import AnyPath
-from rayrank.train.attempt import newest_attempt
-from rayrank.train.finished import ATTEMPTS, JOURNAL
+from rayrank.train.finished import JOURNAL
 from rayrank.train.journal import read_story
 from rayrank.watch import Watch
 
 POLL_S = 1.0
 PATIENCE_S = 10.0
-"""Without a step for so long, what training may be waiting for is said, and again after twice as
-long."""
+"""Without a step for so long, what training waits for is said, and again after twice as long."""
 
 
 @contextmanager
 def watched(folder: AnyPath, what: str, lacking: Callable[[], str | None]) -> Iterator[None]:
     """Show how far the training run in `folder` is, and what its workers note, while it runs.
 
-    lacking: what its workers want of the cluster and cannot have now, if anything.
+    lacking: what its workers wait for, if they do.
     """
     over = threading.Event()
     with watching(what) as watch:
@@ -52,7 +50,6 @@ class _Teller:
         self.folder, self.what, self.watch, self.lacking = folder, what, watch, lacking
         story = read_story(folder / JOURNAL)
         self.notes, self.steps = len(story.notes), len(story.steps)
-        self.attempt = newest_attempt(folder / ATTEMPTS)
         self.since, self.patience = time.monotonic(), PATIENCE_S
 
     def tell(self, finished: bool) -> None:
@@ -65,8 +62,7 @@ class _Teller:
             self.since, self.patience = time.monotonic(), PATIENCE_S
             self.watch(story.steps[-1].batches, story.steps[-1].of)
         elif not finished and time.monotonic() - self.since > self.patience:
-            self.patience *= 2
-            begun = newest_attempt(self.folder / ATTEMPTS) > self.attempt
-            short = None if begun else self.lacking()
+            short = self.lacking()
             if short is not None:
                 say(f"{self.what}: waiting: {short}")
+                self.patience *= 2

@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import numpy as np
 import pyarrow as pa
+from pydantic import ConfigDict
 
 from rayrank.errors import CheckError
 from rayrank.schema import Schema
@@ -21,6 +22,8 @@ MOST_DIFFERENT = 1e-4
 
 class Checked(Strict):
     """What a replay found."""
+
+    model_config = ConfigDict(ser_json_inf_nan="constants")  # a score that is no number is found
 
     version: str
     """Of the bundle that was served."""
@@ -95,7 +98,8 @@ def check(
             scores = np.array([answer["scores"][task][i] for task in schema.tasks])
             # One item shown twice at one moment has two rows: the nearer one is meant.
             nearest = min(float(np.abs(scores - other).max()) for other in expected[key_of])
-            largest, candidates = max(largest, nearest), candidates + 1
+            # Unlike max, numpy's maximum keeps a NaN: a score that is no number is near to none.
+            largest, candidates = float(np.maximum(largest, nearest)), candidates + 1
     return Checked(
         version=version,
         requests=len(requests),

@@ -18,20 +18,22 @@ HOST, PORT = "127.0.0.1", 8000
 APP, APP_OF_CHECK = "ranking", "check"
 
 
-def local_api_key(folder: Path) -> str:
-    """The API key from the environment or `folder/api-key`, made if neither is there."""
+def local_api_key(path: Path) -> str:
+    """The API key from the environment or the file `path`, made if neither is there."""
     if KEY_VARIABLE in os.environ:
         return api_key()
-    path = folder / "api-key"
     return path.read_text() if path.exists() else _new_secret(path)
 
 
 @contextmanager
-def running_app(args: RankingArgs, key: str, name: str, route_prefix: str) -> Iterator[str]:
-    """The application at a URL, on the Serve that runs on this cluster, or on one of its own at
-    port 8000 or a free one. Raises ServeError where what answers is not this application.
+def running_app(
+    args: RankingArgs, key: str, name: str, route_prefix: str, *, shared: bool
+) -> Iterator[str]:
+    """The application at a URL, on the Serve that runs on this cluster, or on one started for it
+    at port 8000 or a free one. Raises ServeError where what answers is not this application.
 
-    Its replicas are handed the key: the environment of a Ray that runs already may lack it.
+    Its replicas are handed the key: the environment of a Ray that runs already may lack it. shared:
+    others use the cluster too, who may want a Serve on another address afterwards.
     """
     app = build_app(args, key)
     running = _port_of_serve()
@@ -46,9 +48,8 @@ def running_app(args: RankingArgs, key: str, name: str, route_prefix: str) -> It
         _prove_ours(url, key)
         yield url
     finally:
-        if running:
-            serve.delete(name)
-        else:
+        serve.delete(name)
+        if shared and not running:
             serve.shutdown()
 
 

@@ -31,16 +31,22 @@ def failure_of(error: TrainingFailedError) -> Failure:
         return Failure(False, str(error))
     faults = {rank: e for rank, e in error.worker_failures.items() if not _lost(e)}
     if not faults:
-        ranks = ", ".join(str(rank) for rank in error.worker_failures)
-        return Failure(True, f"lost the worker of rank {ranks}")
+        failures = error.worker_failures
+        # The others only say that their peer has gone, unless nobody else was heard of.
+        gone = [rank for rank, e in failures.items() if _of_ray(e)] or list(failures)
+        return Failure(True, f"lost the worker of rank {', '.join(map(str, gone))}")
     rank, fault = next(iter(faults.items()))
     if isinstance(fault, RayrankError):
         return Failure(False, str(fault))
     return Failure(False, f"rank {rank}: {type(fault).__name__}: {fault}\n{error}")
 
 
+def _of_ray(error: BaseException) -> bool:
+    # An actor that died, a health check or a barrier that failed for it.
+    return type(error).__module__.split(".")[0] == "ray"
+
+
 def _lost(error: BaseException) -> bool:
-    # Ray's own errors: an actor that died, a health check or a barrier that failed for it.
-    if type(error).__module__.split(".")[0] == "ray" or isinstance(error, dist.DistError):
+    if _of_ray(error) or isinstance(error, dist.DistError):
         return True
     return isinstance(error, RuntimeError) and PEER_GONE.search(str(error)) is not None

@@ -8,6 +8,7 @@ from rayrank.train import checkpoint as ckpt
 from rayrank.train.journal import read_story
 
 FINISHED = "finished.json"
+BEGUN = "attempts/000001"
 ATTEMPTS, CHECKPOINTS, JOURNAL = "attempts", "checkpoints", "journal"
 
 

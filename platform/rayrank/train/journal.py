@@ -73,15 +73,19 @@ class Story:
 class Journal:
     """The journal of one attempt; only rank 0 writes."""
 
-    def __init__(self, folder: AnyPath, attempt: int, up_to_step: int) -> None:
-        """Begin with the steps and epochs of earlier attempts up to a step (a resumed run takes
-        later ones again), and all their notes."""
+    def __init__(self, folder: AnyPath, attempt: int, steps: int, epochs: int) -> None:
+        """Begin with what earlier attempts told of so many steps and epochs (a resumed run takes
+        later steps again, and ends again the epoch that its checkpoint stands in), and all their
+        notes."""
         self.folder, self.attempt = folder, attempt
         self.part, self.lines = 0, list[str]()
         self.flushed_at = 0.0
-        for line in _lines(folder):
-            if isinstance(line, NoteLine) or line.step <= up_to_step:
-                self._add(line)
+        story = read_story(folder)
+        kept: list[Line] = [*story.notes]
+        kept += [line for line in story.steps if line.step <= steps]
+        kept += [line for line in story.epochs if line.epoch < epochs]
+        for line in kept:
+            self._add(line)
         self.flush()
 
     def write(self, line: Line) -> None:

@@ -19,7 +19,7 @@ class Progress:
     def __init__(self, journal: AnyPath, rank: int, position: Position, total: int) -> None:
         self.writes, self.total = rank == 0, total
         if self.writes:
-            self.journal = Journal(journal, position.attempt, up_to_step=position.step)
+            self.journal = Journal(journal, position.attempt, position.step, position.epoch)
             self.loss = Gauge("rayrank_train_loss", "Nats per candidate over the global batch")
             self.rate = Gauge("rayrank_train_tokens_per_second", "Over all workers")
             self.tokens = Counter("rayrank_train_tokens_total", "Tokens trained on")

@@ -1,25 +1,35 @@
-"""What training asks of the cluster, said before it waits for it."""
+"""What training asks of the cluster, said rather than waited for without a word."""
 
 import ray
+from ray.util import placement_group_table
 
 from rayrank.train.config import TrainConfig
 
 
-def lacking(config: TrainConfig) -> str | None:
-    """What the workers want and what there is, where they cannot start now; None where they can."""
-    wanted = {"GPU" if config.use_gpu else "CPU": config.workers}
+def wanted(config: TrainConfig) -> str:
+    """What the workers want of the cluster, and what there is."""
+    kind = _kind(config)
     total, free = ray.cluster_resources(), ray.available_resources()
-    short = [kind for kind, number in wanted.items() if free.get(kind, 0) < number]
-    if not short:
-        return None
-    return "; ".join(
-        f"{config.workers} workers want {wanted[kind]} {kind}s, the cluster has "
+    return (
+        f"{config.workers} workers want {config.workers} {kind}s, the cluster has "
         f"{total.get(kind, 0):g}, {free.get(kind, 0):g} of them free"
-        for kind in short
     )
 
 
 def beyond_reach(config: TrainConfig) -> bool:
     """Whether the cluster as it stands can never run the workers, whatever else ends."""
-    kind = "GPU" if config.use_gpu else "CPU"
-    return bool(ray.cluster_resources().get(kind, 0) < config.workers)
+    return bool(ray.cluster_resources().get(_kind(config), 0) < config.workers)
+
+
+def waited_for(config: TrainConfig) -> str | None:
+    """What the workers wait for, while Ray has no place for them all; None where it has, or has
+    not been asked yet."""
+    pending = any(
+        group["state"] == "PENDING" and len(group["bundles"]) >= config.workers
+        for group in placement_group_table().values()
+    )
+    return wanted(config) if pending else None
+
+
+def _kind(config: TrainConfig) -> str:
+    return "GPU" if config.use_gpu else "CPU"

@@ -1,0 +1,293 @@
+"""The application on a real Ray Serve, asked over real HTTP, with a bundle of random weights."""
+
+import asyncio
+import json
+import math
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+import ray
+from prometheus_client.parser import text_string_to_metric_families
+from ray import serve
+from rayrank.errors import BundleError, RayrankError
+from rayrank.serve.app import RankingArgs, build_app
+from rayrank.serve.limits import Limits
+from rayrank.versions import CURRENT, name_version
+
+from ..clusters import API_KEY, KEY_VARIABLE, free_port, wait_until
+from ..infer.bundles import trained, write
+from ..model.rows import SCHEMA, behaviour, candidate, features
+
+LIMITS = Limits(body_bytes=6000, candidates=6, behaviours=8, batch_tokens=512, batch_wait_s=0.2)
+NOW = 1_600_084_800_000  # noon in UTC
+Request = dict[str, Any]
+
+
+def columns(elements: list[dict[str, Any]], token: Any) -> dict[str, Any]:
+    names = SCHEMA.features_of(token)
+    return {name: [element[name] for element in elements] for name in names}
+
+
+def request(seed: int, shown: int = 6, past: int = 2) -> Request:
+    """A user of some behaviours and candidates; the candidates' times are in no order."""
+    behaviours = [behaviour(0, 50 * seed + i) for i in range(past)]
+    candidates = [candidate(0, 50 * seed + 20 + i) for i in range(shown)]
+    minutes = np.random.default_rng(seed).permutation(shown).tolist()
+    return {
+        "user": f"user {seed}",
+        "time_ms": NOW,
+        "profile": features(SCHEMA, "profile", seed),
+        "behaviours": {
+            "time_ms": [NOW - 60_000 * (10 + past - i) for i in range(past)],
+            **columns(behaviours, "behaviour"),
+        },
+        "candidates": {
+            "item": [f"item {i}" for i in range(shown)],
+            "time_ms": [NOW - 60_000 * m for m in minutes],
+            **columns(candidates, "candidate"),
+        },
+    }
+
+
+def alone(asked: Request, place: int) -> Request:
+    """The same request with one of its candidates."""
+    shown = {name: [values[place]] for name, values in asked["candidates"].items()}
+    return asked | {"candidates": shown}
+
+
+@dataclass
+class Client:
+    """Asks, and keeps account of what the application must have counted."""
+
+    http: httpx.Client
+    statuses: Counter[str] = field(default_factory=Counter)
+    candidates: int = 0
+    lone: int = 0
+    """Sound requests that no other could be scored with."""
+    slowest_s: float = 0.0
+    """Of all answers, as seen from here."""
+
+    def post(self, content: str, key: str = f"Bearer {API_KEY}") -> httpx.Response:
+        start = time.perf_counter()
+        answer = self.http.post("/v1/rank", content=content, headers={"Authorization": key})
+        self.slowest_s = max(self.slowest_s, time.perf_counter() - start)
+        self.statuses[str(answer.status_code)] += 1
+        return answer
+
+    def rank(self, asked: Request) -> np.ndarray:
+        """scores_CK of a sound request."""
+        answer = self.post(json.dumps(asked))
+        assert answer.status_code == 200, answer.text
+        content, items = answer.json(), asked["candidates"]["item"]
+        assert content["items"] == items
+        self.candidates += len(items)
+        return np.array([content["scores"][task] for task in SCHEMA.tasks]).T
+
+    def rank_alone(self, asked: Request) -> np.ndarray:
+        """scores_CK of a request that no other accompanies."""
+        self.lone += 1
+        return self.rank(asked)
+
+
+@pytest.fixture(scope="module")
+def bundles(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of one version, which is current."""
+    bundles = tmp_path_factory.mktemp("app") / "bundles"
+    name_version(bundles, CURRENT, write(bundles, trained("mtgr"), "mtgr").version)
+    return bundles
+
+
+@pytest.fixture(scope="module")
+def client(ray_cluster: None, bundles: Path) -> Iterator[Client]:
+    port = free_port()
+    serve.start(http_options={"host": "127.0.0.1", "port": port, "request_timeout_s": 120})
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv(KEY_VARIABLE, API_KEY)
+        serve.run(build_app(RankingArgs(bundles=str(bundles), limits=LIMITS)))
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as http:
+        yield Client(http)
+    serve.shutdown()
+
+
+@pytest.mark.parametrize("length", [0, 1, 15])
+def test_a_short_key_is_refused(
+    bundles: Path, monkeypatch: pytest.MonkeyPatch, length: int
+) -> None:
+    monkeypatch.setenv(KEY_VARIABLE, "k" * length)
+    with pytest.raises(RayrankError, match=f"{KEY_VARIABLE} .* at least 16 characters"):
+        build_app(RankingArgs(bundles=str(bundles)))
+
+
+def test_a_key_of_16_characters_will_do(bundles: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(KEY_VARIABLE, "k" * 16)
+    build_app(RankingArgs(bundles=str(bundles)))
+    with pytest.raises(BundleError, match="no version is current"):
+        build_app(RankingArgs(bundles=str(bundles.parent)))
+    with pytest.raises(BundleError, match="0123456789ab: not a bundle"):
+        build_app(RankingArgs(bundles=str(bundles), version="0123456789ab"))
+    monkeypatch.delenv(KEY_VARIABLE)
+    with pytest.raises(RayrankError, match=KEY_VARIABLE):
+        build_app(RankingArgs(bundles=str(bundles)))
+
+
+@pytest.mark.parametrize(
+    "sent", ["", API_KEY, f"Bearer {API_KEY}!", f"Bearer {API_KEY[:-1]}", f"bearer {API_KEY}"]
+)
+def test_another_key_is_refused(client: Client, sent: str) -> None:
+    answer = client.post(json.dumps(request(0)), sent)
+    assert answer.status_code == 401
+    assert answer.json()["error"]["field"] == "Authorization"
+    assert answer.headers["WWW-Authenticate"] == "Bearer"
+    assert client.http.get("/v1/models", headers={"Authorization": sent}).status_code == 401
+    assert client.http.get("/healthz").json() == {"status": "ok"}
+
+
+def test_a_body_may_be_as_large_as_the_limit_and_no_larger(client: Client) -> None:
+    asked = json.dumps(request(0))
+    assert client.post("x".ljust(LIMITS.body_bytes)).status_code == 400
+    refused = client.post(asked.ljust(LIMITS.body_bytes + 1))
+    assert (refused.status_code, refused.json()["error"]["field"]) == (413, "(body)")
+
+
+def test_every_candidate_has_its_own_score(client: Client) -> None:
+    """In the order asked, which is not that of their times, and as it scores alone."""
+    asked = request(1)
+    assert asked["candidates"]["time_ms"] != sorted(asked["candidates"]["time_ms"])
+    together = client.rank_alone(asked)
+    apart = np.concatenate([client.rank_alone(alone(asked, place)) for place in range(6)])
+    np.testing.assert_allclose(together, apart, rtol=1e-4)
+    assert np.ptp(together, axis=0).min() > 0.01
+
+
+def test_requests_scored_together_score_as_they_do_alone(client: Client) -> None:
+    asked = [request(seed, shown=1 + seed % 6, past=seed % 9) for seed in range(10, 60)]
+    with ThreadPoolExecutor(len(asked)) as pool:
+        together = list(pool.map(client.rank, asked))
+    for one in (0, 17, 49):
+        np.testing.assert_allclose(together[one], client.rank_alone(asked[one]), rtol=1e-4)
+
+
+ONGOING, QUEUED, BEYOND = 128, 256, 16
+"""As the deployment has them; and how many requests are too many."""
+
+
+async def status_of_one(port: int, content: bytes, everyone_asked: asyncio.Event) -> int:
+    """Send half of a request, and the rest once told; or once refused, nothing more."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    head = f"POST /v1/rank HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {API_KEY}\r\n"
+    writer.write(f"{head}Content-Length: {len(content)}\r\n\r\n".encode() + content[:100])
+    status = asyncio.create_task(reader.readline())
+    told = asyncio.create_task(everyone_asked.wait())
+    await asyncio.wait({status, told}, return_when=asyncio.FIRST_COMPLETED)
+    told.cancel()
+    if not status.done():
+        writer.write(content[100:])
+    code = int((await status).split()[1])
+    writer.close()
+    return code
+
+
+async def statuses_of_too_many(port: int) -> list[int]:
+    content, everyone_asked = json.dumps(request(4)).encode(), asyncio.Event()
+    asking = {
+        asyncio.create_task(status_of_one(port, content, everyone_asked))
+        for _ in range(ONGOING + QUEUED + BEYOND)
+    }
+    # Nobody who was let in can be done before the rest of the bodies is sent.
+    refused: set[asyncio.Task[int]] = set()
+    async with asyncio.timeout(60):
+        while len(refused) < BEYOND:
+            done, asking = await asyncio.wait(asking, return_when=asyncio.FIRST_COMPLETED)
+            refused |= done
+    everyone_asked.set()
+    done, _ = await asyncio.wait(asking)
+    return [task.result() for task in (*refused, *done)]
+
+
+def test_what_the_queue_cannot_hold_is_refused_with_503(client: Client) -> None:
+    start = time.perf_counter()
+    statuses = Counter(asyncio.run(statuses_of_too_many(client.http.base_url.port or 80)))
+    client.slowest_s = max(client.slowest_s, time.perf_counter() - start)
+    assert statuses.keys() == {200, 503}
+    assert statuses[503] >= BEYOND
+    assert statuses[200] >= QUEUED
+    # The proxy refuses: the application counts only whom it let in.
+    client.statuses["200"] += statuses[200]
+    client.candidates += 6 * statuses[200]
+
+
+Samples = dict[str, dict[str, float]]
+
+
+def scrape() -> Samples:
+    """Counters by status, histograms by bucket, added up over processes, as Prometheus sees them.
+
+    Ray estimates a histogram's sum from its buckets: only they are exact.
+    """
+    (node,) = ray.nodes()
+    address = f"http://{node['NodeManagerAddress']}:{node['MetricsExportPort']}/metrics"
+    found: Samples = {}
+    for family in text_string_to_metric_families(httpx.get(address).text):
+        for sample in family.samples:
+            label = sample.labels.get("status") or sample.labels.get("le") or ""
+            values = found.setdefault(sample.name, {})
+            values[label] = values.get(label, 0.0) + sample.value
+    return found
+
+
+@pytest.fixture(scope="module")
+def counted(client: Client) -> Samples:
+    """After refusals of every kind and a sound request, once all have reached the exporter."""
+    for content in ("{", "[]", "{}", json.dumps(request(2, shown=7))):
+        client.post(content)
+    client.post(json.dumps(request(2)), "no key")
+    client.post("x".ljust(LIMITS.body_bytes + 1))
+    client.rank_alone(request(3))
+
+    def arrived() -> bool:
+        found = scrape()
+        answers, scored = (
+            sum(found.get(f"ray_rayrank_{what}_total", {}).values())
+            for what in ("requests", "candidates")
+        )
+        return answers >= sum(client.statuses.values()) and scored >= client.candidates
+
+    wait_until("all answers and candidates are counted", arrived, seconds=60)
+    return scrape()
+
+
+def test_answers_are_counted_by_status(client: Client, counted: Samples) -> None:
+    assert client.statuses.keys() == {"200", "400", "401", "413", "422"}
+    assert counted["ray_rayrank_requests_total"] == client.statuses
+
+
+def test_candidates_are_counted(client: Client, counted: Samples) -> None:
+    assert counted["ray_rayrank_candidates_total"] == {"": client.candidates}
+
+
+def test_latencies_are_milliseconds(client: Client, counted: Samples) -> None:
+    """A lone request waits 200 ms for company, and none takes longer inside than outside."""
+    within = counted["ray_rayrank_request_ms_bucket"]
+    assert within["+Inf"] == client.statuses["200"]
+    assert within["+Inf"] - within["200.0"] >= client.lone
+    bounds = sorted(float(bound) for bound in within)
+    over = next(bound for bound in bounds if bound >= 1000 * client.slowest_s)
+    assert over == math.inf or within[str(over)] == within["+Inf"]
+
+
+def test_batches_are_filled_with_tokens_up_to_the_limit(client: Client, counted: Samples) -> None:
+    """Ray Serve counts batches by their size in the measure that the application gave it."""
+    within = counted["ray_serve_actual_batch_size_bucket"]
+    assert LIMITS.batch_tokens == 512
+    assert within["4.0"] == 0, "none is smaller than the smallest request, of five tokens"
+    assert within["512.0"] == within["+Inf"] < client.statuses["200"]
+    filled = counted["ray_serve_batch_utilization_percent_bucket"]
+    assert filled["100.0"] == filled["+Inf"] == within["+Inf"]

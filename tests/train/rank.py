@@ -1,0 +1,76 @@
+"""One of the ranks of `worlds.py`: python rank.py RANK WORLD_SIZE FOLDER.
+
+FOLDER holds a folder per case. The ranks meet through a file in it, do what each case's `told.json`
+says, and write what they saw beside it.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import torch
+import torch.distributed as dist
+from rayrank.data.jagged import JaggedBatch, to_jagged
+from rayrank.data.row_stats import RowStats
+from rayrank.schema import Schema
+from rayrank.train.config import RankerConfig
+from rayrank.train.validate import validate
+from rayrank.train.worker import Worker
+
+
+def state_of(worker: Worker) -> dict[str, Any]:
+    """Everything a step changes, as this rank has it."""
+    return {
+        "dense": worker.ranker.dense_state(),
+        "adamw": worker.optimizer.state(),
+        "rows": worker.tables.local_rows(),
+    }
+
+
+def run(case: Path, rank: int) -> dict[str, Any]:
+    """A new worker takes the case's steps, scores `alike.parquet` twice, validates."""
+    told = json.loads((case / "told.json").read_text())
+    schema = Schema.model_validate(told["schema"])
+    config = RankerConfig.model_validate(told["ranker"])
+
+    def batch(name: str) -> JaggedBatch:
+        return to_jagged(pq.read_table(case / f"{name}.parquet"), schema)
+
+    # What a rank has drawn before must not matter.
+    torch.manual_seed(1000 + rank)
+    worker = Worker(
+        schema, config, RowStats(), case / "run", case / "rows", device=torch.device("cpu")
+    )
+    worker.sharded.train()
+    states, facts = [state_of(worker)], []
+    for number, (step, done) in enumerate(told["steps"]):
+        facts.append(worker.optimizer.step(batch(f"step-{number}-{rank}"), step, done)._asdict())
+        states.append(state_of(worker))
+    return {
+        "states": states,
+        "facts": facts,
+        "rates": [worker.optimizer.rate(step, done) for step, done in told["rates"]],
+        "logits": [worker.sharded(batch("alike")).detach() for _ in range(2)],
+        "before_validation": state_of(worker),
+        "metrics": validate(worker.sharded, case / "rows" / "valid", schema, config.train),
+        "after_validation": state_of(worker),
+        "no_rows": validate(worker.sharded, case / "rows" / "nowhere", schema, config.train),
+    }
+
+
+def main() -> None:
+    rank, world_size, folder = int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3])
+    torch.set_num_threads(1)
+    dist.init_process_group(
+        "gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=world_size
+    )
+    for case in sorted(path for path in folder.iterdir() if path.is_dir()):
+        torch.save(run(case, rank), case / f"saw-{rank}.pt")
+    dist.barrier()
+    dist.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main()

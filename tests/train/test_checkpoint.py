@@ -1,0 +1,143 @@
+"""Checkpoints: what is written is read back, the newest are kept, a changed one is named."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+import torch
+from rayrank.embedding.tables import ShardRows
+from rayrank.errors import CheckpointError
+from rayrank.train import checkpoint as ckpt
+
+from .checkpoints import flip_a_byte, save
+
+FILES = [
+    "dense.safetensors",
+    "optimizer.safetensors",
+    "random-0.safetensors",
+    "random-1.safetensors",
+    "state.json",
+    "tables-0.safetensors",
+    "tables-1.safetensors",
+]
+
+
+def rows_of(rank: int) -> dict[str, ShardRows]:
+    """Two tables; the second holds nothing on rank 1."""
+    count = 2 if rank == 0 else 0
+    return {
+        "item": ShardRows(
+            torch.tensor([rank, -rank - 9]),
+            torch.full((2, 4), rank + 0.5),
+            torch.tensor([1.0, 2.0]) + rank,
+        ),
+        "tag/odd": ShardRows(torch.arange(count), torch.ones(count, 8), torch.arange(float(count))),
+    }
+
+
+def saved(folder: Path, step: int, keep: int = 2, attempt: int = 1) -> Path:
+    dense = {"w": torch.full((3,), float(step))}
+    return save(folder, step, dense, [rows_of(0), rows_of(1)], keep=keep, attempt=attempt)
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.mark.parametrize("keep", [1, 2, 3])
+def test_the_newest_are_kept_and_no_others(tmp_path: Path, keep: int) -> None:
+    # Numbers of other lengths sort as numbers: 9 before 10, 99 before 100.
+    steps = [8, 9, 10, 99, 100]
+    for done, step in enumerate(steps, 1):
+        newest = saved(tmp_path, step, keep)
+        assert newest.name == f"step-{step:08d}.000001"
+        assert names(tmp_path) == [f"step-{s:08d}.000001" for s in steps[:done][-keep:]]
+        assert [path.name for path in ckpt.complete(tmp_path)] == names(tmp_path)
+        assert ckpt.newest_sound(tmp_path) == (newest, [])
+        for kept in tmp_path.iterdir():
+            ckpt.verify(kept)
+
+
+def test_a_step_that_a_later_attempt_saves_again_lies_beside_its_first_save(tmp_path: Path) -> None:
+    first = saved(tmp_path, 4)
+    again = save(tmp_path, 4, {"w": torch.tensor([-1.0])}, [rows_of(0)], attempt=2)
+    assert names(tmp_path) == ["step-00000004.000001", "step-00000004.000002"]
+    assert ckpt.newest_sound(tmp_path) == (again, [])
+    assert ckpt.read_dense(again)[0]["w"].tolist() == [-1.0]
+    assert ckpt.read_position(again).world_size == 1
+    assert ckpt.read_dense(first)[0]["w"].tolist() == [4.0] * 3
+    assert ckpt.read_position(first).world_size == 2
+
+
+@pytest.mark.parametrize("step", [3, 4, 5])
+def test_what_dead_attempts_were_writing_is_cleared_away(tmp_path: Path, step: int) -> None:
+    (tmp_path / f"step-{step:08d}.000001").mkdir(parents=True)
+    (tmp_path / f"step-{step:08d}.000001" / "dense.safetensors").write_bytes(b"half of")
+    saved(tmp_path, 4, attempt=2)
+    assert names(tmp_path) == ["step-00000004.000002"]
+
+
+def test_one_without_a_manifest_is_no_checkpoint(tmp_path: Path) -> None:
+    assert ckpt.newest_sound(tmp_path) == (None, [])
+    older, newer = saved(tmp_path, 1), saved(tmp_path, 2)
+    (newer / ckpt.MANIFEST).unlink()
+    assert ckpt.complete(tmp_path) == [older]
+    assert ckpt.newest_sound(tmp_path) == (older, [])
+    with pytest.raises(CheckpointError, match=r"step-00000002.000001: not a complete checkpoint"):
+        ckpt.verify(newer)
+
+
+def test_everything_is_read_back(tmp_path: Path) -> None:
+    checkpoint = saved(tmp_path, 12)
+    assert asdict(ckpt.read_position(checkpoint)) == {
+        "epoch": 1,
+        "batches": 7,
+        "step": 12,
+        "world_size": 2,
+        "attempt": 1,
+    }
+    dense, optimizer = ckpt.read_dense(checkpoint)
+    assert dense["w"].tolist() == [12.0] * 3
+    assert optimizer.keys() == {"w/step"}
+    assert optimizer["w/step"].item() == 1.0
+    rows = ckpt.read_rows(checkpoint)
+    assert rows.keys() == {"item", "tag/odd"}
+    for rank in (0, 1):
+        for name, expected in rows_of(rank).items():
+            for field, value in vars(expected).items():
+                assert torch.equal(getattr(rows[name][rank], field), value)
+        torch.manual_seed(1200 + rank)
+        assert torch.equal(ckpt.read_random(checkpoint, rank), torch.get_rng_state())
+
+
+def test_every_file_is_in_the_manifest(tmp_path: Path) -> None:
+    checkpoint = saved(tmp_path, 1)
+    assert names(checkpoint) == sorted([*FILES, ckpt.MANIFEST])
+    assert sorted(json.loads((checkpoint / ckpt.MANIFEST).read_text())) == FILES
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_that_changed_or_went_is_named(tmp_path: Path, name: str) -> None:
+    checkpoint = saved(tmp_path, 1)
+    ckpt.verify(checkpoint)
+    flip_a_byte(checkpoint / name)
+    with pytest.raises(CheckpointError, match=f"{name}: its content is not what"):
+        ckpt.verify(checkpoint)
+    (checkpoint / name).unlink()
+    with pytest.raises(CheckpointError, match=f"{name}: missing"):
+        ckpt.verify(checkpoint)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_the_next_older_one_stands_in_for_a_damaged_one(tmp_path: Path, name: str) -> None:
+    oldest, older, newest = (saved(tmp_path, step, keep=3) for step in (1, 2, 3))
+    flip_a_byte(newest / name)
+    (older / name).unlink()
+    sound, faults = ckpt.newest_sound(tmp_path)
+    assert sound == oldest
+    assert [fault.partition(": ")[0] for fault in faults] == [f"{newest / name}", f"{older / name}"]
+    (oldest / ckpt.MANIFEST).write_text("{")
+    sound, faults = ckpt.newest_sound(tmp_path)
+    assert sound is None
+    assert faults[2].startswith(f"{oldest / ckpt.MANIFEST}: not JSON")
