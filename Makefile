@@ -5,6 +5,7 @@
 # make serve RUN_DIR=path        keep the endpoint up on a run's current bundle (runs/demo)
 # make test                      all tests
 # make lint                      ruff and mypy
+# make docs                      docs/config.md, from the code
 # make mutants                   break a hundred things, one at a time: would the tests notice?
 # make kuairand                  the KuaiRand table of the README: three seeds, standard deviations
 # make bench-kernels             the CPU operators against plain PyTorch, as ratios
@@ -19,7 +20,7 @@ BIN := .venv/bin
 SETUP := .venv/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test lint mutants kuairand bench-kernels constraints clean
+.PHONY: help demo serve test lint docs mutants kuairand bench-kernels constraints clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -47,6 +48,9 @@ lint: $(SETUP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+docs: $(SETUP)
+	$(BIN)/python -m rayrank.run.config_page docs/config.md
 
 # Their number, the sample's seed, and a room (ROOM=train) or all of them.
 N ?= 100

@@ -13,9 +13,12 @@ Positive = Annotated[int, Field(gt=0)]
 
 
 class Strict(BaseModel):
-    """Unknown keys are errors, values are frozen, defaults are checked too."""
+    """Unknown keys are errors, values are frozen, defaults are checked too; the text under a field
+    is its description (docs/config.md is made of them)."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, validate_default=True, use_attribute_docstrings=True
+    )
 
 
 StrictT = TypeVar("StrictT", bound=Strict)

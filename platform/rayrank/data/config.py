@@ -13,26 +13,32 @@ class SplitConfig(Strict):
     valid: Share = 0.0
     """Of the exposures that are not test."""
     test: Share = 0.2
+    """Of all exposures: the last of them, which no ranker is trained on."""
 
 
 class SimulateConfig(Strict):
     """The size of the simulated log; its difficulty is fixed."""
 
     users: Annotated[int, Field(ge=1)] = 2000
+    """How many people there are."""
     items: Annotated[int, Field(ge=360)] = 400
-    """Every cuisine (there are 12) needs more than a session can show."""
+    """How many restaurants; every cuisine (there are 12) needs more than a session can show."""
     days: Annotated[int, Field(ge=1)] = 10
+    """How long the log goes on."""
     mean_length: Annotated[float, Field(gt=0)] = 60
     """Tokens in a user row (clicks so far, and the day's exposures), averaged over user-days;
     met to about a tenth."""
     max_length: Annotated[int, Field(ge=1)] = 3000
+    """Tokens in the longest row; exposures that would make it longer are left out."""
     seed: Annotated[int, Field(ge=0)] = 0
+    """Of everything that is drawn."""
 
 
 class DataConfig(Strict):
     """From a log to user rows."""
 
     source: Literal["simulate", "kuairand", "parquet"]
+    """A simulated log, KuaiRand's files, or generic Parquet with a schema of one's own."""
     path: str | None = None
     """Where the log is: KuaiRand's folder or file, or a folder (or URI) of generic Parquet."""
     schema_path: str | None = None

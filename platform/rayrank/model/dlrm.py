@@ -19,9 +19,13 @@ class DLRMConfig(ModelConfig):
     """Embeddings, mean-pooled history, cross features, an MLP: what a user has today."""
 
     kind: str = "dlrm"
+    """Which model this configures."""
     hidden: Annotated[list[int], Field(min_length=1)] = [256, 128]
+    """Widths of the MLP's hidden layers."""
     dropout: Share = 0.0
+    """Of each hidden layer's output."""
     embedding_dropout: Share = 0.0
+    """Of the vectors of ids."""
 
 
 @dataclass(frozen=True)

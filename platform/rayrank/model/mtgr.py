@@ -32,11 +32,15 @@ class MTGRConfig(ModelConfig):
     """MTGR: one sequence per user, an HSTU encoder, a head per task."""
 
     kind: str = "mtgr"
+    """Which model this configures."""
     size: Literal["tiny", "small", "middle", "large", "xlarge"] | None = "tiny"
     """Fills in layers, d_model and heads where they are not said."""
     layers: Annotated[int, Field(gt=0)]
+    """Of the HSTU encoder."""
     d_model: Annotated[int, Field(gt=0)]
+    """The width of a token."""
     heads: Annotated[int, Field(gt=0)]
+    """Of the attention; d_model / heads is a whole number from 16 to 256."""
     attention_length: Annotated[int, Field(gt=0)] = 256
     """N of the attention's 1/N: a constant, so that scores depend on nobody else's length."""
     dropout: Share = 0.0

@@ -14,13 +14,17 @@ class Limits(Strict):
     """Bounds that are checked before any work is done for a request."""
 
     body_bytes: Positive = 4 << 20
+    """In one request."""
     candidates: Positive = 2048
+    """In one request."""
     behaviours: Positive = 4096
+    """In one request."""
     list_ids: Positive = 256
     """Ids in one list-valued feature."""
     batch_tokens: Positive = 16_384
     """Tokens scored together."""
     batch_wait_s: Annotated[float, Field(ge=0)] = 0.002
+    """Seconds that the first request of a batch waits for others."""
 
     @model_validator(mode="after")
     def _a_request_fits_a_batch(self) -> "Limits":

@@ -12,30 +12,37 @@ class TrainConfig(Strict):
     """Workers, batches, optimizers, checkpoints."""
 
     workers: Positive = 2
+    """Processes, each with its share of every step's users and of the tables' rows."""
     use_gpu: bool = False
     """One GPU per worker, over NCCL; otherwise CPUs, over Gloo."""
     epochs: Positive = 1
+    """Times that every user row is trained."""
     max_cost: Annotated[float, Field(gt=0)] = 4096
     """Cost of a packed batch: its tokens, plus `pair_cost` times its visible pairs."""
     pair_cost: Annotated[float, Field(ge=0)] = 0.0
+    """Of a visible pair (a query and a key that it attends to), in tokens."""
     learning_rate: Annotated[float, Field(gt=0)] = 2e-3
     """AdamW's, of the dense parameters."""
     table_learning_rate: Annotated[float, Field(gt=0)] = 0.02
     """Row-wise Adagrad's, of the embedding tables."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    """AdamW's, of the dense parameters."""
     warmup_steps: Annotated[int, Field(ge=0)] = 20
     """Both rates rise linearly over these, then fall linearly to `final_rate` of themselves."""
     final_rate: Annotated[float, Field(ge=0, le=1)] = 0.02
+    """What is left of both rates at the last step."""
     clip_norm: Annotated[float, Field(gt=0)] = 1.0
-    """Of the dense gradient."""
+    """The largest norm of the dense gradient."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """Of the encoder's matrix products; weights and optimizer stay in float32."""
     checkpoint_every: Positive = 200
-    """Steps."""
+    """In steps."""
     keep_checkpoints: Positive = 2
+    """The newest ones; older ones are removed."""
     max_failures: Annotated[int, Field(ge=0)] = 3
     """How often a run may lose workers and go on from its checkpoint."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    """Of initial weights and vectors, the order of batches, and dropout."""
 
 
 class RankerConfig(Strict):

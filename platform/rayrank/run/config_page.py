@@ -1,0 +1,132 @@
+"""docs/config.md: every key of a run and of an application, made from the code (`make docs`)."""
+
+import inspect
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple, get_args
+
+from pydantic import ValidationError
+from rayrank.model.build import SHORT, ranker_class
+from rayrank.model.ranker import ModelConfig
+from rayrank.run.config import RunConfig
+from rayrank.serve.app import RankingArgs
+from rayrank.strict import Strict
+
+RUN = """\
+# Every key
+
+Made from the code by `make docs`.
+
+A run's config is a YAML file: `jobs/demo.yaml`, for one. Any key of it can be said behind a
+command, as it stands here: `python jobs/demo.py data.simulate.users=500
+rankers.mtgr.train.epochs=3`, or `make demo SET="…"`. Values are YAML. `NAME` is any name you give a
+ranker. A model of your own has the keys of its own config instead (docs/models.md). An unknown key
+is an error.
+"""
+SERVING = """\
+# Serving
+
+The `args` of `serve_apps/ranking.yaml`, or `serve run serve_apps.ranking:build key=value …`.
+"""
+BOUNDS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
+KINDS = {"integer": "integer", "number": "number", "string": "text", "boolean": "true or false"}
+
+
+class Key(NamedTuple):
+    """A line of the page."""
+
+    name: str
+    """Dotted, as one overrides it."""
+    kind: str
+    default: str
+    meaning: str
+
+
+class Section(NamedTuple):
+    """The keys of one model."""
+
+    title: str
+    text: str
+    keys: list[Key]
+
+
+def sections(model: type[Strict], prefix: str = "", kind: str = "") -> Iterator[Section]:
+    """A section for a model, and one for each model inside it; `kind`: of a ranker's model."""
+    properties = model.model_json_schema()["properties"]
+    defaults = _defaults(model)
+    keys: list[Key] = []
+    inner: list[Section] = []
+    for name, field in model.model_fields.items():
+        dotted = f"{prefix}{name}"
+        if field.annotation is ModelConfig:
+            for short in SHORT:
+                inner += sections(ranker_class(short).Config, f"{dotted}.", short)
+        elif (found := _model_in(field.annotation)) is not None:
+            named = field.annotation is not found  # a dict of them, by name
+            inner += sections(found, f"{dotted}.NAME." if named else f"{dotted}.")
+        else:
+            default = _written(defaults[name]) if name in defaults else "needed"
+            meaning = " ".join((field.description or "").split())
+            keys.append(Key(dotted, kind_of(properties[name]), default, meaning))
+    title = f"`{prefix.rstrip('.')}`" if prefix else "At the top"
+    text = inspect.getdoc(model) or ""
+    if keys:
+        yield Section(f"{title}, kind `{kind}`" if kind else title, text, keys)
+    yield from inner
+
+
+def kind_of(schema: dict[str, Any]) -> str:
+    """What a key takes, of its JSON schema."""
+    if "anyOf" in schema:
+        return " or ".join(kind_of(part) for part in schema["anyOf"])
+    if "enum" in schema:
+        return ", ".join(f"`{value}`" for value in schema["enum"])
+    if schema["type"] == "null":
+        return "null"
+    if schema["type"] == "array":
+        return f"list of: {kind_of(schema['items'])}"
+    bounds = [f"{sign} {schema[bound]}" for bound, sign in BOUNDS.items() if bound in schema]
+    return " ".join([KINDS[schema["type"]], ", ".join(bounds)]).strip()
+
+
+def page() -> str:
+    """The whole page."""
+    parts = []
+    for lead, model in ((RUN, RunConfig), (SERVING, RankingArgs)):
+        parts.append(lead)
+        for section in sections(model):
+            lines = [f"## {section.title}", "", section.text, ""]
+            lines += ["| key | value | default | |", "|---|---|---|---|"]
+            lines += [
+                f"| `{key.name}` | {key.kind} | {key.default} | {key.meaning} |"
+                for key in section.keys
+            ]
+            parts.append("\n".join(lines) + "\n")
+    return "\n".join(parts)
+
+
+def _model_in(annotation: Any) -> type[Strict] | None:
+    """The model that a field is, or holds by name."""
+    for candidate in (annotation, *get_args(annotation)):
+        if isinstance(candidate, type) and issubclass(candidate, Strict):
+            return candidate
+    return None
+
+
+def _defaults(model: type[Strict]) -> dict[str, Any]:
+    """What each key is when nothing is said; keys that must be said are left out."""
+    try:
+        return dict(model())  # what a validator fills in, too
+    except ValidationError:
+        fields = model.model_fields.items()
+        return {name: field.default for name, field in fields if not field.is_required()}
+
+
+def _written(value: Any) -> str:
+    return f"`{value if isinstance(value, str) else json.dumps(value)}`"
+
+
+if __name__ == "__main__":
+    Path(sys.argv[1]).write_text(page())
