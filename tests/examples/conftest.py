@@ -18,7 +18,7 @@ SMALL = [
 ]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def own_model(ray_cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[rayrank.Run]:
     """The run, while its model can be imported: from the repository's root, as workers do, whose
     path holds the folder in which Ray was started."""

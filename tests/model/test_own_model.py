@@ -1,11 +1,11 @@
-"""The model that docs/models.md shows: named by a config, trained, bundled, and served elsewhere.
+"""The model of examples/own_model.py: named by a config, trained, bundled, and served elsewhere.
 
 It lies in a folder of its own, as a user's does, and runs where neither Ray nor TorchRec is.
 """
 
 import json
 import os
-import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +16,7 @@ from rayrank.infer.bundle import load_bundle
 from rayrank.run.config import load_config
 
 ROOT = Path(__file__).parents[2]
-DOCS = (ROOT / "docs" / "models.md").read_text()
+EXAMPLE = ROOT / "examples" / "own_model.py"
 
 START = """
 import json, sys
@@ -81,12 +81,6 @@ print(json.dumps({"scores": [row for part in scores for row in part.tolist()]}))
 """
 
 
-def block(language: str) -> str:
-    found = re.search(rf"```{language}\n(.*?)```", DOCS, re.DOTALL)
-    assert found is not None
-    return found[1]
-
-
 def run(script: str, out: Path, path: Path) -> dict[str, list[float]]:
     """What a process prints that finds the model's module in the folder `path`."""
     inherited = os.environ.get("PYTHONPATH", "")
@@ -109,8 +103,9 @@ def test_the_example_is_configured_trained_bundled_and_served(
     theirs, out = tmp_path / "theirs", tmp_path / "out"
     theirs.mkdir()
     out.mkdir()
-    (theirs / "two_tower.py").write_text(block("python"))
-    (out / "mine.yaml").write_text(block("yaml"))
+    shutil.copy(EXAMPLE, theirs / "two_tower.py")
+    config = EXAMPLE.with_suffix(".yaml").read_text()
+    (out / "mine.yaml").write_text(config.replace("examples.own_model", "two_tower"))
 
     trained = run(TRAIN, out, theirs)
     losses = trained["losses"][::3]  # of the largest batch
@@ -125,4 +120,4 @@ def test_the_example_is_configured_trained_bundled_and_served(
     monkeypatch.syspath_prepend(theirs)
     assert load_bundle(version).manifest.model["width"] == 16
     rankers = load_config(out / "mine.yaml", []).rankers
-    assert list(rankers) == ["mine", "mtgr"]
+    assert list(rankers) == ["mine", "dlrm"]
