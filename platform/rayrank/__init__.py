@@ -2,8 +2,8 @@
 
 The public face. These names stay; everything else may change.
 
-    from a config to a served ranker        load_config, Run, build, train, evaluate, export,
-                                            check, promote
+    from a config to a served ranker        load_config, Run, cluster, stages (build, train,
+                                            evaluate, export, check, promote)
     one's own data and one's own model      load_schema, Schema, Ranker, ModelConfig
     scoring without a server                load_bundle, score
     what can go wrong                       RayrankError
@@ -21,9 +21,10 @@ if TYPE_CHECKING:
     from rayrank.infer.bundle import load_bundle
     from rayrank.infer.score import score
     from rayrank.model.ranker import ModelConfig, Ranker
+    from rayrank.run import stages
+    from rayrank.run.cluster import cluster
     from rayrank.run.config import load_config
     from rayrank.run.run import Run
-    from rayrank.run.stages import build, check, evaluate, export, promote, train
     from rayrank.schema import Schema, load_schema
 
 __version__ = version("rayrank")
@@ -33,32 +34,31 @@ __all__ = [
     "RayrankError",
     "Run",
     "Schema",
-    "build",
-    "check",
-    "evaluate",
-    "export",
+    "cluster",
     "load_bundle",
     "load_config",
     "load_schema",
-    "promote",
     "score",
-    "train",
+    "stages",
 ]
 
+# A name of a folder here (train, evaluate) would be that folder's once it is imported.
 _HOMES = {
     "errors": ["RayrankError"],
     "infer.bundle": ["load_bundle"],
     "infer.score": ["score"],
     "model.ranker": ["ModelConfig", "Ranker"],
+    "run.cluster": ["cluster"],
     "run.config": ["load_config"],
     "run.run": ["Run"],
-    "run.stages": ["build", "check", "evaluate", "export", "promote", "train"],
     "schema": ["Schema", "load_schema"],
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 
 def __getattr__(name: str) -> object:
+    if name == "stages":
+        return import_module("rayrank.run.stages")
     if name not in _HOME_OF:
         raise AttributeError(f"module 'rayrank' has no attribute {name!r}")
     return getattr(import_module(f"rayrank.{_HOME_OF[name]}"), name)

@@ -15,12 +15,13 @@ PEER_GONE = RuntimeError(
 )
 WAYS_TO_SAY_IT: list[Exception] = [
     PEER_GONE,
+    RuntimeError("Connection closed by peer [127.0.0.1]:1234"),
     RuntimeError("[enforce fail at pair.cc:446] Read error [10.0.0.7]:31337: Connection reset"),
     RuntimeError("NCCL communicator was aborted on rank 1"),
-    RuntimeError("[/gloo/transport/tcp/unbound_buffer.cc:81] Timed out waiting 1800000ms for recv"),
+    RuntimeError("Timed out waiting 1800000ms for recv operation to complete"),
     RuntimeError("writev [127.0.0.1]:5000: Broken pipe"),
     dist.DistNetworkError("The client socket has failed to connect to [head]:43210"),
-    dist.DistBackendError("NCCL error in: ProcessGroupNCCL.cpp"),
+    dist.DistStoreError("wait timeout after 300000ms, keys: /default_pg/0//worker_count"),
 ]
 
 

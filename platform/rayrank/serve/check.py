@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import numpy as np
 import pyarrow as pa
+from pydantic import ConfigDict
 
 from rayrank.errors import CheckError
 from rayrank.schema import Schema
@@ -21,6 +22,8 @@ MOST_DIFFERENT = 1e-4
 
 class Checked(Strict):
     """What a replay found."""
+
+    model_config = ConfigDict(ser_json_inf_nan="constants")  # a score that is no number is found
 
     version: str
     """Of the bundle that was served."""
