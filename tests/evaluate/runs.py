@@ -15,10 +15,10 @@ from rayrank.evaluate.run import SCORES, Trained, evaluate
 from rayrank.train.config import RankerConfig, TrainConfig
 
 from ..infer.bundles import CONFIGS, SEED
-from ..model.rows import MINUTE, SCHEMA, WINDOW, User, behaviour, candidate, features, table
+from ..model.rows import SCHEMA
 from ..train.checkpoints import finish_training
+from .rows import user_row
 
-DAY = 24 * 60
 FILES = [
     [("d", 0, 5), ("b", 0, 8)],
     [("c", 0, 3), ("a", 1, 4), ("a", 0, 6)],
@@ -26,25 +26,6 @@ FILES = [
 ]
 """Of each row the user, the day, and how many candidates."""
 KINDS = ["dlrm", "mtgr"]
-
-
-def user_row(user: str, day: int, shown: int) -> pa.Table:
-    """Three candidates share each moment."""
-    start, seed = day * DAY, 1000 * ord(user) + 100 * day
-    row = table(
-        [
-            User(
-                features(SCHEMA, "profile", seed),
-                [behaviour(start - 3, seed + 1)],
-                [behaviour(start + 2, seed + 2)],
-                [candidate(start + 1 + i // 3, seed + 10 + i) for i in range(shown)],
-            )
-        ]
-    )
-    for name, value in (("user", user), ("window_start", WINDOW + start * MINUTE)):
-        place = row.schema.get_field_index(name)
-        row = row.set_column(place, row.schema.field(place), pa.array([value]))
-    return row
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,8 @@ from rayrank.evaluate.results import TaskQuality
 from ..infer.bundles import trained
 from ..metrics.pairs import pairs_won
 from ..model.rows import SCHEMA
-from .runs import FILES, KINDS, Evaluated, user_row
+from .rows import user_row
+from .runs import FILES, KINDS, Evaluated
 
 Line = dict[str, Any]
 

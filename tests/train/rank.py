@@ -1,11 +1,14 @@
-"""One of the ranks of `worlds.py`: python rank.py RANK WORLD_SIZE FOLDER.
+"""One of the ranks of `worlds.py`: python -m tests.train.rank RANK WORLD_SIZE FOLDER.
 
 FOLDER holds a folder per case. The ranks meet through a file in it, do what each case's `told.json`
-says, and write what they saw beside it.
+says, and write what they saw beside it. Then they step the model of `hooks.py`, and rank 0 steps
+it once more by itself. (All in one process each: it is their start that takes long.)
 """
 
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +21,8 @@ from rayrank.schema import Schema
 from rayrank.train.config import RankerConfig
 from rayrank.train.validate import validate
 from rayrank.train.worker import Worker
+
+from .hooks import hooks_seen
 
 
 def state_of(worker: Worker) -> dict[str, Any]:
@@ -60,16 +65,26 @@ def run(case: Path, rank: int) -> dict[str, Any]:
     }
 
 
+@contextmanager
+def world_of(size: int, rank: int, folder: Path) -> Iterator[None]:
+    """So many ranks that have met, and part together."""
+    meet = f"file://{folder}/meet-{size}"
+    dist.init_process_group("gloo", init_method=meet, rank=rank, world_size=size)
+    yield
+    dist.barrier()
+    dist.destroy_process_group()
+
+
 def main() -> None:
     rank, world_size, folder = int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3])
     torch.set_num_threads(1)
-    dist.init_process_group(
-        "gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=world_size
-    )
-    for case in sorted(path for path in folder.iterdir() if path.is_dir()):
-        torch.save(run(case, rank), case / f"saw-{rank}.pt")
-    dist.barrier()
-    dist.destroy_process_group()
+    with world_of(world_size, rank, folder):
+        for case in sorted(path for path in folder.iterdir() if path.is_dir()):
+            torch.save(run(case, rank), case / f"saw-{rank}.pt")
+        torch.save(hooks_seen(rank, world_size), folder / f"hooks-{world_size}-{rank}.pt")
+    if rank == 0:
+        with world_of(1, rank, folder):
+            torch.save(hooks_seen(rank, 1), folder / "hooks-1-0.pt")
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from rayrank.train.config import RankerConfig
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy
 
+from ..clusters import ROOT
 from ..model.rankers import flow
 from ..model.rows import SCHEMA, User, behaviour, candidate, features, jagged, table
 
@@ -107,10 +108,10 @@ def run_world(folder: Path, cases: dict[str, Case]) -> None:
     """Every case, by two processes."""
     for name, case in cases.items():
         write_case(folder / name, case)
-    script = str(Path(__file__).with_name("rank.py"))
     ranks = [
         subprocess.Popen(
-            [sys.executable, script, str(rank), str(len(RANKS)), str(folder)],
+            [sys.executable, "-m", "tests.train.rank", str(rank), str(len(RANKS)), str(folder)],
+            cwd=ROOT,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,

@@ -1,14 +1,6 @@
-"""One rank of `test_hooks.py`: python -m tests.train.hooks_worker RANK FOLDER.
-
-A model with an auxiliary loss and a hook takes steps through the trainer's own optimizer, in a
-world of 2 and then of 1, on the same users, and writes what it saw to FOLDER.
-"""
-
-import sys
-from pathlib import Path
+"""A model with an auxiliary loss and a hook, and what a rank of `worlds.py` does with it."""
 
 import torch
-import torch.distributed as dist
 from rayrank.data.jagged import JaggedBatch
 from rayrank.embedding.sharded import ShardedTables, shard
 from rayrank.embedding.tables import Tables
@@ -22,7 +14,6 @@ from torch import Tensor, nn
 
 from ..model.rows import SCHEMA, User, behaviour, candidate, features, jagged
 
-WORLDS = (2, 1)
 STEPS = 3
 CONFIG = DLRMConfig(hidden=[8])
 TRAIN = TrainConfig(warmup_steps=0, clip_norm=1e6)
@@ -74,7 +65,12 @@ def rank_batch(rank: int, world: int) -> JaggedBatch:
     return jagged(USERS[cuts[rank] : cuts[rank + 1]])
 
 
-def steps(kind: type[Ranker], rank: int, world: int) -> dict[str, object]:
+def hooks_seen(rank: int, world: int) -> dict[str, object]:
+    """What steps of this model, and of one without, leave on one rank. Collective."""
+    return {kind.__name__: _steps(kind, rank, world) for kind in (Hooked, DLRM)}
+
+
+def _steps(kind: type[Ranker], rank: int, world: int) -> dict[str, object]:
     torch.manual_seed(0)
     tables = ShardedTables(SCHEMA.tables, init_std=0.5, seed=1, world_size=world)
     make: type[DLRM] = kind  # type: ignore[assignment]
@@ -87,22 +83,3 @@ def steps(kind: type[Ranker], rank: int, world: int) -> dict[str, object]:
         facts.append(optimizer.step(batch, step, 0.0)._asdict())
         after.append({"dense": model.dense_state(), "optimizer": optimizer.state()})
     return {"facts": facts, "after": after}
-
-
-def main() -> None:
-    rank, folder = int(sys.argv[1]), Path(sys.argv[2])
-    torch.set_num_threads(1)
-    for world in WORLDS:
-        if rank >= world:
-            return
-        dist.init_process_group(
-            "gloo", init_method=f"file://{folder}/meet-{world}", rank=rank, world_size=world
-        )
-        seen = {kind.__name__: steps(kind, rank, world) for kind in (Hooked, DLRM)}
-        torch.save(seen, folder / f"saw-{world}-{rank}.pt")
-        dist.barrier()
-        dist.destroy_process_group()
-
-
-if __name__ == "__main__":
-    main()
