@@ -80,6 +80,13 @@ def test_platform_is_no_package() -> None:
     assert not (ROOT / "kernels" / "__init__.py").exists()
 
 
+def test_every_room_is_a_package() -> None:
+    """One without an __init__.py is found in a checkout, and missing from what is installed."""
+    for folder in (RAYRANK, KERNELS):
+        rooms = {file.parent for file in folder.rglob("*.py")}
+        assert {room for room in rooms if not (room / "__init__.py").exists()} == set()
+
+
 def test_every_room_is_known_here() -> None:
     found = {path.parent.name for path in RAYRANK.glob("*/*.py")}
     assert found == set(ROOMS)

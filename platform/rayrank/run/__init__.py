@@ -1,0 +1,1 @@
+"""A run: its folder, config, stages, summary and report."""
