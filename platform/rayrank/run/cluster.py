@@ -11,6 +11,7 @@ from pathlib import Path
 import ray
 import ray.data  # gives its loggers handlers, which are taken away here
 from ray.job_config import JobConfig
+
 from rayrank.errors import ConfigError
 from rayrank.run.folder import RunFolder
 from rayrank.run.terminal import console

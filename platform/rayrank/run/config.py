@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import yaml
 from pydantic import Field
+
 from rayrank.data.config import DataConfig
 from rayrank.errors import ConfigError
 from rayrank.evaluate.config import EvaluateConfig

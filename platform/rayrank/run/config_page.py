@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
 from pydantic import ValidationError
+
 from rayrank.model.build import SHORT, ranker_class
 from rayrank.model.ranker import ModelConfig
 from rayrank.run.config import RunConfig

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 
 import numpy as np
+
 from rayrank.data.row_stats import RowStats, read_stats
 from rayrank.errors import VersionError
 from rayrank.evaluate.results import Evaluation, TaskQuality

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import yaml
+
 from rayrank.data.log import Log
 from rayrank.data.source import open_log
 from rayrank.errors import DataError

@@ -3,10 +3,11 @@
 from typing import NamedTuple
 
 import numpy as np
+from rich.table import Table
+
 from rayrank.evaluate.results import Evaluation
 from rayrank.metrics import Estimate
 from rayrank.run.config import RunConfig
-from rich.table import Table
 
 
 class Spread(NamedTuple):

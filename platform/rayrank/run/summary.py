@@ -1,6 +1,8 @@
 """What a run comes to: one type, one JSON file, one table."""
 
 from pydantic import ConfigDict
+from rich.table import Table
+
 from rayrank.data.row_stats import RowStats
 from rayrank.evaluate.results import Evaluation
 from rayrank.run.run import Run
@@ -9,7 +11,6 @@ from rayrank.storage import write_whole
 from rayrank.strict import Strict
 from rayrank.train.finished import JOURNAL
 from rayrank.train.journal import read_story
-from rich.table import Table
 
 
 class DataSummary(Strict):

@@ -5,10 +5,11 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from rayrank.errors import RayrankError
-from rayrank.watch import Watch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from rayrank.errors import RayrankError
+from rayrank.watch import Watch
 
 console = Console(stderr=True)
 LINE_EVERY_S = 5.0
