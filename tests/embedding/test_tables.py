@@ -94,3 +94,19 @@ def test_all_tables_at_once() -> None:
     ids = {"item": torch.arange(3), "tag": torch.zeros(0, dtype=torch.int64)}
     vectors = tables(ids)
     assert {n: v.shape for n, v in vectors.items()} == {"item": (3, 8), "tag": (0, 4)}
+
+
+def test_id_maps_go_where_the_weights_go() -> None:
+    """Also when a model that holds the tables is moved."""
+    tables = trained(torch.arange(10)).eval()
+    asked = torch.tensor([3, 1000, 4, 3])
+    before, keys = tables({"item": asked})["item"], tables.rows("item").keys
+    wide = torch.nn.Sequential(tables).double()
+    assert torch.equal(tables.rows("item").keys, keys)
+    torch.testing.assert_close(wide({"item": asked})["item"], before.double())
+
+    moved = torch.nn.Sequential(tables).to("meta")
+    assert moved[0] is tables
+    rows = tables.rows("item")
+    assert (rows.keys.device.type, rows.vectors.device.type) == ("meta", "meta")
+    assert (rows.keys.dtype, rows.keys.shape) == (torch.int64, (10,))

@@ -1,67 +1,23 @@
-"""Scores of test rows, and the quality made of them, on a run small enough to be counted out.
-
-Six users' seven rows lie in three files and in no order; the trained rankers' weights are random.
-"""
+"""Scores of test rows, and the quality made of them, counted out."""
 
 import math
-import shutil
 from collections import Counter
-from dataclasses import dataclass
 from itertools import combinations_with_replacement, pairwise
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 import torch
 from rayrank.data.jagged import to_jagged
-from rayrank.data.log import Log
-from rayrank.errors import TrainingError
 from rayrank.evaluate.baselines import item_rate, read_candidates
-from rayrank.evaluate.config import EvaluateConfig
-from rayrank.evaluate.results import Evaluation, TaskQuality
-from rayrank.evaluate.run import EVALUATION, SCORES, Trained, evaluate, read_evaluation
-from rayrank.storage import sha256
-from rayrank.train.checkpoint import MANIFEST
-from rayrank.train.config import RankerConfig, TrainConfig
-from rayrank.train.finished import finished_checkpoint
-from rayrank.versions import made_from
+from rayrank.evaluate.results import TaskQuality
 
-from ..infer.bundles import CONFIGS, SEED, trained
+from ..infer.bundles import trained
 from ..metrics.pairs import pairs_won
-from ..model.rows import MINUTE, SCHEMA, WINDOW, User, behaviour, candidate, features, table
-from ..train.checkpoints import finish_training
+from ..model.rows import SCHEMA
+from .runs import FILES, KINDS, Evaluated, user_row
 
-DAY = 24 * 60
-FILES = [
-    [("d", 0, 5), ("b", 0, 8)],
-    [("c", 0, 3), ("a", 1, 4), ("a", 0, 6)],
-    [("f", 0, 7), ("e", 0, 4)],
-]
-"""Of each row the user, the day, and how many candidates."""
-KINDS = ["dlrm", "mtgr"]
 Line = dict[str, Any]
-
-
-def user_row(user: str, day: int, shown: int) -> pa.Table:
-    """Three candidates share each moment."""
-    start, seed = day * DAY, 1000 * ord(user) + 100 * day
-    row = table(
-        [
-            User(
-                features(SCHEMA, "profile", seed),
-                [behaviour(start - 3, seed + 1)],
-                [behaviour(start + 2, seed + 2)],
-                [candidate(start + 1 + i // 3, seed + 10 + i) for i in range(shown)],
-            )
-        ]
-    )
-    for name, value in (("user", user), ("window_start", WINDOW + start * MINUTE)):
-        place = row.schema.get_field_index(name)
-        row = row.set_column(place, row.schema.field(place), pa.array([value]))
-    return row
 
 
 def expected_lines(kind: str) -> list[Line]:
@@ -87,61 +43,6 @@ def expected_lines(kind: str) -> list[Line]:
             for i, (click, order_given_click) in enumerate(own_CK.tolist())
         ]
     return lines
-
-
-@dataclass(frozen=True)
-class Evaluated:
-    rows: Path
-    trained: list[Trained]
-    out: Path
-    results: Evaluation
-    watched: list[tuple[int, int]]
-    said: list[str]
-
-    def scores(self, kind: str) -> pa.Table:
-        """What is kept of a ranker."""
-        (version,) = (self.out / kind).iterdir()
-        return pq.read_table(version / SCORES)
-
-
-def evaluate_once(
-    trained: list[Trained], rows: Path, out: Path, bootstrap_samples: int
-) -> Evaluated:
-    watched: list[tuple[int, int]] = []
-    said: list[str] = []
-    results = evaluate(
-        trained,
-        rows,
-        Log("nowhere"),
-        SCHEMA,
-        EvaluateConfig(
-            workers=1, max_tokens=25, bootstrap_samples=bootstrap_samples, lightgbm_trees=2
-        ),
-        out,
-        simulated=False,
-        say=said.append,
-        watch=lambda *at: watched.append(at),
-    )
-    return Evaluated(rows, trained, out, results, watched, said)
-
-
-@pytest.fixture(scope="module")
-def evaluated(ray_cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Evaluated:
-    run = tmp_path_factory.mktemp("evaluated")
-    rows = run / "rows" / "0123456789ab"
-    files = {"train": [[("a", -2, 30), ("b", -2, 30)]], "test": FILES}
-    for split, parts in files.items():
-        (rows / split).mkdir(parents=True)
-        for number, part in enumerate(parts):
-            table = pa.concat_tables([user_row(*told) for told in part])
-            pq.write_table(table, rows / split / f"part-{number}.parquet")
-    rankers = []
-    for kind in KINDS:
-        folder = run / "rankers" / kind / f"version of {kind}"
-        finish_training(folder, kind)
-        config = RankerConfig(model=CONFIGS[kind], train=TrainConfig(seed=SEED))
-        rankers.append(Trained(kind, config, folder))
-    return evaluate_once(rankers, rows, run / "eval", bootstrap_samples=4000)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -262,45 +163,3 @@ def test_calibration_is_the_first_rankers_in_tenths(evaluated: Evaluated) -> Non
         assert evaluated.results.calibration[task] == [
             pytest.approx((*np.mean(part, axis=0), len(part)), rel=1e-5) for part in bins
         ]
-
-
-def test_results_are_counted_and_written(evaluated: Evaluated) -> None:
-    results = evaluated.results
-    assert (results.users, results.exposures) == (6, 37)
-    assert results.rows == "0123456789ab"
-    assert results.versions == {kind: f"version of {kind}" for kind in KINDS}
-    assert read_evaluation(evaluated.out) == results
-    assert {path.name for path in evaluated.out.iterdir()} == {EVALUATION, *KINDS}
-
-
-def test_scores_know_what_they_were_made_from(evaluated: Evaluated) -> None:
-    for ranker in evaluated.trained:
-        (version,) = (evaluated.out / ranker.name).iterdir()
-        checkpoint = finished_checkpoint(ranker.folder)
-        assert made_from(version) == {
-            "rows": "0123456789ab",
-            "ranker": f"version of {ranker.name}",
-            "checkpoint": checkpoint.name,
-            "checkpoint_sha256": sha256(checkpoint / MANIFEST),
-        }
-
-
-def test_scores_that_are_there_are_used_again_and_that_is_said(
-    evaluated: Evaluated, tmp_path: Path
-) -> None:
-    assert evaluated.said == []
-    out = shutil.copytree(evaluated.out, tmp_path / "eval")
-    again = evaluate_once(evaluated.trained, evaluated.rows, out, bootstrap_samples=3)
-    versions = {kind: next((out / kind).iterdir()).name for kind in KINDS}
-    assert again.said == [f"{kind}: scored already ({versions[kind]})" for kind in KINDS]
-    assert again.watched == []
-    for kind in KINDS:
-        for task, quality in again.results.rankers[kind].items():
-            assert quality.auc.value == evaluated.results.rankers[kind][task].auc.value
-
-
-def test_nobody_is_scored_before_all_have_finished(evaluated: Evaluated, tmp_path: Path) -> None:
-    unfinished = evaluated.trained[1]._replace(folder=tmp_path / "unfinished")
-    with pytest.raises(TrainingError, match="unfinished: not finished"):
-        evaluate_once([evaluated.trained[0], unfinished], evaluated.rows, tmp_path / "eval", 3)
-    assert not (tmp_path / "eval").exists()

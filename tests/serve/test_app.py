@@ -176,7 +176,9 @@ def test_requests_scored_together_score_as_they_do_alone(client: Client) -> None
 
 
 ONGOING, QUEUED, BEYOND = 128, 256, 16
-"""As the deployment has them; and how many requests are too many."""
+"""As the deployment has them; and how many requests, at least, are too many."""
+SLACK = 64
+"""The proxy lets a few more in when many come at once: so many more are sent."""
 
 
 async def status_of_one(port: int, content: bytes, everyone_asked: asyncio.Event) -> int:
@@ -199,11 +201,11 @@ async def statuses_of_too_many(port: int) -> list[int]:
     content, everyone_asked = json.dumps(request(4)).encode(), asyncio.Event()
     asking = {
         asyncio.create_task(status_of_one(port, content, everyone_asked))
-        for _ in range(ONGOING + QUEUED + BEYOND)
+        for _ in range(ONGOING + QUEUED + BEYOND + SLACK)
     }
     # Nobody who was let in can be done before the rest of the bodies is sent.
     refused: set[asyncio.Task[int]] = set()
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(240):
         while len(refused) < BEYOND:
             done, asking = await asyncio.wait(asking, return_when=asyncio.FIRST_COMPLETED)
             refused |= done

@@ -1,5 +1,7 @@
 """From arbitrary 64-bit ids to dense slots: no collisions, grows while training."""
 
+from collections.abc import Callable
+
 import torch
 
 from rayrank.embedding.hashing import mix
@@ -60,6 +62,10 @@ class IdMap:
         rank[order] = torch.arange(len(order), device=ids.device)
         slots[missing] = self._count - len(distinct) + rank[inverse]
         return slots
+
+    def apply(self, move: Callable[[torch.Tensor], torch.Tensor]) -> None:
+        """Take what `move` makes of every tensor, on another device for example."""
+        self._keys, self._slots, self._ids = map(move, (self._keys, self._slots, self._ids))
 
     def _insert(self, new_ids: torch.Tensor) -> None:
         count = self._count + len(new_ids)

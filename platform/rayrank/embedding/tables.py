@@ -1,5 +1,6 @@
 """What every kind of table offers a model: ids of each table in, vectors of each table out."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -74,6 +75,15 @@ class LocalTables(nn.Module):
         """Every id of a table and what was learned for it."""
         keys = self._maps[name].ids()
         return LearnedRows(keys.clone(), self.learned[name].detach()[1 : len(keys) + 1].clone())
+
+    def _apply(
+        self, fn: Callable[[torch.Tensor], torch.Tensor], recurse: bool = True
+    ) -> "LocalTables":
+        # What `.to(device)` calls: the id maps, which are no modules, go where the weights go.
+        super()._apply(fn, recurse)
+        for ids in self._maps.values():
+            ids.apply(fn)
+        return self
 
     @staticmethod
     def of_rows(

@@ -34,8 +34,7 @@ class Progress:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self.writes:
-            self.journal.flush()
+        self.flush()
 
     def step(self, position: Position, batches: int, facts: StepFacts) -> None:
         """A step was taken; `batches` of the run's `total` are done."""
@@ -64,8 +63,13 @@ class Progress:
             self.journal.write(EpochLine(position.step, position.epoch, metrics))
             self.since = time.perf_counter()
 
+    def flush(self) -> None:
+        """Let everything be read that was told so far."""
+        if self.writes:
+            self.journal.flush()
+
     def note(self, position: Position, text: str) -> None:
         """Something a person should know, at once."""
         if self.writes:
             self.journal.write(NoteLine(position.step, position.attempt, text))
-            self.journal.flush()
+        self.flush()

@@ -92,16 +92,16 @@ class Worker:
                     position = self._at(position.epoch, done, position.step + 1)
                     progress.step(position, before + done, facts)
                     if self._due(position) and done < len(batches):
-                        self._save(position)
+                        self._save(position, progress)
                 metrics = validate(self.sharded, self.rows / "valid", self.schema, self.config)
                 progress.epoch(position, metrics)
                 position = self._at(position.epoch + 1, 0, position.step)
                 if position.epoch == self.config.epochs:
-                    last = self._save(position)
+                    last = self._save(position, progress)
                     if self.rank == 0:
                         write_finished(self.folder, last)
                 elif self._due(position):
-                    self._save(position)
+                    self._save(position, progress)
 
     def _due(self, position: ckpt.Position) -> bool:
         return position.step % self.config.checkpoint_every == 0
@@ -124,7 +124,8 @@ class Worker:
             torch.set_rng_state(ckpt.read_random(newest, self.rank))
         return self._at(position.epoch, position.batches, position.step), notes
 
-    def _save(self, position: ckpt.Position) -> AnyPath:
+    def _save(self, position: ckpt.Position, progress: Progress) -> AnyPath:
+        progress.flush()  # who resumes from the checkpoint finds what led to it
         checkpoint = ckpt.checkpoint_folder(self.folder / CHECKPOINTS, position)
         mine = ckpt.write_rank(checkpoint, self.rank, self.tables.local_rows())
         written: list[ckpt.Hashes] = [{}] * self.world_size
