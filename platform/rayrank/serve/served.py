@@ -89,14 +89,14 @@ class Follower:
             self._tried = folder.name
             self.now = load_served(folder, self.limits)
         except RayrankError as error:
-            self._failed(error)
+            self._failed(str(error))
         else:
             self.fault = None
             self.switched(True)
 
-    def _failed(self, error: Exception) -> None:
-        self.fault = str(error)
-        logger.error("still serving version %s: %s", self.now.manifest.version, error)
+    def _failed(self, fault: str) -> None:
+        self.fault = fault
+        logger.error("still serving version %s: %s", self.now.manifest.version, fault)
         self.switched(False)
 
     def _follow(self) -> None:
@@ -104,6 +104,7 @@ class Follower:
         while not pause.wait(self.every_s):
             try:
                 self.look()
-            except OSError as error:  # storage that cannot be reached may be back soon
+            except Exception as error:
+                # Storage that cannot be reached, or memory that is full, may be back soon.
                 self._tried = self.now.manifest.version
-                self._failed(error)
+                self._failed(f"{type(error).__name__}: {error}")

@@ -1,0 +1,57 @@
+"""The scales of numbers, of logs so short that they can be counted by hand."""
+
+import pytest
+from rayrank.data.partition import build_rows
+from rayrank.data.row_stats import RowStats, row_stats
+from rayrank.schema import Schema
+
+from .logs import DAY, HOUR, START, Records, shop_schema, shown
+
+SCHEMA = shop_schema()
+
+
+def stats(records: Records, test_from: int, schema: Schema = SCHEMA) -> RowStats:
+    cuts = [test_from, test_from]
+    return row_stats(build_rows(records.tables(), schema, cuts, 20), schema, cuts, {})
+
+
+ONE_DAY = [
+    shown(1, 1, START + HOUR, watched=0.25, ctr=0.5),
+    shown(1, 2, START + 2 * HOUR, watched=0.75, ctr=0.5),
+    # Not yet known when the last candidate is shown; and the last one itself.
+    shown(1, 3, START + 3 * HOUR, watched=99, ctr=0.125, k=START + 9 * HOUR),
+    shown(1, 4, START + 4 * HOUR, watched=99, ctr=0.875),
+    shown(2, 1, START + HOUR, watched=99, ctr=0.5),
+]
+
+
+def test_on_the_first_day_behaviours_are_scaled_by_those_of_the_day() -> None:
+    """No user has a history yet, and training sees their behaviours all the same."""
+    found = stats(Records(ONE_DAY), START + DAY)
+    assert found.rows == 2
+    assert found.numbers["behaviour.watched"] == (2, 1.0, 0.625)
+    assert found.scales()["behaviour.watched"] == (0.5, 0.25)
+    mean, deviation = found.scales()["candidate.ctr"]
+    assert mean == 0.5
+    assert deviation == pytest.approx((2 * 0.375**2 / 5) ** 0.5)
+
+
+def test_history_and_the_days_own_count_alike_and_test_rows_not_at_all() -> None:
+    later = [
+        shown(1, 1, START + DAY + HOUR, watched=1.5),
+        shown(1, 1, START + DAY + 2 * HOUR, watched=99),
+        shown(1, 1, START + 2 * DAY + HOUR, watched=-99),
+        shown(1, 1, START + 2 * DAY + 2 * HOUR, watched=-99),
+    ]
+    day = [e | {"watched": 0.5 if e["watched"] == 99 else e["watched"]} for e in ONE_DAY]
+    found = stats(Records([*day, *later]), START + 2 * DAY)
+    assert found.rows_of_split == [3, 0, 1]
+    # The first day's row: 0.25, 0.75. The second day's: all four before it, and 1.5 within it.
+    assert found.numbers["behaviour.watched"][:2] == (7, 0.25 + 0.75 + (0.25 + 0.75 + 1.0) + 1.5)
+
+
+def test_a_number_that_never_varies_or_never_occurs_keeps_its_scale() -> None:
+    found = stats(Records([shown(1, 1, START, ctr=0.25)]), START + DAY)
+    assert found.scales()["candidate.ctr"] == (0.25, 1.0)
+    assert found.numbers["behaviour.watched"] == (0, 0.0, 0.0)
+    assert found.scales()["behaviour.watched"] == (0.0, 1.0)
