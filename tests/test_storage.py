@@ -4,8 +4,10 @@ import hashlib
 import os
 import subprocess
 import sys
+import threading
 import uuid
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pyarrow as pa
@@ -21,6 +23,7 @@ from rayrank.storage import (
     new_folder,
     place,
     read_parquet,
+    read_whole,
     reading_file,
     remove_folder,
     sha256,
@@ -281,3 +284,19 @@ def test_a_fingerprint_names_a_content() -> None:
     assert fingerprint({"b": {"c": "ü"}, "a": 1}) == hashlib.sha256(text).hexdigest()[:12], (
         "every version that was ever made has another name now"
     )
+
+
+def test_a_file_is_read_whole_while_another_takes_its_place(folder: AnyPath) -> None:
+    path, done = folder / "current", threading.Event()
+
+    def rewrite() -> None:
+        for number in range(200):
+            write_whole(path, f"{number:03d}" * (number + 1))
+        done.set()
+
+    write_whole(path, "000")
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(rewrite)
+        while not done.is_set():
+            text = read_whole(path)
+            assert text == text[:3] * (int(text[:3]) + 1)

@@ -56,6 +56,15 @@ def read_parquet(path: AnyPath) -> pa.Table:
     return pq.read_table(name, filesystem=filesystem, partitioning=None)
 
 
+def read_whole(path: AnyPath) -> str:
+    """A text file in one piece, whole even while another process writes it anew: an object is asked
+    for once, not range by range."""
+    if isinstance(path, Path):
+        return path.read_text()
+    content: bytes = path.fs.cat_file(path.path)
+    return content.decode()
+
+
 def write_whole(path: AnyPath, content: str | bytes) -> None:
     """Write a file that appears whole, and takes the place of one that is there."""
     data = content.encode() if isinstance(content, str) else content

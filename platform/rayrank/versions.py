@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from rayrank.errors import VersionError
-from rayrank.storage import AnyPath, files_in, fingerprint, write_whole
+from rayrank.storage import AnyPath, files_in, fingerprint, read_whole, write_whole
 
 MADE_FROM, CURRENT, EXPORTED = "made-from.json", "current", "exported"
 MOST_SHOWN = 12
@@ -85,7 +85,7 @@ def named_version(folder: AnyPath, name: str) -> str | None:
     if not path.exists():
         return None
     try:
-        version = json.loads(path.read_text())["version"]
+        version = json.loads(read_whole(path))["version"]
     except (ValueError, KeyError, TypeError):
         version = None
     if not isinstance(version, str):

@@ -12,7 +12,7 @@ import time
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from rayrank.storage import AnyPath, files_in, write_whole
+from rayrank.storage import AnyPath, files_in, read_whole, write_whole
 
 FLUSH_S = 1.0
 LINES_PER_PART = 2000
@@ -124,7 +124,7 @@ def read_story(folder: AnyPath) -> Story:
 def _lines(folder: AnyPath) -> list[Line]:
     parts = files_in(folder, "*.jsonl")
     newest = [part for part in parts if part.name[:6] == parts[-1].name[:6]]
-    return [_line(json.loads(text)) for part in newest for text in part.read_text().splitlines()]
+    return [_line(json.loads(text)) for part in newest for text in read_whole(part).splitlines()]
 
 
 def _line(content: dict[str, Any]) -> Line:
