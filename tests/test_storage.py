@@ -4,7 +4,6 @@ import hashlib
 import os
 import subprocess
 import sys
-import threading
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -287,16 +286,15 @@ def test_a_fingerprint_names_a_content() -> None:
 
 
 def test_a_file_is_read_whole_while_another_takes_its_place(folder: AnyPath) -> None:
-    path, done = folder / "current", threading.Event()
+    path = folder / "current"
 
     def rewrite() -> None:
         for number in range(200):
             write_whole(path, f"{number:03d}" * (number + 1))
-        done.set()
 
     write_whole(path, "000")
     with ThreadPoolExecutor(1) as pool:
-        pool.submit(rewrite)
-        while not done.is_set():
+        writing = pool.submit(rewrite)
+        while not writing.done():
             text = read_whole(path)
             assert text == text[:3] * (int(text[:3]) + 1)

@@ -28,6 +28,7 @@ from ..model.rows import SCHEMA, behaviour, candidate, features
 LIMITS = Limits(body_bytes=6000, candidates=6, behaviours=8, batch_tokens=512, batch_wait_s=0.2)
 NOW = 1_600_084_800_000  # noon in UTC
 Request = dict[str, Any]
+Samples = dict[str, dict[str, float]]
 
 
 def columns(elements: list[dict[str, Any]], token: Any) -> dict[str, Any]:
@@ -67,6 +68,8 @@ class Client:
     """Asks, and keeps account of what the application must have counted."""
 
     http: httpx.Client
+    before: Samples
+    """What the applications of earlier tests have counted on this cluster."""
     statuses: Counter[str] = field(default_factory=Counter)
     candidates: int = 0
     lone: int = 0
@@ -113,7 +116,7 @@ def client(ray_cluster: None, bundles: Path) -> Iterator[Client]:
         environment.setenv(KEY_VARIABLE, API_KEY)
         serve.run(build_app(RankingArgs(bundles=str(bundles), limits=LIMITS)))
     with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as http:
-        yield Client(http)
+        yield Client(http, scrape({}))
     serve.shutdown()
 
 
@@ -175,11 +178,9 @@ def test_requests_scored_together_score_as_they_do_alone(client: Client) -> None
         np.testing.assert_allclose(together[one], client.rank_alone(asked[one]), rtol=1e-4)
 
 
-Samples = dict[str, dict[str, float]]
-
-
-def scrape() -> Samples:
-    """Counters by status, histograms by bucket, added up over processes, as Prometheus sees them.
+def scrape(before: Samples) -> Samples:
+    """Counters by status, histograms by bucket, added up over processes, as Prometheus sees them,
+    less what was counted before.
 
     Ray estimates a histogram's sum from its buckets: only they are exact.
     """
@@ -190,7 +191,8 @@ def scrape() -> Samples:
         for sample in family.samples:
             label = sample.labels.get("status") or sample.labels.get("le") or ""
             values = found.setdefault(sample.name, {})
-            values[label] = values.get(label, 0.0) + sample.value
+            already = 0.0 if label in values else before.get(sample.name, {}).get(label, 0.0)
+            values[label] = values.get(label, -already) + sample.value
     return found
 
 
@@ -204,7 +206,7 @@ def counted(client: Client) -> Samples:
     client.rank_alone(request(3))
 
     def arrived() -> bool:
-        found = scrape()
+        found = scrape(client.before)
         answers, scored = (
             sum(found.get(f"ray_rayrank_{what}_total", {}).values())
             for what in ("requests", "candidates")
@@ -212,7 +214,7 @@ def counted(client: Client) -> Samples:
         return answers >= sum(client.statuses.values()) and scored >= client.candidates
 
     wait_until("all answers and candidates are counted", arrived, seconds=60)
-    return scrape()
+    return scrape(client.before)
 
 
 def test_answers_are_counted_by_status(client: Client, counted: Samples) -> None:
