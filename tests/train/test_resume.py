@@ -15,7 +15,7 @@ from rayrank.errors import TrainingError
 from rayrank.schema import Schema
 from rayrank.storage import AnyPath
 from rayrank.train import checkpoint as ckpt
-from rayrank.train.finished import CHECKPOINTS, JOURNAL
+from rayrank.train.finished import CHECKPOINTS, FINISHED, JOURNAL
 from rayrank.train.journal import read_story
 from rayrank.train.run import train
 from rayrank.train.worker import WORKERS
@@ -126,3 +126,7 @@ def test_resume_on_one_worker(rows: Path, tmp_path: Path) -> None:
     steps = read_story(folder / JOURNAL).steps
     assert {line.attempt for line in steps} == {1, 2}
     assert sum(line.users for line in steps) == EPOCHS * rows_to_train(rows)
+
+    # Cut after its last checkpoint, before it could say that it has finished.
+    (folder / FINISHED).unlink()
+    assert start_training(rows, folder, max_failures=0, workers=1).checkpoint() == last

@@ -96,12 +96,11 @@ class Worker:
                 metrics = validate(self.sharded, self.rows / "valid", self.schema, self.config)
                 progress.epoch(position, metrics)
                 position = self._at(position.epoch + 1, 0, position.step)
-                if position.epoch == self.config.epochs:
-                    last = self._save(position, progress)
-                    if self.rank == 0:
-                        write_finished(self.folder, last)
-                elif self._due(position):
+                if self._due(position) or position.epoch == self.config.epochs:
                     self._save(position, progress)
+        if self.rank == 0:
+            # Not only after the last step: a run may have been cut between its checkpoint and this.
+            write_finished(self.folder, ckpt.complete(self.folder / CHECKPOINTS)[-1])
 
     def _due(self, position: ckpt.Position) -> bool:
         return position.step % self.config.checkpoint_every == 0
@@ -124,7 +123,7 @@ class Worker:
             torch.set_rng_state(ckpt.read_random(newest, self.rank))
         return self._at(position.epoch, position.batches, position.step), notes
 
-    def _save(self, position: ckpt.Position, progress: Progress) -> AnyPath:
+    def _save(self, position: ckpt.Position, progress: Progress) -> None:
         progress.flush()  # who resumes from the checkpoint finds what led to it
         checkpoint = ckpt.checkpoint_folder(self.folder / CHECKPOINTS, position)
         mine = ckpt.write_rank(checkpoint, self.rank, self.tables.local_rows())
@@ -142,7 +141,6 @@ class Worker:
             )
         dist.barrier()  # nobody goes on before it is published
         ray.train.report({"step": position.step, "epoch": position.epoch})
-        return checkpoint
 
     def _from_rank_0(self, ask: Callable[[], T]) -> T:
         """What rank 0 finds, on every rank."""
