@@ -34,11 +34,8 @@ def claim(folder: AnyPath, made_from: MadeFrom, *, new: bool, counts: str = MADE
     version = version_folder(folder, made_from)
     others = versions(folder, counts)
     if others and not (version / MADE_FROM).exists() and not new:
-        raise VersionError(
-            f"{folder}: {_others(others)} made from something else:\n"
-            + _differences_from_nearest(folder, others, made_from)
-            + "\nSay --new to make a new version beside it, or name another run_dir"
-        )
+        how = "Say --new to make a new version beside it, or name another run_dir"
+        raise _of_something_else(folder, others, made_from, how)
     if not (version / MADE_FROM).exists():
         write_whole(version / MADE_FROM, json.dumps(made_from, indent=1))
     return version
@@ -53,11 +50,7 @@ def require(folder: AnyPath, made_from: MadeFrom, how: str) -> AnyPath:
         return version
     if not others:
         raise VersionError(f"{folder}: nothing there yet; {how}")
-    raise VersionError(
-        f"{folder}: {_others(others)} made from something else:\n"
-        + _differences_from_nearest(folder, others, made_from)
-        + f"\n{how}"
-    )
+    raise _of_something_else(folder, others, made_from, how)
 
 
 def versions(folder: AnyPath, counts: str = MADE_FROM) -> list[str]:
@@ -104,15 +97,18 @@ def differences(old: MadeFrom, new: MadeFrom) -> list[str]:
     return lines
 
 
-def _others(others: list[str]) -> str:
+def _of_something_else(
+    folder: AnyPath, others: list[str], wanted: MadeFrom, how: str
+) -> VersionError:
+    """What differs from the nearest of the versions that are there, and how to go on."""
     listed = ", ".join(others)
-    return f"holds version {listed}," if len(others) == 1 else f"holds versions {listed}, all"
-
-
-def _differences_from_nearest(folder: AnyPath, others: list[str], wanted: MadeFrom) -> str:
+    there = f"version {listed}," if len(others) == 1 else f"versions {listed}, all"
     lines = min((differences(made_from(folder / other), wanted) for other in others), key=len)
     more = len(lines) - MOST_SHOWN
-    return "\n".join(lines[:MOST_SHOWN] + ([f"  and {more} more"] if more > 0 else []))
+    shown = lines[:MOST_SHOWN] + ([f"  and {more} more"] if more > 0 else [])
+    return VersionError(
+        "\n".join([f"{folder}: holds {there} made from something else:", *shown, how])
+    )
 
 
 def _flat(content: Any, key: str = "") -> Iterator[tuple[str, Any]]:

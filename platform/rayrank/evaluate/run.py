@@ -16,10 +16,9 @@ from rayrank.evaluate.results import Evaluation, Quality, TaskQuality
 from rayrank.evaluate.slices import by_history
 from rayrank.metrics import Slice, bootstrap_over_users, calibration, paired_differences
 from rayrank.schema import Schema
-from rayrank.storage import AnyPath, read_parquet, sha256, write_whole, writing_file
-from rayrank.train.checkpoint import MANIFEST
+from rayrank.storage import AnyPath, read_parquet, write_whole, writing_file
 from rayrank.train.config import RankerConfig
-from rayrank.train.finished import finished_checkpoint
+from rayrank.train.finished import checkpoint_origin, finished_checkpoint
 from rayrank.versions import MadeFrom, claim
 from rayrank.watch import Watch
 
@@ -48,8 +47,8 @@ def evaluate(
 ) -> Evaluation:
     """Score the test rows with each ranker and baseline; write what was found to `out`.
 
-    The first ranker is the served one. Scores are kept as they come (`scores_of`), and those that
-    are there already are used again, which is said. Raises TrainingError for a ranker that is not
+    The first ranker is the served one. Scores are kept as they come, and those that are there
+    already are used again, which is said. Raises TrainingError for a ranker that is not
     finished, before any is scored.
     """
     checkpoints = {ranker.name: finished_checkpoint(ranker.folder) for ranker in trained}
@@ -60,7 +59,7 @@ def evaluate(
         def score(ranker: Trained = ranker, checkpoint: AnyPath = checkpoint) -> pa.Table:
             return predict(ranker.config, schema, checkpoint, rows / "test", settings, watch)
 
-        made_from = scores_made_from(rows, ranker.folder, checkpoint)
+        made_from = checkpoint_origin(rows, ranker.folder, checkpoint)
         tables[ranker.name] = _kept(out / ranker.name, made_from, score, say)
 
     test = read_candidates(rows, "test", schema)
@@ -130,16 +129,6 @@ def read_evaluation(out: AnyPath) -> Evaluation | None:
     """What `evaluate` left last; None where it never ran."""
     path = out / EVALUATION
     return Evaluation.model_validate_json(path.read_text()) if path.exists() else None
-
-
-def scores_made_from(rows: AnyPath, trained: AnyPath, checkpoint: AnyPath) -> MadeFrom:
-    """What a ranker's scores of the test rows are made from."""
-    return {
-        "rows": rows.name,
-        "ranker": trained.name,
-        "checkpoint": checkpoint.name,
-        "checkpoint_sha256": sha256(checkpoint / MANIFEST),
-    }
 
 
 def _kept(

@@ -9,10 +9,10 @@ from rayrank.embedding.tables import LearnedRows
 from rayrank.infer.bundle import Manifest, restore_ranker, write_bundle
 from rayrank.model.ranker import Ranker
 from rayrank.schema import Schema
-from rayrank.storage import AnyPath, sha256
+from rayrank.storage import AnyPath
 from rayrank.train import checkpoint as ckpt
 from rayrank.train.config import RankerConfig
-from rayrank.train.finished import finished_checkpoint
+from rayrank.train.finished import checkpoint_origin, finished_checkpoint
 
 
 def learned_rows(checkpoint: AnyPath) -> dict[str, LearnedRows]:
@@ -59,12 +59,7 @@ def export(
         max_history=max_history,
         id_types=read_stats(rows).id_types,
         metrics=metrics,
-        made_from={
-            "rows": rows.name,
-            "ranker": trained.name,
-            "checkpoint": checkpoint.name,
-            "checkpoint_sha256": sha256(checkpoint / ckpt.MANIFEST),
-        },
+        made_from=checkpoint_origin(rows, trained, checkpoint),
         trained_steps=ckpt.read_position(checkpoint).step,
         dense=dense,
         rows=learned_rows(checkpoint),

@@ -3,7 +3,7 @@
 import json
 
 from rayrank.errors import TrainingError
-from rayrank.storage import AnyPath, write_whole
+from rayrank.storage import AnyPath, sha256, write_whole
 from rayrank.train import checkpoint as ckpt
 from rayrank.train.journal import read_story
 
@@ -20,6 +20,17 @@ def write_finished(folder: AnyPath, checkpoint: AnyPath) -> None:
 def is_finished(folder: AnyPath) -> bool:
     """Whether the training run in `folder` has come to its end."""
     return (folder / FINISHED).exists()
+
+
+def checkpoint_origin(rows: AnyPath, trained: AnyPath, checkpoint: AnyPath) -> dict[str, str]:
+    """What is made from a finished checkpoint, scores and bundles alike, says of it: by this a
+    bundle finds the trainer's scores of itself. rows and trained are versions' folders."""
+    return {
+        "rows": rows.name,
+        "ranker": trained.name,
+        "checkpoint": checkpoint.name,
+        "checkpoint_sha256": sha256(checkpoint / ckpt.MANIFEST),
+    }
 
 
 def finished_checkpoint(folder: AnyPath) -> AnyPath:
