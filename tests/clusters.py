@@ -20,6 +20,9 @@ ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
 KEY_VARIABLE = "RAYRANK_API_KEY"
 API_KEY = "a key that only these tests know"
+QUICK_TRAIN = {"RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2"}
+"""Ray Train takes a worker's report at its next look, every 2 s otherwise: tests, which save often,
+would mostly wait for it."""
 
 
 def wait_until(what: str, happened: Callable[[], bool], seconds: float = 300) -> None:
@@ -114,6 +117,7 @@ def ray_head(cpus: int = 2, **variables: str) -> Iterator[Head]:
             MARK: mark,
             "RAY_AUTH_MODE": "token",
             "RAY_AUTH_TOKEN_PATH": str(token),
+            **QUICK_TRAIN,
             "PATH": f"{BIN}:{os.environ['PATH']}",
             **variables,
         }

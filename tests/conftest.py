@@ -7,7 +7,7 @@ import pytest
 import ray
 import s3fs
 
-from .clusters import API_KEY, KEY_VARIABLE
+from .clusters import API_KEY, KEY_VARIABLE, QUICK_TRAIN
 from .s3 import s3_server
 
 
@@ -15,7 +15,8 @@ from .s3 import s3_server
 def ray_cluster() -> Iterator[None]:
     """One local Ray of two CPUs, for every test that asks. What runs on it finds the API key."""
     with pytest.MonkeyPatch.context() as environment:
-        environment.setenv(KEY_VARIABLE, API_KEY)
+        for name, value in {KEY_VARIABLE: API_KEY, **QUICK_TRAIN}.items():
+            environment.setenv(name, value)
         ray.init(address="local", num_cpus=2, log_to_driver=False, include_dashboard=False)
     yield
     ray.shutdown()
@@ -34,3 +35,8 @@ def s3_bucket(s3: None) -> str:
     name = f"bucket-{uuid.uuid4().hex[:8]}"
     s3fs.S3FileSystem().mkdir(name)
     return f"s3://{name}"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What needs no cluster comes first: most faults then show within seconds."""
+    items.sort(key=lambda item: "ray_cluster" in getattr(item, "fixturenames", ()))

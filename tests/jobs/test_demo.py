@@ -17,7 +17,7 @@ from rayrank.storage import files_in
 from rayrank.train.finished import JOURNAL
 from rayrank.train.journal import Story, read_story
 
-from ..clusters import MARK, ROOT, kill_marked, marked, said_by, wait_until
+from ..clusters import MARK, QUICK_TRAIN, ROOT, kill_marked, marked, said_by, wait_until
 
 COMMAND = [
     *(sys.executable, str(ROOT / "jobs" / "demo.py"), "data.simulate.users=120"),
@@ -56,7 +56,7 @@ def demo(s3_bucket: str, tmp_path_factory: pytest.TempPathFactory) -> Demo:
     work = tmp_path_factory.mktemp("demo")
     folder = RunFolder(f"{s3_bucket}/run")
     inherited = {k: v for k, v in os.environ.items() if not k.startswith(("RAY_", "RAYRANK_"))}
-    environment = inherited | {MARK: uuid.uuid4().hex}
+    environment = inherited | QUICK_TRAIN | {MARK: uuid.uuid4().hex}
     command = [*COMMAND, f"run_dir={folder}"]
     first = subprocess.Popen(
         command, cwd=work, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT
