@@ -2,7 +2,8 @@
 
 Copies the tree, breaks one thing in the copy, runs the tests of that thing's room, mends it, and so
 on for a random sample of all that can be broken; tells what nobody noticed. Cosmic Ray knows what
-can be broken, and how.
+can be broken, and how; coverage, which tests touch it. Those are run first, and where they notice
+nothing, all of the room's.
 """
 
 import argparse
@@ -10,6 +11,7 @@ import ast
 import json
 import os
 import random
+import shlex
 import shutil
 import subprocess
 import sys
@@ -21,6 +23,7 @@ from contextlib import chdir
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import coverage
 from cosmic_ray.commands import init
 from cosmic_ray.mutating import mutate_and_test
 from cosmic_ray.testing import run_tests
@@ -30,6 +33,8 @@ from cosmic_ray.work_item import MutationSpec, TestOutcome
 ROOT = Path(__file__).parents[1]
 OUT = ROOT / "runs" / "mutants.json"
 RAYRANK, KERNELS = Path("platform/rayrank"), Path("kernels/hstu_kernels")
+MOST_TESTS = 200
+"""That touch one line and are worth naming one by one."""
 NOT_COPIED = (".git", ".venv", "runs", "build", "__pycache__", ".hypothesis", ".*_cache")
 
 TESTS = {
@@ -39,6 +44,8 @@ TESTS = {
     "rayrank": "tests/schema tests/run/test_config.py tests/test_storage.py tests/test_versions.py",
 }
 """Room -> its quick tests, where they are not just `tests/ROOM`."""
+DEFAULTS = "tests/run/test_config_page.py"
+"""Knows what every key of a config or schema is unless said."""
 
 
 @dataclass(frozen=True)
@@ -72,10 +79,32 @@ def room_of(source: Path) -> str:
     return folder if below else "rayrank"
 
 
-def command(room: str) -> str:
-    """What runs a room's tests; the same examples each time."""
-    tests = TESTS.get(room, f"tests/{room}")
-    return f"{sys.executable} -m pytest -x -q -p no:cacheprovider --hypothesis-seed=0 {tests}"
+def command(room: str, tests: str = "", python: str = "") -> str:
+    """What runs a room's tests, or some of them; the same examples each time."""
+    tests = tests or f"{TESTS.get(room, f'tests/{room}')} {'' if room == 'kernels' else DEFAULTS}"
+    options = "-x -q -p no:cacheprovider --hypothesis-seed=0"
+    return f"{sys.executable} {python} -m pytest {options} {tests}"
+
+
+def traced(copy: Path, room: str) -> str:
+    """What runs a room's tests and keeps which of them touch which line."""
+    told = f"--data-file={data_file(copy, room)} --source={copy / RAYRANK},{copy / KERNELS}"
+    return command(room, python=f"-m coverage run {told}") + " -p tests.covered"
+
+
+def data_file(copy: Path, room: str) -> Path:
+    return copy / f"coverage.{room}"
+
+
+def touching(copy: Path, spec: MutationSpec, room: str) -> str:
+    """The tests of a room that touch a line in a test of their own process; none where all do,
+    or too many."""
+    data = coverage.CoverageData(str(data_file(copy, room)))
+    data.read()
+    by_line = data.contexts_by_lineno(str(spec.module_path))
+    lines = range(spec.start_pos[0], spec.end_pos[0] + 1)
+    tests = sorted({test for line in lines for test in by_line.get(line, []) if test})
+    return " ".join(map(shlex.quote, tests)) if len(tests) <= MOST_TESTS else ""
 
 
 def is_type(spec: MutationSpec) -> bool:
@@ -113,12 +142,12 @@ def draw(copy: Path, files: list[Path], number: int, seed: int) -> tuple[list[Mu
     return [chance.choice(possible) for possible in by_name], len(places)
 
 
-def time_limits(rooms: set[str]) -> dict[str, float]:
+def time_limits(copy: Path, rooms: set[str]) -> dict[str, float]:
     """How long a room's tests may take: they must pass on the sound tree, and say how long."""
     limits = {}
     for room in sorted(rooms):
         start = time.perf_counter()
-        outcome, said = run_tests(command(room), timeout=1200)
+        outcome, said = run_tests(traced(copy, room), timeout=1200)
         if outcome != TestOutcome.SURVIVED:
             sys.exit(f"{said}\n{room}: the tests fail before anything is broken")
         seconds = time.perf_counter() - start
@@ -131,7 +160,10 @@ def try_out(copy: Path, spec: MutationSpec, limit_s: float) -> Mutant:
     """Break one thing, run its room's tests, mend it."""
     source = spec.module_path.relative_to(copy)
     room, start = room_of(source), time.perf_counter()
-    result = mutate_and_test([spec], command(room), limit_s)
+    first = touching(copy, spec, room)
+    result = mutate_and_test([spec], command(room, first), limit_s)
+    if first and result.test_outcome == TestOutcome.SURVIVED:  # it may be touched elsewhere, too
+        result = mutate_and_test([spec], command(room), limit_s)
     if result.test_outcome not in (TestOutcome.SURVIVED, TestOutcome.KILLED):
         sys.exit(f"{source}: {spec.operator_name} could not be tried:\n{result.output}")
     said = (result.output or "").strip().splitlines()
@@ -163,7 +195,7 @@ def tell(mutants: list[Mutant]) -> None:
 def try_all(copy: Path, specs: list[MutationSpec]) -> list[Mutant]:
     """Every one of them, one after the other, with a line for each."""
     rooms = [room_of(spec.module_path.relative_to(copy)) for spec in specs]
-    limits = time_limits(set(rooms))
+    limits = time_limits(copy, set(rooms))
     mutants: list[Mutant] = []
     for spec, room in zip(specs, rooms, strict=True):
         mutants.append(one := try_out(copy, spec, limits[room]))

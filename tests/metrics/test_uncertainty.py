@@ -158,3 +158,19 @@ def test_what_cannot_be_measured_is_refused() -> None:
         paired_differences(user, label, {"a": np.zeros(2), "b": np.array([0, math.nan])}, "a")
     with pytest.raises(ValueError, match="labels must be 0 or 1"):
         bootstrap_over_users(user, np.array([0, math.nan]), np.zeros(2))
+
+
+def test_unless_said_users_are_drawn_200_times_from_seed_0() -> None:
+    user, label, score = world(9, seed=1)
+    said = bootstrap_over_users(user, label, score, samples=200, seed=0)
+    assert bootstrap_over_users(user, label, score) == said
+    scores = {"mine": score, "other": -score}
+    paired = paired_differences(user, label, scores, "mine", samples=200, seed=0)
+    assert paired_differences(user, label, scores, "mine") == paired
+
+
+def test_of_no_exposures_nothing_is_known() -> None:
+    none = np.empty(0)
+    for estimate in bootstrap_over_users(none.astype(np.int64), none, none).values():
+        assert math.isnan(estimate.value)
+        assert math.isnan(estimate.standard_error)

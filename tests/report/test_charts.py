@@ -87,6 +87,14 @@ def test_a_calibrated_bin_is_on_the_diagonal() -> None:
     assert places[2][1] == pytest.approx(1.5 * places[2][0], abs=0.003)
 
 
+def test_the_diagonal_goes_from_corner_to_corner() -> None:
+    bins = [CalibrationBin(p, p, 100) for p in (0.1, 0.35)]
+    figure = calibration_plot("click", bins)
+    (line,) = found(figure, "line", "limit")
+    assert (place(line, "x1"), place(line, "y1")) == (LEFT, BOTTOM)
+    assert (place(line, "x2"), place(line, "y2")) == (RIGHT, TOP)
+
+
 def test_bars_are_as_high_as_their_counts() -> None:
     figure = histogram(
         "Lengths", [1, 10, 100, 1000], [10, 40, 20], unit="tokens", what="rows", marks={"mean": 10}

@@ -3,16 +3,19 @@
 import socket
 import stat
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
+import httpx
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from ray import serve
 from rayrank.errors import BundleError, RayrankError
 from rayrank.infer.bundle import DENSE, MANIFEST, TABLES, Manifest, read_manifest
 from rayrank.serve import local
 from rayrank.serve.app import KEY_VARIABLE, RankingArgs, build_app
-from rayrank.serve.local import local_api_key
+from rayrank.serve.local import local_api_key, running_app
 from rayrank.versions import CURRENT, name_version
 
 from ..clusters import API_KEY
@@ -125,3 +128,25 @@ def test_the_port_that_is_wanted_is_taken_where_it_is_free(
     other = local._free_port()
     monkeypatch.setattr(local, "PORT", other)
     assert local._free_port() == other
+
+
+def test_applications_share_the_port_of_the_serve_that_runs(
+    ray_cluster: None, bundles: Path
+) -> None:
+    """Two at once, on the Serve of the first, which ends with it: others want their own."""
+    serve.shutdown()  # of one that an earlier test left
+    args = RankingArgs(bundles=str(bundles))
+
+    def app(name: str) -> AbstractContextManager[str]:
+        return running_app(args, API_KEY, name, f"/{name}", shared=True)
+
+    with app("one") as one, app("two") as two:
+        assert (one.rsplit("/", 1)[0], one[-4:], two[-4:]) == (
+            two.rsplit("/", 1)[0],
+            "/one",
+            "/two",
+        )
+        for url in (one, two):
+            assert httpx.get(f"{url}/healthz").status_code == 200
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(f"{one}/healthz")

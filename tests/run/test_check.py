@@ -1,0 +1,115 @@
+"""From a finished training to a promoted bundle, on real Ray Serve: what is checked is what is
+served, and what fails its check stays where it is."""
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from rayrank.data.row_stats import read_stats
+from rayrank.errors import CheckError
+from rayrank.evaluate.run import SCORES
+from rayrank.infer.bundle import Manifest
+from rayrank.run.config import RunConfig
+from rayrank.run.run import Run
+from rayrank.run.stages import build, check, evaluate, export, promote, read_check
+from rayrank.storage import files_in
+from rayrank.train.run import ranker_made_from
+from rayrank.versions import CURRENT, claim, named_version
+
+from ..infer.bundles import CONFIGS
+from ..jobs.podcasts import write_podcasts
+from ..train.checkpoints import finish_training
+
+
+@pytest.fixture(scope="module")
+def exported(ray_cluster: None, tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, Manifest]:
+    """A run with rows, a ranker of random weights that counts as trained, scores, a bundle."""
+    folder = tmp_path_factory.mktemp("exported")
+    write_podcasts(folder / "log", listeners=6, days=3)
+    run = Run(
+        RunConfig.model_validate(
+            {
+                "run_dir": str(folder / "run"),
+                "data": {"source": "parquet", "path": str(folder / "log"), "partitions": 2},
+                "rankers": {"dlrm": {"model": CONFIGS["dlrm"].model_dump()}},
+                "evaluate": {"bootstrap_samples": 5, "lightgbm_trees": 2, "workers": 1},
+            }
+        ),
+        new=False,
+    )
+    build(run)
+    _, schema = run.open_log()
+    made_from = ranker_made_from(run.rows(), run.config.rankers["dlrm"])
+    trained = claim(run.folder.ranker("dlrm"), made_from, new=False)
+    finish_training(Path(str(trained)), "dlrm", schema=schema)
+    evaluate(run)
+    return run, export(run, "dlrm")
+
+
+def test_a_bundle_carries_what_evaluation_found(exported: tuple[Run, Manifest]) -> None:
+    run, manifest = exported
+    assert manifest.ranker == "dlrm"
+    assert manifest.trained_steps == 12
+    assert manifest.metrics.keys() == {"finish"}
+    assert manifest.id_types == read_stats(run.rows()).id_types
+    assert manifest.made_from["rows"] == run.rows().name
+
+
+def test_what_is_served_is_what_was_trained_and_then_becomes_current(
+    exported: tuple[Run, Manifest], capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, manifest = exported
+    bundles = run.folder.bundles
+    with pytest.raises(CheckError, match="never checked"):
+        promote(run)
+    found = check(run)
+    assert found.version == manifest.version
+    assert found.max_abs_diff < 1e-5
+    assert found.requests > 3
+    assert found.candidates == read_stats(run.rows()).exposures_of_split[2]
+    assert len(found.latencies_ms) == found.requests
+    assert read_check(run, manifest.version) == found
+    promote(run)
+    assert named_version(bundles, CURRENT) == manifest.version
+
+    capsys.readouterr()
+    assert check(run) == found
+    assert f"{manifest.version}: checked already" in capsys.readouterr().err
+
+
+def test_scores_that_differ_are_no_check_passed(exported: tuple[Run, Manifest]) -> None:
+    run, manifest = exported
+    (file,) = files_in(run.folder.evaluations / "dlrm", f"*/{SCORES}")
+    scores = pq.read_table(str(file))
+    place = scores.column_names.index("p.finish")
+    other = pa.array(scores["p.finish"].to_numpy() + 0.01)
+    whole, passed = Path(str(file)).read_bytes(), Path(str(run.folder.check(manifest.version)))
+    before = passed.read_bytes() if passed.exists() else None
+    try:
+        passed.unlink(missing_ok=True)
+        pq.write_table(scores.set_column(place, "p.finish", other), str(file))
+        with pytest.raises(CheckError, match="differs from the trainer's"):
+            check(run)
+        with pytest.raises(CheckError, match="differs from the trainer's"):
+            promote(run)
+    finally:
+        Path(str(file)).write_bytes(whole)
+        passed.unlink()
+        if before is not None:
+            passed.write_bytes(before)
+
+
+def test_a_log_that_is_another_now_cannot_be_replayed(exported: tuple[Run, Manifest]) -> None:
+    run, manifest = exported
+    file = Path(str(run.config.data.path)) / "exposures" / "two.parquet"
+    whole = file.read_bytes()
+    passed = Path(str(run.folder.check(manifest.version)))
+    passed.unlink(missing_ok=True)
+    table = pq.read_table(file)
+    try:
+        pq.write_table(pa.concat_tables([table, table.slice(0, 1)]), file)
+        with pytest.raises(Exception, match=r"exposures/two\.parquet"):
+            check(run)
+    finally:
+        file.write_bytes(whole)
