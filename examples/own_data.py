@@ -22,6 +22,10 @@ item: episode
 time: heard_at
 timezone: Europe/Berlin
 
+sequences:
+  heard: {from: exposures}
+  finished: {from: exposures, where: finish}
+
 tables:
   episode: {dim: 16, capacity: 1000}
   topic: {dim: 8, capacity: 100}
@@ -29,10 +33,10 @@ tables:
 
 features:
   listener: {tokens: [profile], kind: id, table: listener}
-  episode: {tokens: [behaviour, candidate], kind: id, table: episode}
-  topic: {tokens: [behaviour, candidate], kind: id, source: items, table: topic}
-  minutes: {tokens: [behaviour, candidate], kind: number, source: items, transform: log1p}
-  finished: {tokens: [behaviour], kind: number}
+  episode: {tokens: [heard, finished, candidate], kind: id, table: episode}
+  topic: {tokens: [heard, finished, candidate], kind: id, source: items, table: topic}
+  minutes: {tokens: [heard, finished, candidate], kind: number, source: items, transform: log1p}
+  was_finished: {tokens: [heard], kind: number, column: finished}
 
 tasks:
   finish: {label: finished}
@@ -86,7 +90,8 @@ def main(run: rayrank.Run) -> None:
     tonight = pd.DataFrame(
         {"listener": "listener-7", "episode": items["episode"], "heard_at": EVENING}
     )
-    scored = rayrank.score(bundle, tonight, behaviours=heard, items=items)
+    sequences = {"heard": heard, "finished": heard[heard["finished"]]}
+    scored = rayrank.score(bundle, tonight, sequences=sequences, items=items)
     print(scored.merge(items).sort_values("p.finish", ascending=False).head().to_string())
 
 

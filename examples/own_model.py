@@ -16,6 +16,8 @@ from rayrank.data.jagged import JaggedBatch
 from rayrank.embedding.tables import Tables
 from rayrank.model.features import Behaviours, Features, Scales, Vectors, mlp
 from rayrank.model.sequence import users_of
+from rayrank.schema import CANDIDATES, PROFILE
+from torch import nn
 
 
 class TwoTowerConfig(ModelConfig):
@@ -43,22 +45,26 @@ class TwoTower(Ranker):
     ) -> None:
         super().__init__(schema, tables)
         self.profile = Features(schema, "profile", scales, dropout=0.0)
-        self.history = Behaviours(schema, scales, dropout=0.0)
         self.candidate = Features(schema, "candidate", scales, dropout=0.0)
+        behaviours = {name: Behaviours(schema, name, scales, 0.0) for name in schema.sequences}
+        self.behaviours = nn.ModuleDict(behaviours)
         self.shape = (len(schema.tasks), config.width)
         out = len(schema.tasks) * config.width
-        self.user = mlp(self.profile.width + self.history.width, 2 * out, out)
+        pooled = sum(part.width for part in behaviours.values())
+        self.user = mlp(self.profile.width + pooled, 2 * out, out)
         self.item = mlp(self.candidate.width, 2 * out, out)
 
     def encode_prefix(self, batch: JaggedBatch, vectors: Vectors) -> Users:
-        history_HD = self.history(batch, vectors, "history")
-        sums_BD = history_HD.new_zeros(batch.users, self.history.width)
-        sums_BD = sums_BD.index_add(0, users_of(batch, "history"), history_HD)
-        mean_BD = sums_BD / batch.lengths("history").clamp(min=1)[:, None]
-        user_BD = torch.cat([self.profile(batch, vectors, "profile"), mean_BD], dim=1)
+        columns = [self.profile(batch, vectors, PROFILE)]
+        for group in self.schema.static:  # a sequence's behaviours from before today
+            behaviours_ND = self.behaviours[group.token](batch, vectors, group)
+            sums_BD = behaviours_ND.new_zeros(batch.users, behaviours_ND.shape[1])
+            sums_BD = sums_BD.index_add(0, users_of(batch, group), behaviours_ND)
+            columns.append(sums_BD / batch.lengths(group).clamp(min=1)[:, None])
+        user_BD = torch.cat(columns, dim=1)
         return Users(self.user(user_BD).unflatten(1, self.shape))
 
     def score_candidates(self, prefix: Users, batch: JaggedBatch, vectors: Vectors) -> torch.Tensor:
-        item_CD = self.item(self.candidate(batch, vectors, "candidates"))
-        user_CKD = prefix.vectors_BKD[users_of(batch, "candidates")]
+        item_CD = self.item(self.candidate(batch, vectors, CANDIDATES))
+        user_CKD = prefix.vectors_BKD[users_of(batch, CANDIDATES)]
         return (user_CKD * item_CD.unflatten(1, self.shape)).sum(-1).float()

@@ -29,17 +29,17 @@ def main(run_dir: str) -> None:
     trained = pd.read_parquet(f"{scores}/scores.parquet")
     trained = trained[trained["user"].isin(trained["user"].unique()[:100])]
 
-    # The same exposures as a table without outcomes, and the clicks that are those users' history.
+    # The same exposures as a table without outcomes, and what those users clicked before.
     shown = exposures[exposures["time_ms"] >= trained["time"].min()]
     shown = shown[shown["user_id"].isin(trained["user"])]
     candidates = shown.drop(columns=["click", "p_click", "p_order"])
-    clicks = exposures[exposures["click"] == 1]
+    did = {"clicks": exposures[exposures["click"] == 1]}
 
-    scored = rayrank.score(bundle, candidates, behaviours=clicks, users=users, items=items)
+    scored = rayrank.score(bundle, candidates, sequences=did, users=users, items=items)
     print(scored[["user_id", "item_id", "p.click", "p.order"]].head().to_string())
 
     as_arrow = rayrank.score(
-        bundle, pa.Table.from_pandas(candidates), behaviours=clicks, users=users, items=items
+        bundle, pa.Table.from_pandas(candidates), sequences=did, users=users, items=items
     )
     print(f"as Arrow: {as_arrow.num_rows:,} lines, {as_arrow.column_names[-2:]}")
 

@@ -13,7 +13,7 @@ import torch
 from rayrank.data.config import SimulateConfig
 from rayrank.data.jagged import JaggedBatch, to_jagged
 from rayrank.data.log import Log, tables_needed
-from rayrank.data.partition import Tables, build_rows
+from rayrank.data.partition import build_rows
 from rayrank.data.simulate import simulate
 from rayrank.embedding.tables import LocalTables
 from rayrank.model.build import build_model, parse_model_config
@@ -24,10 +24,8 @@ USERS_PER_BATCH = 16
 def batches_of(folder: Path) -> tuple[list[JaggedBatch], rayrank.Schema]:
     """The user rows of a log, as batches: what a cluster does for a log that is larger."""
     schema, log = rayrank.load_schema(folder / "schema.yaml"), Log(str(folder))
-    needed = tables_needed(schema)
-    names = ("exposures", "events", "users", "items")
-    tables = Tables(*(log.read(name, needed[name]) if name in needed else None for name in names))
-    rows = build_rows(tables, schema, split_times_ms=[], max_history=100).rows
+    tables = {table: log.read(table, columns) for table, columns in tables_needed(schema).items()}
+    rows = build_rows(tables, schema, split_times_ms=[]).rows
     starts = range(0, len(rows), USERS_PER_BATCH)
     return [to_jagged(rows.slice(start, USERS_PER_BATCH), schema) for start in starts], schema
 
@@ -46,7 +44,7 @@ def main() -> None:
     for epoch in range(3):
         losses = []
         for batch in batches:
-            loss = model.loss_sum(model(batch), batch) / batch.candidates
+            loss = model.loss(model(batch), batch)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()

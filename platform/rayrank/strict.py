@@ -24,12 +24,25 @@ class Strict(BaseModel):
 StrictT = TypeVar("StrictT", bound=Strict)
 
 
+class _EachKeyOnce(yaml.SafeLoader):
+    """YAML lets a later key silently win over an earlier one of the same name."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [key.value for key, _ in node.value]
+        twice = next((key for number, key in enumerate(keys) if key in keys[:number]), None)
+        if twice is not None:
+            raise yaml.constructor.ConstructorError(
+                None, None, f"the key {twice!r} occurs twice", node.start_mark
+            )
+        return super().construct_mapping(node, deep)
+
+
 def read_yaml(path: AnyPath) -> dict[str, Any]:
     """The mapping in a YAML file; ConfigError, naming the file, where there is none."""
     if not path.is_file():
         raise ConfigError(f"{path}: no such file")
     try:
-        content = yaml.safe_load(path.read_text())
+        content = yaml.load(path.read_text(), _EachKeyOnce)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not YAML: {error}") from None
     if not isinstance(content, dict):

@@ -9,7 +9,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from hypothesis import strategies as st
 from rayrank.data.log import Log
-from rayrank.data.partition import Tables
 from rayrank.schema import Schema
 
 Record = dict[str, Any]
@@ -27,7 +26,16 @@ SHOP: Record = {
     "timezone": "Asia/Shanghai",
     "known_at": "k",
     "outcomes": ["watched"],
-    "tables": {name: {"dim": 4} for name in ("item", "cat", "tag", "city", "age", "outcome")},
+    "sequences": {
+        "views": {"from": "exposures"},
+        "clicks": {"from": "exposures", "where": "click"},
+        "buys": {"from": "exposures", "where": "order"},
+        "orders": {"from": "events", "type": "order"},
+        "searches": {"from": "searches", "time": "at", "known_at": "seen"},
+    },
+    "tables": {
+        name: {"dim": 4} for name in ("item", "cat", "tag", "city", "age", "outcome", "query")
+    },
     "features": {
         "city": {
             "tokens": ["profile"],
@@ -44,9 +52,13 @@ SHOP: Record = {
             "boundaries": [18, 40],
             "default": 0,
         },
-        "i": {"tokens": ["behaviour", "candidate"], "kind": "id", "table": "item"},
+        "i": {
+            "tokens": ["views", "clicks", "buys", "orders", "candidate"],
+            "kind": "id",
+            "table": "item",
+        },
         "cat": {
-            "tokens": ["behaviour", "candidate"],
+            "tokens": ["views", "orders", "candidate"],
             "kind": "id",
             "source": "items",
             "table": "cat",
@@ -60,9 +72,9 @@ SHOP: Record = {
             "transform": "log1p",
             "default": 0,
         },
-        "watched": {"tokens": ["behaviour"], "kind": "number"},
-        "click": {"tokens": ["behaviour"], "kind": "id", "table": "outcome"},
-        "order": {"tokens": ["behaviour"], "kind": "id", "table": "outcome"},
+        "watched": {"tokens": ["views"], "kind": "number"},
+        "click": {"tokens": ["views"], "kind": "id", "table": "outcome", "default": 2},
+        "query": {"tokens": ["searches"], "kind": "id", "table": "query"},
         "ctr": {"tokens": ["candidate"], "kind": "number", "as_of": "s"},
     },
     "tasks": {
@@ -81,16 +93,21 @@ TYPES = {
         "click": pa.int64(),
         "ctr": pa.float64(),
         "s": pa.int64(),
+        "r": pa.int64(),
     },
     "items": {
         "i": pa.int64(),
         "cat": pa.int64(),
         "tags": pa.list_(pa.int64()),
         "price": pa.float64(),
+        "h": pa.int64(),
     },
-    "users": {"u": pa.int64(), "city": pa.int64(), "age": pa.int64()},
+    "users": {"u": pa.int64(), "city": pa.int64(), "age": pa.int64(), "h": pa.int64()},
     "events": {"u": pa.int64(), "i": pa.int64(), "t": pa.int64(), "type": pa.string()},
+    "searches": {"u": pa.int64(), "query": pa.int64(), "at": pa.int64(), "seen": pa.int64()},
 }
+ALL_USERS_ALIKE = dict.fromkeys(["features.city", "features.age", "tables.city", "tables.age"])
+"""Changes to a shop without profiles."""
 
 
 def shop(changes: Record | None = None) -> Record:
@@ -120,13 +137,14 @@ class Records:
     events: list[Record] = field(default_factory=list)
     users: list[Record] = field(default_factory=list)
     items: list[Record] = field(default_factory=list)
+    searches: list[Record] = field(default_factory=list)
 
     def table(self, name: str, types: Record | None = None) -> pa.Table:
         fields = pa.schema(TYPES[name] | (types or {}))
         return pa.Table.from_pylist(getattr(self, name), schema=fields)
 
-    def tables(self) -> Tables:
-        return Tables(*(self.table(name) for name in ("exposures", "events", "users", "items")))
+    def tables(self) -> dict[str, pa.Table]:
+        return {name: self.table(name) for name in TYPES}
 
 
 def shown(user: Any = 1, item: Any = 1, time: int = START, **columns: Any) -> Record:
@@ -140,11 +158,16 @@ def shown(user: Any = 1, item: Any = 1, time: int = START, **columns: Any) -> Re
         "click": 0,
         "ctr": 0.25,
         "s": time,
+        "r": 0,
     } | columns
 
 
 def ordered(user: Any, item: Any, time: int) -> Record:
     return {"u": user, "i": item, "t": time, "type": "order"}
+
+
+def searched(user: Any, query: int, time: int, late: int = 0) -> Record:
+    return {"u": user, "query": query, "at": time, "seen": time + late}
 
 
 # Dense, and around midnights: few hours of three days, a moment every ten minutes of them.
@@ -166,20 +189,36 @@ def exposures(draw: st.DrawFn, users: int = 4) -> Record:
         k=time + draw(st.sampled_from([0, 1, 60_000, HOUR, 30 * HOUR])),
         s=time - draw(st.sampled_from([0, 1, HOUR])),
         watched=draw(SHARES),
-        click=draw(st.integers(0, 1)),
+        click=draw(st.sampled_from([0, 1, 1, None])),
         ctr=draw(SHARES),
+        r=draw(st.integers(0, 2)),
     )
 
 
+SEARCHES = st.builds(
+    searched, st.integers(-1, 2), st.integers(0, 5), TIMES, st.sampled_from([0, 1, HOUR])
+)
+
+
 @st.composite
-def logs(draw: st.DrawFn, min_size: int = 1, max_size: int = 16, users: int = 4) -> Records:
-    """Few users and items, many coincidences; some users and items lack a row of their own."""
+def logs(
+    draw: st.DrawFn,
+    min_size: int = 1,
+    max_size: int = 16,
+    users: int = 4,
+    *,
+    versions: bool = False,
+) -> Records:
+    """Few users and items, many coincidences; some users and items lack a row of their own. With
+    versions, some have several, that hold from `h`."""
     events = st.builds(ordered, st.integers(-1, 2), st.integers(0, 3), TIMES)
+    holds = TIMES if versions else st.just(0)
     profiles = st.fixed_dictionaries(
         {
             "u": st.integers(-1, 3),
             "city": st.none() | st.integers(0, 5),
             "age": st.none() | st.integers(0, 60),
+            "h": holds,
         }
     )
     items = st.fixed_dictionaries(
@@ -188,13 +227,16 @@ def logs(draw: st.DrawFn, min_size: int = 1, max_size: int = 16, users: int = 4)
             "cat": st.none() | st.integers(0, 5),
             "tags": st.none() | st.lists(st.integers(-5, 5), max_size=3),
             "price": st.none() | SHARES,
+            "h": holds,
         }
     )
+    most = 10 if versions else 4
     return Records(
         exposures=draw(st.lists(exposures(users), min_size=min_size, max_size=max_size)),
         events=draw(st.lists(events, max_size=max_size)),
-        users=draw(st.lists(profiles, max_size=4, unique_by=lambda user: user["u"])),
-        items=draw(st.lists(items, max_size=4, unique_by=lambda item: item["i"])),
+        users=draw(st.lists(profiles, max_size=most, unique_by=lambda u: (u["u"], u["h"]))),
+        items=draw(st.lists(items, max_size=most, unique_by=lambda i: (i["i"], i["h"]))),
+        searches=draw(st.lists(SEARCHES, max_size=max_size)),
     )
 
 

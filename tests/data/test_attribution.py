@@ -31,12 +31,14 @@ TASKS: dict[str, Record] = {
 
 
 def schema_with(tasks: Record) -> Schema:
-    return shop_schema(
-        {"tasks": tasks, "features.order": None, "features.click": None, "tables.outcome": None}
-    )
+    without = ["features.click", "tables.outcome", "sequences.clicks", "sequences.buys"]
+    tokens = {"features.i.tokens": ["views", "orders", "candidate"]}
+    return shop_schema(dict.fromkeys(without) | tokens | {"tasks": tasks})
 
 
-def exposure(user: int, item: int, minute: int, click: int = 1, known_after: int = 0) -> Record:
+def exposure(
+    user: int, item: int, minute: int, click: int | None = 1, known_after: int = 0
+) -> Record:
     time = START + minute * MINUTE
     return {"u": user, "i": item, "t": time, "click": click, "k": time + known_after * MINUTE}
 
@@ -45,7 +47,13 @@ def event(user: int, item: int, minute: int, kind: str = "buy", ms: int = 0) -> 
     return {"u": user, "i": item, "t": START + minute * MINUTE + ms, "type": kind}
 
 
-def attributed(schema: Schema, exposures: list[Record], events: list[Record]) -> Outcomes:
+LATER = START + 1000 * MINUTE
+"""Every window is over by then."""
+
+
+def attributed(
+    schema: Schema, exposures: list[Record], events: list[Record], complete_until: int = LATER
+) -> Outcomes:
     def column(rows: list[Record], name: str) -> np.ndarray:
         return np.array([row[name] for row in rows], np.int64)
 
@@ -54,8 +62,10 @@ def attributed(schema: Schema, exposures: list[Record], events: list[Record]) ->
         column(exposures, "u"),
         column(exposures, "i"),
         column(exposures, "t"),
-        column(exposures, "k"),
-        {"click": column(exposures, "click")},
+        Outcomes.of_columns(
+            {"click": np.array([e["click"] for e in exposures], np.float32)},
+            {"click": column(exposures, "k")},
+        ),
         pd.DataFrame(
             {
                 "user": column(events, "u"),
@@ -64,6 +74,7 @@ def attributed(schema: Schema, exposures: list[Record], events: list[Record]) ->
                 "type": [e["type"] for e in events],
             }
         ),
+        complete_until,
     )
 
 
@@ -74,7 +85,7 @@ EXPOSURES = st.lists(
         st.integers(0, 1),
         st.integers(0, 1),
         MINUTES,
-        st.integers(0, 1),
+        st.sampled_from([0, 1, None]),
         st.integers(0, 3),
     ),
     max_size=12,
@@ -94,14 +105,18 @@ EVENTS = st.lists(
 
 @pytest.mark.parametrize("tasks", TASKS.values(), ids=TASKS)
 @settings(deadline=None, max_examples=80)
-@given(exposures=EXPOSURES, events=EVENTS)
-def test_equal_the_oracle(tasks: Record, exposures: list[Record], events: list[Record]) -> None:
-    schema = schema_with(tasks)
+@given(exposures=EXPOSURES, events=EVENTS, complete_until=MINUTES)
+def test_equal_the_oracle(
+    tasks: Record, exposures: list[Record], events: list[Record], complete_until: int
+) -> None:
+    schema, until = schema_with(tasks), START + complete_until * MINUTE
     exposures = sorted(exposures, key=lambda e: e["t"])
-    found = attributed(schema, exposures, events)
-    for task, expected in reference.outcomes(schema, exposures, events).items():
+    found = attributed(schema, exposures, events, until)
+    for task, expected in reference.outcomes(schema, exposures, events, until).items():
         assert found.label[task].dtype == np.float32
-        assert found.label[task].tolist() == [o.label for o in expected]
+        labels = [None if np.isnan(label) else label for label in found.label[task].tolist()]
+        assert labels == [o.label for o in expected]
+        assert found.happened[task].tolist() == [o.happened for o in expected]
         assert found.known_at[task].tolist() == [o.known_at for o in expected]
 
 
@@ -140,8 +155,51 @@ def test_after_a_label_only_its_positives_are_touched() -> None:
     assert one_task("after a label", shown, [event(1, 1, 5)]) == [(1, 5), (0, 6)]
 
 
+def test_after_a_label_the_clock_starts_when_it_was_known() -> None:
+    """Shown at 0, known to be clicked at 8: ten minutes from then, and nothing before."""
+    late = [exposure(1, 1, 0, known_after=8)]
+    assert one_task("after a label", late, [event(1, 1, 17)]) == [(1, 17)]
+    assert one_task("after a label", late, [event(1, 1, 19)]) == [(0, 18)]
+    assert one_task("after a label", late, [event(1, 1, 7)]) == [(0, 18)]
+    # Of two exposures the event goes to the click it can have come of, though it was shown first.
+    shown = [exposure(1, 1, 0), exposure(1, 1, 4, known_after=8)]
+    assert one_task("after a label", shown, [event(1, 1, 5)]) == [(1, 5), (0, 22)]
+
+
 def test_after_an_event_the_clock_starts_there() -> None:
     events = [event(1, 1, 9, "cart"), event(1, 1, 13)]
     assert one_task("after an event", [exposure(1, 1, 0)], events) == [(1, 13)]
     assert one_task("after an event", [exposure(1, 1, 0)], events[:1]) == [(0, 14)]
     assert one_task("after an event", [exposure(1, 1, 0)], events[1:]) == [(0, 10)]
+
+
+def labels(tasks: str, exposures: list[Record], events: list[Record], until: int) -> list[float]:
+    found = attributed(schema_with(TASKS[tasks]), exposures, events, START + until * MINUTE)
+    return [-1 if np.isnan(label) else label for label in found.label["buy"].tolist()]
+
+
+def test_a_window_that_is_still_open_is_no_negative() -> None:
+    shown = [exposure(1, 1, 0), exposure(1, 2, 5)]
+    assert labels("of any exposure", shown, [], until=15) == [0, 0]
+    assert labels("of any exposure", shown, [], until=14) == [0, -1]
+    assert labels("of any exposure", shown, [], until=9) == [-1, -1]
+
+
+def test_nor_is_what_came_early_a_positive_while_others_may_follow() -> None:
+    """Were it one, the last minutes of a log would hold positives alone."""
+    shown, bought = [exposure(1, 1, 0), exposure(1, 2, 5)], [event(1, 2, 6)]
+    assert labels("of any exposure", shown, bought, until=14) == [0, -1]
+    assert labels("of any exposure", shown, bought, until=15) == [0, 1]
+    found = attributed(schema_with(TASKS["of any exposure"]), shown, bought, START + 14 * MINUTE)
+    assert found.happened["buy"].tolist() == [False, True]  # and a behaviour all the same
+
+
+def test_what_was_not_clicked_late_is_as_unknown_as_what_was() -> None:
+    """Else the last minutes would hold negatives alone."""
+    shown = [exposure(1, 1, 0, click=0), exposure(1, 2, 5, click=1), exposure(1, 3, 5, click=0)]
+    assert labels("after a label", shown, [], until=14) == [0, -1, -1]
+    assert labels("after a label", shown, [], until=15) == [0, 0, 0]
+
+
+def test_after_an_unknown_label_nothing_is_known() -> None:
+    assert labels("after a label", [exposure(1, 1, 0, click=None)], [], until=99) == [-1]

@@ -12,105 +12,36 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from rayrank.data.build import SPLITS, build, split_times
-from rayrank.data.config import DataConfig
+from rayrank.data.config import SplitConfig
 from rayrank.data.ids import hash_string
-from rayrank.data.log import Log
 from rayrank.data.row_stats import RowStats, read_stats
 from rayrank.data.user_rows import row_schema
 from rayrank.errors import DataError, LeakageError
-from rayrank.schema import Schema
 
-from .logs import DAY, HOUR, START, Record, Records, ordered, shop_schema, shown, write
-from .reference import user_rows
+from .builds import LOG, SCHEMA, config, content, expected_rows, run
+from .logs import (
+    ALL_USERS_ALIKE,
+    DAY,
+    HOUR,
+    START,
+    TYPES,
+    Record,
+    Records,
+    shop_schema,
+    shown,
+    write,
+)
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")
 
-TABLES = ("exposures", "events", "users", "items")
-PARTS = ("history", "realtime")
-
-
-def random_log(users: int = 14, exposures: int = 160) -> Records:
-    rng = random.Random(7)
-    shows, events = [], []
-    for time in sorted(rng.sample(range(0, 3 * DAY, 1000), exposures)):
-        e = shown(
-            rng.randrange(users),
-            rng.randrange(9),
-            START + time,
-            k=START + time + rng.randrange(2 * HOUR),
-            click=rng.randrange(2),
-            watched=rng.randrange(8) / 8,
-            ctr=rng.randrange(8) / 8,
-        )
-        shows.append(e)
-        if rng.random() < 0.5:
-            events.append(ordered(e["u"], e["i"], e["t"] + rng.randrange(2 * HOUR)))
-    return Records(
-        shows,
-        events,
-        users=[{"u": user, "city": user % 3, "age": 10 + 5 * user} for user in range(users - 2)],
-        items=[
-            {"i": item, "cat": item % 4, "tags": list(range(item % 3)), "price": item / 4}
-            for item in range(8)
-        ],
-    )
-
-
-LOG = random_log()
-
-
-def config(partitions: int = 3, max_history: int = 20) -> DataConfig:
-    return DataConfig.model_validate(
-        {
-            "source": "parquet",
-            "path": "unused",
-            "partitions": partitions,
-            "max_history": max_history,
-            "split": {"valid": 0.1, "test": 0.25},
-        }
-    )
-
-
-def run(
-    log: Log, out: Path, *, schema: Schema | None = None, partitions: int = 3, max_history: int = 20
-) -> RowStats:
-    steps: list[tuple[int, int]] = []
-    stats = build(
-        log,
-        schema or shop_schema(),
-        out,
-        config(partitions, max_history),
-        lambda done, of: steps.append((done, of)),
-    )
-    assert steps == [(done, partitions) for done in range(1, len(steps) + 1)]
-    assert steps
-    return stats
-
-
-def content(out: Path) -> dict[str, list[Record]]:
-    """The rows of each split in an order of their own."""
-    return {
-        split: sorted(
-            pq.read_table(out / split).to_pylist(),
-            key=lambda row: (str(row["user"]), row["window_start"]),
-        )
-        if list((out / split).glob("*.parquet"))
-        else []
-        for split in SPLITS
-    }
+LISTS = ("static", "realtime", "candidates")
 
 
 @pytest.fixture(scope="module")
 def built(ray_cluster: None, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, RowStats]:
     folder = tmp_path_factory.mktemp("built")
-    log = write(folder / "log", {name: LOG.table(name) for name in TABLES})
+    log = write(folder / "log", {name: LOG.table(name) for name in TYPES})
     return folder / "rows", run(log, folder / "rows")
-
-
-def expected_rows() -> list[Record]:
-    times = pa.array([e["t"] for e in LOG.exposures]).to_numpy()
-    cuts = split_times(times, config().split)
-    return user_rows(LOG, shop_schema(), cuts, max_history=20)
 
 
 def test_the_rows_are_those_of_the_reference(built: tuple[Path, RowStats]) -> None:
@@ -124,14 +55,15 @@ def test_the_rows_are_those_of_the_reference(built: tuple[Path, RowStats]) -> No
         for row, reference_row in zip(found[split], mine, strict=True):
             assert row["labels"] == reference_row["labels"]
             assert row["profile"] == reference_row["profile"]
-            for group in ("history", "realtime", "candidates"):
-                for name, values in row[group].items():
-                    assert values == [element[name] for element in reference_row[group]]
+            for group in SCHEMA.groups:
+                if group.part in LISTS:
+                    for name, values in row[group.name].items():
+                        assert values == [element[name] for element in reference_row[group.name]]
 
 
 def test_every_file_has_the_schema_of_a_row(built: tuple[Path, RowStats]) -> None:
     out, _ = built
-    expected = row_schema(shop_schema(), pa.int64(), pa.int64())
+    expected = row_schema(SCHEMA, pa.int64(), pa.int64())
     files = list(out.glob("*/*.parquet"))
     assert files
     for file in files:
@@ -142,8 +74,7 @@ def test_every_file_has_the_schema_of_a_row(built: tuple[Path, RowStats]) -> Non
 def test_stats(built: tuple[Path, RowStats]) -> None:
     out, stats = built
     rows = expected_rows()
-    groups = ("profile", "history", "realtime", "candidates")
-    lengths = [sum(len(row[group]) for group in groups) for row in rows]
+    lengths = [sum(len(row[group.name]) for group in SCHEMA.groups) for row in rows]
     shows = [len(row["candidates"]) for row in rows]
     assert stats.rows == len(rows)
     assert stats.exposures == sum(shows) == len(LOG.exposures)
@@ -154,22 +85,33 @@ def test_stats(built: tuple[Path, RowStats]) -> None:
         assert stats.rows_of_split[split] == len(of_split)
         assert stats.exposures_of_split[split] == sum(of_split)
     assert stats.exposures_of_split == [108, 12, 40]
-    positives = {task: sum(sum(row["labels"][task]) for row in rows) for task in ("click", "order")}
-    assert stats.positives == positives
-    assert stats.attributed == positives["order"]
+    labels = {task: [y for row in rows for y in row["labels"][task]] for task in ("click", "order")}
+    assert stats.positives == {task: column.count(1.0) for task, column in labels.items()}
+    assert stats.unknown == {task: column.count(None) for task, column in labels.items()}
+    assert min(stats.unknown.values()) > 0
+    assert stats.attributed >= stats.positives["order"]
+    last = max(row["t"] for row in LOG.exposures + LOG.events)
+    assert stats.complete_until_ms == last
     assert stats.id_types == {
         "city": "integer",
         "i": "integer",
         "cat": "integer",
         "tags": "integer",
         "click": "integer",
+        "query": "integer",
     }
+    assert stats.elements == {
+        group.name: sum(len(row[group.name]) for row in rows)
+        for group in (*SCHEMA.static, *SCHEMA.realtime)
+    }
+    assert min(stats.elements.values()) > 0
     train = [row for row in rows if row["split"] == 0]
     ctr = [c["ctr"] for row in train for c in row["candidates"]]
     # Behaviours of the window too: on the first day of a log there are no others.
-    watched = [b["watched"] for row in train for part in PARTS for b in row[part]]
+    parts = ("static_views", "realtime_views")
+    watched = [b["watched"] for row in train for part in parts for b in row[part]]
     assert stats.numbers["candidate.ctr"] == (len(ctr), sum(ctr), sum(x * x for x in ctr))
-    assert stats.numbers["behaviour.watched"][:2] == (len(watched), sum(watched))
+    assert stats.numbers["views.watched"][:2] == (len(watched), sum(watched))
     mean, deviation = stats.scales()["candidate.ctr"]
     assert mean == pytest.approx(sum(ctr) / len(ctr))
     assert deviation == pytest.approx(pc.stddev(pa.array(ctr)).as_py())
@@ -192,7 +134,7 @@ def same_stats(a: RowStats, b: RowStats) -> None:
 
 def test_partitions_and_files_do_not_matter(built: tuple[Path, RowStats], tmp_path: Path) -> None:
     out, stats = built
-    log = write(tmp_path / "log", {name: LOG.table(name) for name in TABLES}, files=4)
+    log = write(tmp_path / "log", {name: LOG.table(name) for name in TYPES}, files=4)
     old = tmp_path / "rows" / "train" / "old.parquet"
     old.parent.mkdir(parents=True)
     old.write_bytes(b"of a build that was cut")
@@ -203,7 +145,7 @@ def test_partitions_and_files_do_not_matter(built: tuple[Path, RowStats], tmp_pa
 def test_files_whose_types_differ_but_fit(built: tuple[Path, RowStats], tmp_path: Path) -> None:
     """pandas writes integers as floats where a file has missing values."""
     out, stats = built
-    log = write(tmp_path / "log", {name: LOG.table(name) for name in TABLES}, files=2)
+    log = write(tmp_path / "log", {name: LOG.table(name) for name in TYPES}, files=2)
     for file, position, column, kind in (
         (log.files("users")[1], 2, "age", pa.float64()),
         (log.files("exposures")[0], 0, "u", pa.int16()),
@@ -215,23 +157,30 @@ def test_files_whose_types_differ_but_fit(built: tuple[Path, RowStats], tmp_path
 
 
 def test_string_keys_no_users_and_a_list(tmp_path: Path) -> None:
-    changes = dict.fromkeys(["features.city", "features.age", "tables.city", "tables.age"])
-    schema = shop_schema(changes)
-    exposures = LOG.table("exposures")
-    for position, key in ((0, "u"), (1, "i")):
-        names = pa.array([f"{key}{value}" for value in exposures[key].to_pylist()])
-        exposures = exposures.set_column(position, key, names)
-    events = LOG.table("events")
-    for position, key in ((0, "u"), (1, "i")):
-        names = pa.array([f"{key}{value}" for value in events[key].to_pylist()])
-        events = events.set_column(position, key, names.dictionary_encode())
-    items = LOG.table("items")
-    items = items.set_column(0, "i", pa.array([f"i{value}" for value in items["i"].to_pylist()]))
-    tags = [[f"tag {tag}" for tag in tags] for tags in items["tags"].to_pylist()]
-    items = items.set_column(2, "tags", pa.array(tags, pa.list_(pa.string())))
-    log = write(tmp_path / "log", {"exposures": exposures, "events": events, "items": items})
-    stats = run(log, tmp_path / "rows", schema=schema)
-    assert stats.id_types == {"i": "string", "cat": "integer", "tags": "string", "click": "integer"}
+    schema = shop_schema(ALL_USERS_ALIKE)
+
+    def named(table: str) -> pa.Table:
+        """With keys of the sort u7 and i7."""
+        rows = LOG.table(table)
+        for key in {"u", "i"} & set(rows.column_names):
+            names = pa.array([f"{key}{value}" for value in rows[key].to_pylist()])
+            rows = rows.set_column(rows.column_names.index(key), key, names)
+        return rows
+
+    tables = {table: named(table) for table in ("exposures", "events", "items", "searches")}
+    user = tables["events"]["u"].dictionary_encode()
+    tables["events"] = tables["events"].set_column(0, "u", user)
+    tags = [[f"tag {tag}" for tag in tags] for tags in tables["items"]["tags"].to_pylist()]
+    tags_column = pa.array(tags, pa.list_(pa.string()))
+    tables["items"] = tables["items"].set_column(2, "tags", tags_column)
+    stats = run(write(tmp_path / "log", tables), tmp_path / "rows", schema=schema)
+    assert stats.id_types == {
+        "i": "string",
+        "cat": "integer",
+        "tags": "string",
+        "click": "integer",
+        "query": "integer",
+    }
 
     expected = {
         (f"u{row['user']}", row["window_start"], row["split"]): row for row in expected_rows()
@@ -249,7 +198,8 @@ def test_string_keys_no_users_and_a_list(tmp_path: Path) -> None:
             assert candidates["i"] == [hash_string(item) for item in candidates["item"]]
             assert candidates["tags"] == [tags_of.get(item, []) for item in candidates["item"]]
             assert row["labels"] == reference_row["labels"]
-            assert row["history"]["order"] == [b["order"] for b in reference_row["history"]]
+            clicked = [hash_string(f"i{b['i']}") for b in reference_row["static_clicks"]]
+            assert row["static_clicks"]["i"] == clicked
 
 
 FAULTS: list[tuple[Record, type[Exception], str]] = [
@@ -266,8 +216,8 @@ def test_a_failing_build_says_why_and_leaves_no_rows(
 ) -> None:
     records = [shown(5 if row == 3 else row, 1, START + row * HOUR) for row in range(8)]
     records[3] |= change
-    faulty = Records(records, LOG.events, LOG.users, LOG.items)
-    log = write(tmp_path / "log", {name: faulty.table(name) for name in TABLES})
+    faulty = Records(records, LOG.events, LOG.users, LOG.items, LOG.searches)
+    log = write(tmp_path / "log", {name: faulty.table(name) for name in TYPES})
     out = tmp_path / "rows"
     (out / "train").mkdir(parents=True)
     (out / "train" / "old.parquet").write_bytes(b"of a build that was cut")
@@ -275,6 +225,24 @@ def test_a_failing_build_says_why_and_leaves_no_rows(
         run(log, out)
     assert type(raised.value) is error
     assert [path for path in out.rglob("*") if path.is_file()] == []
+
+
+def test_a_log_of_which_nothing_can_be_trained(tmp_path: Path) -> None:
+    """Two moments: the later one is the test's, the earlier valid's."""
+    shows = [shown(1, 1, START), shown(1, 1, START + HOUR)]
+    records = Records(shows, users=LOG.users, items=LOG.items)
+    log = write(tmp_path / "log", {name: records.table(name) for name in TYPES})
+    greedy = config().model_copy(update={"split": SplitConfig(valid=0.9, test=0.5)})
+    with pytest.raises(DataError, match="no row is left to train on: valid and test take all 2"):
+        build(log, SCHEMA, tmp_path / "rows", greedy, lambda done, of: None)
+    assert not list((tmp_path / "rows").rglob("*.parquet"))
+
+
+def test_a_misspelt_event_is_told_before_anything_is_built(tmp_path: Path) -> None:
+    tables = {name: LOG.table(name) for name in TYPES}
+    schema = shop_schema({"tasks.order.event": "ordr"})
+    with pytest.raises(DataError, match=r"no row is of type 'ordr', .* there are order"):
+        run(write(tmp_path / "log", tables), tmp_path / "rows", schema=schema)
 
 
 def test_no_rows_yet(tmp_path: Path) -> None:

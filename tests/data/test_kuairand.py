@@ -9,7 +9,7 @@ from rayrank.data.build import split_times
 from rayrank.data.config import SplitConfig
 from rayrank.data.kuairand import convert
 from rayrank.data.log import Log, check_columns, check_file, tables_needed
-from rayrank.data.partition import Tables, build_rows
+from rayrank.data.partition import build_rows
 from rayrank.errors import DataError
 from rayrank.schema import load_schema
 
@@ -107,13 +107,8 @@ def test_several_logs_and_the_feature_files(tmp_path: Path) -> None:
     log, schema = Log(str(tmp_path / "log")), load_schema(tmp_path / "log" / "schema.yaml")
     times = log.read("exposures", ["time_ms"])["time_ms"].to_pylist()
     assert times == sorted(times)
-    tables = Tables(
-        *(
-            log.read(t, columns) if (columns := tables_needed(schema).get(t)) else None
-            for t in ("exposures", "events", "users", "items")
-        )
-    )
-    rows = build_rows(tables, schema, [T + 10**6] * 2, 10).rows.to_pylist()
+    tables = {table: log.read(table, columns) for table, columns in tables_needed(schema).items()}
+    rows = build_rows(tables, schema, [T + 10**6] * 2).rows.to_pylist()
     assert [row["profile"]["user_id"] for row in rows] == [1, 2]
     assert rows[1]["profile"]["user_active_degree"] == -1
     assert rows[0]["candidates"]["author_id"] == [50, 50, -1, 50, 50]
@@ -172,7 +167,7 @@ def test_kuairand_itself(tmp_path: Path) -> None:
     exposures = log.read("exposures", tables_needed(schema)["exposures"])
     assert len(exposures) == 41_828
     cuts = split_times(exposures["time_ms"].to_numpy(), SplitConfig(valid=0.1, test=0.2))
-    built = build_rows(Tables(exposures, None, None, None), schema, cuts, 3000)
+    built = build_rows({"exposures": exposures}, schema, cuts)
     shown = np.diff(built.rows["candidates"].combine_chunks().field("time").offsets.to_numpy())
     assert shown.sum() == 41_828
     assert shown[built.split == 2].sum() == 8_366

@@ -47,7 +47,7 @@ def user_rows() -> pa.Table:
             for _ in range(300)
         ]
     )
-    return build_rows(log.tables(), shop_schema(), [START + 9 * DAY] * 2, 20).rows
+    return build_rows(log.tables(), shop_schema(), [START + 9 * DAY] * 2).rows
 
 
 ROWS = user_rows()

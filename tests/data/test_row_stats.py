@@ -12,7 +12,7 @@ SCHEMA = shop_schema()
 
 def stats(records: Records, test_from: int, schema: Schema = SCHEMA) -> RowStats:
     cuts = [test_from, test_from]
-    return row_stats(build_rows(records.tables(), schema, cuts, 20), schema, cuts, {})
+    return row_stats(build_rows(records.tables(), schema, cuts), schema, cuts, 7, {})
 
 
 ONE_DAY = [
@@ -26,17 +26,17 @@ ONE_DAY = [
 
 
 def test_on_the_first_day_behaviours_are_scaled_by_those_of_the_day() -> None:
-    """No user has a history yet, and training sees their behaviours all the same."""
+    """No user has a past yet, and training sees their behaviours all the same."""
     found = stats(Records(ONE_DAY), START + DAY)
     assert found.rows == 2
-    assert found.numbers["behaviour.watched"] == (2, 1.0, 0.625)
-    assert found.scales()["behaviour.watched"] == (0.5, 0.25)
+    assert found.numbers["views.watched"] == (2, 1.0, 0.625)
+    assert found.scales()["views.watched"] == (0.5, 0.25)
     mean, deviation = found.scales()["candidate.ctr"]
     assert mean == 0.5
     assert deviation == pytest.approx((2 * 0.375**2 / 5) ** 0.5)
 
 
-def test_history_and_the_days_own_count_alike_and_test_rows_not_at_all() -> None:
+def test_yesterday_and_the_days_own_count_alike_and_test_rows_not_at_all() -> None:
     later = [
         shown(1, 1, START + DAY + HOUR, watched=1.5),
         shown(1, 1, START + DAY + 2 * HOUR, watched=99),
@@ -47,11 +47,25 @@ def test_history_and_the_days_own_count_alike_and_test_rows_not_at_all() -> None
     found = stats(Records([*day, *later]), START + 2 * DAY)
     assert found.rows_of_split == [3, 0, 1]
     # The first day's row: 0.25, 0.75. The second day's: all four before it, and 1.5 within it.
-    assert found.numbers["behaviour.watched"][:2] == (7, 0.25 + 0.75 + (0.25 + 0.75 + 1.0) + 1.5)
+    assert found.numbers["views.watched"][:2] == (7, 0.25 + 0.75 + (0.25 + 0.75 + 1.0) + 1.5)
 
 
 def test_a_number_that_never_varies_or_never_occurs_keeps_its_scale() -> None:
     found = stats(Records([shown(1, 1, START, ctr=0.25)]), START + DAY)
     assert found.scales()["candidate.ctr"] == (0.25, 1.0)
-    assert found.numbers["behaviour.watched"] == (0, 0.0, 0.0)
-    assert found.scales()["behaviour.watched"] == (0.0, 1.0)
+    assert found.numbers["views.watched"] == (0, 0.0, 0.0)
+    assert found.scales()["views.watched"] == (0.0, 1.0)
+
+
+def test_labels_are_counted_and_told() -> None:
+    shows = [shown(1, 1, START, click=1), shown(1, 1, START + HOUR), shown(1, 2, click=None)]
+    found = stats(Records(shows), START + DAY)
+    assert (found.positives, found.unknown) == ({"click": 1, "order": 0}, {"click": 1, "order": 2})
+    assert found.labels_in_words() == {
+        "click": "1 positive of 2, 1 not known",
+        "order": "0 positive of 1, 2 not known",
+    }
+    both = RowStats.merge([found, found])
+    assert both.unknown == {"click": 2, "order": 4}
+    assert both.complete_until() == "1970-01-01 00:00:00 UTC"
+    assert both.complete_until_ms == 7

@@ -7,8 +7,9 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from rayrank.data.attribution import attribute
+from rayrank.data.attribution import Outcomes, attribute
 from rayrank.data.config import SimulateConfig
+from rayrank.data.log import tables_needed
 from rayrank.data.simulate import simulate
 from rayrank.errors import ConfigError
 from rayrank.metrics.ranking import gauc
@@ -43,7 +44,7 @@ def day_of(exposures: pd.DataFrame) -> pd.Series:
 
 
 def row_lengths(exposures: pd.DataFrame) -> pd.Series:
-    """Clicks up to the end of each user-day, and its own exposures: the length of its user row."""
+    """Clicks up to the end of each user-day, and its own exposures."""
     days = exposures.groupby(["user_id", day_of(exposures)]).click
     return days.sum().groupby("user_id").cumsum() + days.size()
 
@@ -60,8 +61,9 @@ def test_same_seed_same_log_other_seed_other_log(tmp_path: Path) -> None:
 def test_schema_names_columns_that_exist_and_never_the_truth(log: Simulated) -> None:
     schema = load_schema(log.folder / "schema.yaml")
     columns = {t: set(pq.read_schema(log.folder / f"{t}.parquet").names) for t in TABLES}
+    for table, needed in tables_needed(schema).items():
+        assert set(needed) <= columns[table]
     for name, feature in schema.features.items():
-        assert schema.column(name) in columns[feature.source]
         assert feature.as_of is None or feature.as_of in columns["exposures"]
         assert schema.column(name) not in {"p_click", "p_order"}
     assert len({table.dim for table in schema.tables.values()}) <= 2
@@ -87,11 +89,13 @@ def attributed_orders(log: Simulated) -> np.ndarray:
         e.user_id.to_numpy(),
         e.item_id.to_numpy(),
         e.time_ms.to_numpy(),
-        e.time_ms.to_numpy(),
-        {"click": e.click.to_numpy()},
+        Outcomes.of_columns(
+            {"click": e.click.to_numpy(np.float32)}, {"click": e.time_ms.to_numpy()}
+        ),
         log.events.rename(columns={"user_id": "user", "item_id": "item"}),
+        complete_until_ms=0,
     )
-    return outcomes.label["order"]
+    return outcomes.happened["order"]
 
 
 def test_truth_is_calibrated(log: Simulated) -> None:

@@ -121,7 +121,16 @@ def test_numbers() -> None:
     assert "row 1 is missing" in refusal(pa.array([1.0, None]), NUMBER)
 
 
-@pytest.mark.parametrize("wrong", [float("nan"), float("inf"), float("-inf")])
+@pytest.mark.parametrize("feature", [NUMBER, LOG, BUCKET])
+def test_nan_is_a_missing_number(feature: Feature) -> None:
+    """As pandas writes them."""
+    values = pa.array([2.0, float("nan")])
+    assert "row 1 is missing (1 of 2 are)" in refusal(values, feature)
+    twice = encoded(pa.array([2.0, 2.0]), feature)
+    assert encoded(values, with_default(feature, 2)) == twice
+
+
+@pytest.mark.parametrize("wrong", [float("inf"), float("-inf")])
 @pytest.mark.parametrize("feature", [NUMBER, LOG, BUCKET])
 def test_numbers_are_finite(wrong: float, feature: Feature) -> None:
     assert f"row 1 holds {wrong}, expected a finite number" in refusal(

@@ -136,7 +136,7 @@ def test_the_numbers_are_apart(evaluated: Evaluated) -> None:
 def test_a_baselines_quality_is_that_of_its_own_scores(evaluated: Evaluated) -> None:
     assert evaluated.results.baselines.keys() == {"item_rate", "lightgbm"}
     test = read_candidates(evaluated.rows, "test", SCHEMA)
-    scores = item_rate(evaluated.rows, SCHEMA, test)
+    scores = item_rate(evaluated.rows, SCHEMA)
     for task, found in evaluated.results.baselines["item_rate"].items():
         label = test[f"label.{task}"].to_numpy()
         assert found.auc.value == pytest.approx(pairs_won(label, scores[task]))

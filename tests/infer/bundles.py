@@ -10,6 +10,7 @@ from rayrank.model.build import build_model
 from rayrank.model.dlrm import DLRMConfig
 from rayrank.model.mtgr import MTGRConfig
 from rayrank.model.ranker import ModelConfig, Ranker
+from rayrank.schema import Schema
 
 from ..model.rankers import tables_with_rows
 from ..model.rows import SCALES, SCHEMA, User, behaviour, candidate, features
@@ -35,15 +36,15 @@ USERS = [
 ]
 
 
-def trained(kind: str, weights: int = 0) -> Ranker:
+def trained(kind: str, weights: int = 0, schema: Schema = SCHEMA) -> Ranker:
     """As a trainer leaves it; `weights` seeds them."""
     torch.manual_seed(weights)
-    return build_model(SCHEMA, CONFIGS[kind], tables_with_rows(seed=SEED), SCALES).eval()
+    return build_model(schema, CONFIGS[kind], tables_with_rows(schema, SEED), SCALES).eval()
 
 
 def learned(ranker: Ranker) -> dict[str, LearnedRows]:
     assert isinstance(ranker.tables, LocalTables)
-    return {name: ranker.tables.rows(name) for name in SCHEMA.tables}
+    return {name: ranker.tables.rows(name) for name in ranker.schema.tables}
 
 
 def write(bundles: Path, ranker: Ranker, kind: str, **other: Any) -> Manifest:
@@ -54,7 +55,6 @@ def write(bundles: Path, ranker: Ranker, kind: str, **other: Any) -> Manifest:
         "schema": SCHEMA,
         "model": CONFIGS[kind],
         "seed": SEED,
-        "max_history": 100,
         "id_types": {"item_id": "integer"},
         "metrics": {"click": {"auc": 0.75, "auc_se": 1e-17}},
         "made_from": {"rows": "0123456789ab", "ranker": "ba9876543210"},

@@ -1,6 +1,7 @@
 """Scores of tables are those of the user rows that the builder would make of them."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -21,7 +22,7 @@ from rayrank.model.dlrm import DLRMConfig
 from rayrank.model.mtgr import MTGRConfig
 from rayrank.model.ranker import ModelConfig
 
-from ..data.logs import DAY, HOUR, START, Record, Records, logs, shop_schema, shown
+from ..data.logs import DAY, HOUR, START, Records, logs, ordered, searched, shop_schema, shown
 from ..data.reference import outcomes
 from ..model.rankers import tables_with_rows
 
@@ -29,62 +30,62 @@ CONFIGS: dict[str, ModelConfig] = {
     "mtgr": MTGRConfig(size=None, layers=2, d_model=32, heads=2, attention_length=4),
     "dlrm": DLRMConfig(hidden=[16]),
 }
-SELECTIONS: list[Record | None] = [None, {"behaviours": "click"}, {"behaviours": "order"}]
+SCHEMA = shop_schema({f"sequences.{name}.keep": 3 for name in ("views", "clicks", "orders")})
+Tables = dict[str, pa.Table]
 COLUMNS = ["u", "i", "t", "ctr"]
 """All that candidates of the shop must have."""
 
 
 @cache
-def bundle(kind: str = "mtgr", selection: int = 0) -> Bundle:
+def bundle(kind: str = "mtgr") -> Bundle:
     """A ranker of the shop with random weights, as a bundle holds it."""
     torch.set_num_threads(1)
     torch.manual_seed(1)
-    schema = shop_schema(SELECTIONS[selection])
-    ids: IdTypes = dict.fromkeys(["city", "i", "cat", "tags", "click"], "integer")
+    ids: IdTypes = dict.fromkeys(["city", "i", "cat", "tags", "click", "query"], "integer")
     manifest = Manifest(
-        format=2,
+        format=3,
         version="",
         ranker=kind,
         schema_={},
         model={},
         seed=0,
-        max_history=3,
         id_types=ids,
         metrics={},
         made_from={},
         trained_steps=0,
         sha256={},
     )
-    ranker = build_model(schema, CONFIGS[kind], tables_with_rows(schema), {}).eval()
-    return Bundle(manifest, schema, ranker)
+    ranker = build_model(SCHEMA, CONFIGS[kind], tables_with_rows(SCHEMA), {}).eval()
+    return Bundle(manifest, SCHEMA, ranker)
 
 
-def behaviours_of(log: Records, selection: int) -> pa.Table:
-    """What the log says its users did: exposures, with their outcomes and when those were known."""
-    schema = shop_schema(SELECTIONS[selection])
+def sequences_of(log: Records) -> Tables:
+    """What the log says its users did, a table for each sequence."""
     exposures = sorted(log.exposures, key=lambda e: (e["u"], e["t"]))
-    found = outcomes(schema, exposures, log.events)
-    did = [
-        exposure | {"order": order.label, "k": max(exposure["k"], order.known_at)}
-        for row, (exposure, order) in enumerate(zip(exposures, found["order"], strict=True))
-        if schema.behaviours is None or found[schema.behaviours][row].label
+    found = outcomes(SCHEMA, exposures, log.events)["order"]
+    bought = [
+        exposure | {"known_at": order.known_at}
+        for exposure, order in zip(exposures, found, strict=True)
+        if order.label
     ]
-    return Records(exposures=did).table("exposures", {"order": pa.int64()})
+    return {
+        "views": Records(exposures).table("exposures"),
+        "clicks": Records([e for e in exposures if e["click"]]).table("exposures"),
+        "buys": Records(bought).table("exposures", {"known_at": pa.int64()}),
+        "orders": log.table("events"),
+        "searches": log.table("searches"),
+    }
 
 
 def scored(
-    lines: list[int],
-    log: Records,
-    behaviours: pa.Table | None,
-    kind: str = "mtgr",
-    selection: int = 0,
+    lines: list[int], log: Records, sequences: Tables | None, kind: str = "mtgr"
 ) -> np.ndarray:
     """P [candidates, tasks] of some of the log's exposures."""
     candidates = shown_in(log, lines)
     table = score(
-        bundle(kind, selection),
+        bundle(kind),
         candidates,
-        behaviours=behaviours,
+        sequences=sequences,
         users=log.table("users"),
         items=log.table("items"),
     )
@@ -98,24 +99,24 @@ def shown_in(log: Records, lines: list[int]) -> pa.Table:
 
 
 @settings(deadline=None, max_examples=60)
-@given(logs(), st.sampled_from(list(CONFIGS)), st.integers(0, len(SELECTIONS) - 1), st.data())
+@given(logs(), st.sampled_from(list(CONFIGS)), st.data())
 def test_scores_are_those_of_the_builders_rows(
-    log: Records, kind: str, selection: int, data: st.DataObject
+    log: Records, kind: str, data: st.DataObject
 ) -> None:
     """Bit for bit where lines come as the builder sorts them; of several users and days at once."""
-    one = bundle(kind, selection)
-    built = build_rows(log.tables(), one.schema, [], one.manifest.max_history)
+    one = bundle(kind)
+    built = build_rows(log.tables(), one.schema, [])
     with torch.inference_mode():
         batch = to_jagged(built.rows, one.schema)
         expected = one.ranker.probabilities(one.ranker(batch)).numpy()
-    exposures, behaviours = log.exposures, behaviours_of(log, selection)
+    exposures, sequences = log.exposures, sequences_of(log)
     lines = sorted(range(len(exposures)), key=lambda e: (exposures[e]["u"], exposures[e]["t"]))
-    assert np.array_equal(scored(lines, log, behaviours, kind, selection), expected)
+    assert np.array_equal(scored(lines, log, sequences, kind), expected)
 
     of_line = np.empty_like(expected)
     of_line[lines] = expected
     mixed = data.draw(st.permutations(lines))
-    found = scored(mixed, log, behaviours, kind, selection)
+    found = scored(mixed, log, sequences, kind)
     np.testing.assert_allclose(found, of_line[mixed], rtol=1e-5, atol=1e-7)
 
 
@@ -130,59 +131,64 @@ LOG = Records(
     ],
     users=[{"u": 1, "city": 3, "age": 30}, {"u": 2, "city": 4, "age": 20}],
     items=[{"i": i, "cat": i, "tags": [i, 5], "price": 0.5 * i} for i in (1, 2, 3)],
+    searches=[searched(2, 7, START + DAY)],
 )
 ALL = list(range(5))
 
 
 @pytest.mark.parametrize("kind", CONFIGS)
 def test_a_user_and_a_day_are_scored_alike_in_any_company(kind: str) -> None:
-    behaviours = behaviours_of(LOG, 0)
-    together = scored(ALL, LOG, behaviours, kind)
+    sequences = sequences_of(LOG)
+    together = scored(ALL, LOG, sequences, kind)
     for lines in ([0], [1, 2], [3], [4], [4, 0], [2, 1, 3]):
-        alone = scored(lines, LOG, behaviours, kind)
+        alone = scored(lines, LOG, sequences, kind)
         np.testing.assert_allclose(alone, together[lines], rtol=1e-5, atol=1e-7)
 
 
 @pytest.mark.parametrize("kind", CONFIGS)
 def test_of_behaviours_only_ones_own_and_those_known_before_count(kind: str) -> None:
-    first = [0, 1, 2]
-    behaviours = behaviours_of(LOG, 0)
-    alone = scored(first, LOG, behaviours, kind)
-    own = behaviours.filter(pa.compute.equal(behaviours["u"], 1))
-    assert np.array_equal(scored(first, LOG, own, kind), alone)
-    late = pa.Table.from_pylist(
-        [shown(1, 3, START + DAY + 9 * HOUR) | {"order": 1}], schema=behaviours.schema
-    )
-    assert np.array_equal(scored(first, LOG, pa.concat_tables([behaviours, late]), kind), alone)
-    early = late.set_column(3, "k", pa.array([START + DAY + 8 * HOUR]))
-    early = early.set_column(2, "t", pa.array([START + DAY + 8 * HOUR]))
-    seen = scored(first, LOG, pa.concat_tables([behaviours, early]), kind)
+    first, sequences = [0, 1, 2], sequences_of(LOG)
+    alone = scored(first, LOG, sequences, kind)
+    views = sequences["views"]
+
+    def seeing(views: pa.Table) -> np.ndarray:
+        return scored(first, LOG, sequences | {"views": views}, kind)
+
+    assert np.array_equal(seeing(views.filter(pa.compute.equal(views["u"], 1))), alone)
+    late = Records([shown(1, 3, START + DAY + 9 * HOUR)]).table("exposures")
+    assert np.array_equal(seeing(pa.concat_tables([views, late])), alone)
+    early = Records([shown(1, 3, START + DAY + 8 * HOUR)]).table("exposures")
+    seen = seeing(pa.concat_tables([views, early]))
     np.testing.assert_allclose(seen[:2], alone[:2], rtol=1e-5, atol=1e-7)
     assert (np.abs(seen[2] - alone[2]) > 1e-4).all()
 
 
-def test_no_behaviours_are_an_empty_table_too() -> None:
-    without = scored(ALL, LOG, None)
-    behaviours = behaviours_of(LOG, 0)
-    assert np.array_equal(scored(ALL, LOG, behaviours.slice(0, 0)), without)
-    frame = pd.DataFrame(columns=behaviours.column_names)  # which knows no types
-    assert np.array_equal(scored(ALL, LOG, pa.Table.from_pandas(frame)), without)
-    assert not np.allclose(scored(ALL, LOG, behaviours), without, rtol=0.01)
+def test_every_sequence_counts_and_none_is_an_empty_table_too() -> None:
+    sequences, without = sequences_of(LOG), scored(ALL, LOG, None)
+    empty = {name: table.slice(0, 0) for name, table in sequences.items()}
+    assert np.array_equal(scored(ALL, LOG, empty), without)
+    frame = pd.DataFrame(columns=sequences["views"].column_names)  # which knows no types
+    typeless = {"views": pa.Table.from_pandas(frame)}
+    assert np.array_equal(scored(ALL, LOG, typeless), without)
+    for name in ("views", "clicks", "searches"):
+        assert len(sequences[name])
+        one = scored(ALL, LOG, {name: sequences[name]})
+        assert not np.allclose(one, without, rtol=1e-3), name
 
 
 def test_nothing_to_score() -> None:
-    assert scored([], LOG, None).shape == scored([], LOG, behaviours_of(LOG, 0)).shape == (0, 2)
+    assert scored([], LOG, None).shape == scored([], LOG, sequences_of(LOG)).shape == (0, 2)
 
 
 def test_pandas_and_arrow_are_alike() -> None:
-    candidates, behaviours = shown_in(LOG, ALL), behaviours_of(LOG, 0)
+    candidates, sequences = shown_in(LOG, ALL), sequences_of(LOG)
     users, items = LOG.table("users"), LOG.table("items")
-    expected = score(bundle(), candidates, behaviours=behaviours, users=users, items=items)
+    expected = score(bundle(), candidates, sequences=sequences, users=users, items=items)
     frame = candidates.to_pandas().set_index(pd.Index(list("edcba")))
     found = score(
         bundle(),
         frame,
-        behaviours=behaviours.to_pandas(),
+        sequences={name: table.to_pandas() for name, table in sequences.items()},
         users=users.to_pandas(),
         items=items.to_pandas(),
     )
@@ -195,7 +201,6 @@ def test_pandas_and_arrow_are_alike() -> None:
     assert list(frame.columns) == COLUMNS
 
 
-Tables = dict[str, pa.Table]
 Change = Callable[[Tables], Tables]
 
 
@@ -222,10 +227,15 @@ def missing(table: str) -> Change:
         (without("candidates", "i"), "candidates: no column 'i'; it has"),
         (without("candidates", "t"), "candidates: no column 't'; it has"),
         (without("candidates", "ctr"), "candidates: no column 'ctr'; it has"),
-        (without("behaviours", "u"), "behaviours: no column 'u'; it has"),
-        (without("behaviours", "t"), "behaviours: no column 't'; it has"),
-        (without("behaviours", "k"), "behaviours: no column 'k'; it has"),
-        (without("behaviours", "watched"), "behaviours: no column 'watched'; it has"),
+        (without("views", "u"), "views: no column 'u'; it has"),
+        (without("views", "t"), "views: no column 't'; it has"),
+        (without("views", "k"), "views: no column 'k'; it has"),
+        (without("views", "watched"), "views: no column 'watched'; it has"),
+        (without("clicks", "k"), "clicks: no column 'k'; it has"),
+        (without("buys", "known_at"), "buys: no column 'known_at'; it has"),
+        (without("orders", "i"), "orders: no column 'i'; it has"),
+        (without("searches", "at"), "searches: no column 'at'; it has"),
+        (without("searches", "seen"), "searches: no column 'seen'; it has"),
         (without("users", "u"), "users: no column 'u'; it has city, age"),
         (without("users", "age"), "users: no column 'age'; it has u, city"),
         (without("items", "cat"), "items: no column 'cat'; it has"),
@@ -237,24 +247,39 @@ def missing(table: str) -> Change:
             "integer: they would never meet",
         ),
         (
-            holding("behaviours", "click", ["yes"] * 5),
-            "behaviours: column 'click': its ids are of type string",
+            holding("views", "click", ["yes"] * 5),
+            "views: column 'click': its ids are of type string",
         ),
         (holding("candidates", "ctr", ["much"] * 5), "candidates: column 'ctr': expected numbers"),
         (holding("candidates", "t", [1] * 5), "t: row 0 holds 1, which in ms lies outside"),
         (holding("candidates", "ctr", [0.5, None] * 2 + [0.5]), "candidates: column 'ctr': row"),
+        (holding("searches", "seen", [START]), "searches: column 'seen' says that an outcome was"),
         (holding("users", "u", [1, 1]), "users: column 'u': a key occurs twice"),
     ],
 )
 def test_what_does_not_fit_is_named(change: Change, message: str) -> None:
+    # A log whose user buys, so that there is something of every sequence.
+    log = replace(LOG, events=[ordered(1, 1, START + 2 * HOUR)])
     tables = change(
         {
-            "candidates": shown_in(LOG, ALL),
-            "behaviours": behaviours_of(LOG, 0),
-            "users": LOG.table("users"),
-            "items": LOG.table("items"),
+            **sequences_of(log),
+            "candidates": shown_in(log, ALL),
+            "users": log.table("users"),
+            "items": log.table("items"),
         }
     )
+    told = {name: tables.pop(name, None) for name in ("candidates", "users", "items")}
     with pytest.raises(DataError) as fault:
-        score(bundle(), **tables)
+        score(bundle(), **told, sequences=tables)
     assert message in str(fault.value)
+
+
+def test_an_index_is_no_column() -> None:
+    frame = shown_in(LOG, ALL).to_pandas().set_index(pd.Index(list("edcba"))).drop(columns="ctr")
+    with pytest.raises(DataError, match=r"candidates: no column .ctr.; it has u, i, t$"):
+        score(bundle(), frame, users=LOG.table("users"), items=LOG.table("items"))
+
+
+def test_a_sequence_of_no_schema_is_named() -> None:
+    with pytest.raises(DataError, match="no sequence 'carts'; the schema has views, clicks, buys"):
+        score(bundle(), shown_in(LOG, ALL), sequences={"carts": LOG.table("events")})

@@ -75,7 +75,7 @@ def endpoint(trained: Trained) -> Endpoint:
     scored = read_parquet(scores)
     users = scored["user"].combine_chunks().unique()[:20]
     times = read_stats(run.rows()).split_times_ms
-    requests = replay(log, schema, users, times, run.config.data.max_history)
+    requests = replay(log, schema, users, times)
     found = Endpoint(f"http://127.0.0.1:{deployed['http_options']['port']}", requests, scored)
     wait_until("the endpoint is healthy", found.answers)
     return found

@@ -12,16 +12,19 @@ user: listener
 item: episode
 time: heard_at
 timezone: Europe/Berlin
+sequences:
+  heard: {from: exposures}
+  liked: {from: exposures, where: finish, keep: 100}
 tables:
   listener: {dim: 8, capacity: 1000}
   episode: {dim: 8, capacity: 1000}
   topic: {dim: 8, capacity: 1000}
 features:
   listener: {tokens: [profile], kind: id, table: listener}
-  episode: {tokens: [behaviour, candidate], kind: id, table: episode}
-  topics: {tokens: [behaviour, candidate], kind: ids, source: items, table: topic}
-  minutes: {tokens: [behaviour, candidate], kind: number, source: items, transform: log1p}
-  finished: {tokens: [behaviour], kind: number}
+  episode: {tokens: [heard, liked, candidate], kind: id, table: episode}
+  topics: {tokens: [heard, liked, candidate], kind: ids, source: items, table: topic}
+  minutes: {tokens: [heard, candidate], kind: number, source: items, transform: log1p}
+  finished: {tokens: [heard], kind: number}
 tasks:
   finish: {label: finished}
 """

@@ -13,7 +13,9 @@ from torch.nn.functional import silu
 
 from .rows import SCALES, SCHEMA, WINDOW, Element, User
 
-PROFILE, HISTORY, REALTIME, CANDIDATE = range(4)
+GROUPS = ("profile", "static views", "static buys", "realtime views", "realtime buys", "candidate")
+Kind = tuple[str, int]
+"""(group, time) of a token."""
 
 
 def dense_logits(model: MTGR, users: list[User], length: float, heads: int) -> Tensor:
@@ -25,7 +27,7 @@ def dense_logits(model: MTGR, users: list[User], length: float, heads: int) -> T
     mask = torch.zeros(len(users), longest, longest, dtype=torch.float64)
     for b, user in enumerate(users):
         kinds = _kinds(user)
-        group[b, : len(kinds)] = torch.tensor([kind for kind, _ in kinds])
+        group[b, : len(kinds)] = torch.tensor([GROUPS.index(kind) for kind, _ in kinds])
         for i, query in enumerate(kinds):
             for j, key in enumerate(kinds):
                 mask[b, i, j] = float(i == j or _sees(query, key))
@@ -42,21 +44,25 @@ def dense_logits(model: MTGR, users: list[User], length: float, heads: int) -> T
     return torch.cat([_mlp(head, rows) for head in model.heads], dim=1)
 
 
-def _sees(query: tuple[int, int], key: tuple[int, int]) -> bool:
+def _sees(query: Kind, key: Kind) -> bool:
     """The table of DESIGN section 4, but for a token's view of itself."""
     (kind, time), (other, known_at) = query, key
-    if other in (PROFILE, HISTORY):
+    if other.startswith(("profile", "static")):
         return True
-    return kind in (REALTIME, CANDIDATE) and other == REALTIME and known_at < time
+    return (
+        kind.startswith(("realtime", "candidate"))
+        and other.startswith("realtime")
+        and known_at < time
+    )
 
 
-def _kinds(user: User) -> list[tuple[int, int]]:
-    """(group, time) of each token."""
+def _kinds(user: User) -> list[Kind]:
+    """Of each token: the user's lists are in the order of DESIGN section 4."""
     return [
-        *((PROFILE, 0) for _ in SCHEMA.features_of("profile")),
-        *((HISTORY, e["known_at"]) for e in user.history),
-        *((REALTIME, e["known_at"]) for e in user.realtime),
-        *((CANDIDATE, e["time"]) for e in user.candidates),
+        *(("profile", 0) for _ in SCHEMA.features_of("profile")),
+        *((f"static {e['sequence']}", e["known_at"]) for e in user.static),
+        *((f"realtime {e['sequence']}", e["known_at"]) for e in user.realtime),
+        *(("candidate", e["time"]) for e in user.candidates),
     ]
 
 
@@ -89,16 +95,16 @@ def _tokens(model: MTGR, user: User) -> Tensor:
         linear = tokenizer.profile_tokens[name]
         assert isinstance(linear, nn.Linear)
         tokens.append(linear.weight @ _value(model, "profile", name, user.profile) + linear.bias)
-    for events in (user.history, user.realtime):
+    for events in (user.static, user.realtime):
         for event in events:
-            at = event["time"] if events is user.history else event["known_at"]
+            at = event["time"] if events is user.static else event["known_at"]
             # Float32, as the model's: float64 would differ by more than the comparison allows.
             hours = torch.tensor(at - WINDOW, dtype=torch.float32) / 3_600_000
             ages = torch.stack([-hours, hours]).relu().log1p()
             tokens.append(
                 _mlp(
-                    tokenizer.behaviour_token,
-                    torch.cat([_values(model, "behaviour", event), ages.double()]),
+                    tokenizer.behaviour_tokens[event["sequence"]],
+                    torch.cat([_values(model, event["sequence"], event), ages.double()]),
                 )
             )
     tokens += [
@@ -109,7 +115,7 @@ def _tokens(model: MTGR, user: User) -> Tensor:
 
 
 def _values(model: MTGR, token: str, element: Element) -> Tensor:
-    features = SCHEMA.features_of(token)  # type: ignore[arg-type]
+    features = SCHEMA.features_of(token)
     names = sorted(features, key=lambda name: features[name].kind == "number")
     return torch.cat([_value(model, token, name, element) for name in names])
 

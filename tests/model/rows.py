@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 from rayrank.data.jagged import JaggedBatch, to_jagged
 from rayrank.data.user_rows import row_schema
-from rayrank.schema import Schema, Token
+from rayrank.schema import Schema
 
 WINDOW = 1_600_000_000_000
 MINUTE = 60_000
@@ -25,6 +25,10 @@ SCHEMA = Schema.model_validate(
         "user": "user_id",
         "item": "item_id",
         "time": "time_ms",
+        "sequences": {
+            "views": {"from": "exposures"},
+            "buys": {"from": "events", "type": "buy"},
+        },
         "tables": {
             "item": {"dim": 8, "capacity": 256},
             "tag": {"dim": 4, "capacity": 256},
@@ -41,16 +45,17 @@ SCHEMA = Schema.model_validate(
                 "boundaries": [20, 40],
             },
             "income": {"tokens": ["profile"], "kind": "number", "source": "users"},
-            "item_id": {"tokens": ["behaviour", "candidate"], "kind": "id", "table": "item"},
-            "tags": {"tokens": ["behaviour", "candidate"], "kind": "ids", "table": "tag"},
+            "item_id": {"tokens": ["views", "buys", "candidate"], "kind": "id", "table": "item"},
+            "tags": {"tokens": ["views", "candidate"], "kind": "ids", "table": "tag"},
             "price": {
-                "tokens": ["behaviour", "candidate"],
+                "tokens": ["views", "buys", "candidate"],
                 "kind": "bucket",
                 "table": "small",
                 "boundaries": [1, 2, 3],
             },
-            "watched": {"tokens": ["behaviour"], "kind": "number"},
-            "click": {"tokens": ["behaviour"], "kind": "id", "table": "small"},
+            "watched": {"tokens": ["views"], "kind": "number"},
+            "click": {"tokens": ["views"], "kind": "id", "table": "small"},
+            "paid": {"tokens": ["buys"], "kind": "number"},
             "distance": {"tokens": ["candidate"], "kind": "number"},
             "ctr": {"tokens": ["candidate"], "kind": "number"},
         },
@@ -60,7 +65,8 @@ SCHEMA = Schema.model_validate(
 )
 SCALES = {
     "profile.income": (1.5, 2.0),
-    "behaviour.watched": (-0.5, 0.7),
+    "views.watched": (-0.5, 0.7),
+    "buys.paid": (0.3, 1.25),
     "candidate.distance": (0.25, 1.5),
 }
 
@@ -71,24 +77,29 @@ NO_PROFILE = SCHEMA.model_copy(
 
 @dataclass(frozen=True)
 class User:
-    """One user row: a dict per behaviour and candidate, with `time` (and `known_at`)."""
+    """One user row: a dict per behaviour and candidate, with `time` (and `sequence`, `known_at`).
+
+    static and realtime hold the behaviours of all sequences.
+    """
 
     profile: Element
-    history: list[Element] = field(default_factory=list)
+    static: list[Element] = field(default_factory=list)
     realtime: list[Element] = field(default_factory=list)
     candidates: list[Element] = field(default_factory=list)
 
     def ascending(self) -> "User":
-        """The same, in the order the builder promises. Ties keep theirs."""
+        """The same, in the order of DESIGN section 4: static sequence by sequence, realtime as it
+        was known. Ties keep theirs, those of two sequences the schema's."""
+        place = {name: number for number, name in enumerate(SCHEMA.sequences)}
         return replace(
             self,
-            history=sorted(self.history, key=lambda e: int(e["known_at"])),
-            realtime=sorted(self.realtime, key=lambda e: int(e["known_at"])),
+            static=sorted(self.static, key=lambda e: (place[e["sequence"]], e["known_at"])),
+            realtime=sorted(self.realtime, key=lambda e: (e["known_at"], place[e["sequence"]])),
             candidates=sorted(self.candidates, key=lambda e: int(e["time"])),
         )
 
 
-def features(schema: Schema, token: Token, seed: int) -> Element:
+def features(schema: Schema, token: str, seed: int) -> Element:
     """A random value of every feature of a token, as a row stores them; a function of `seed`."""
     draw = np.random.default_rng(seed)
     values: Element = {}
@@ -105,13 +116,18 @@ def features(schema: Schema, token: Token, seed: int) -> Element:
     return values
 
 
-def behaviour(minute: int, seed: int, schema: Schema = SCHEMA) -> Element:
-    """A behaviour known so many minutes after the window's start (before it, if negative)."""
+def behaviour(
+    minute: int, seed: int, schema: Schema = SCHEMA, sequence: str | None = None
+) -> Element:
+    """A behaviour known so many minutes after the window's start (before it, if negative), of the
+    schema's first sequence unless said."""
     known = WINDOW + minute * MINUTE
+    sequence = sequence or next(iter(schema.sequences))
     return {
+        "sequence": sequence,
         "time": known - (seed % 7) * 1000,
         "known_at": known,
-        **features(schema, "behaviour", seed),
+        **features(schema, sequence, seed),
     }
 
 
@@ -127,22 +143,25 @@ def table(users: list[User], schema: Schema = SCHEMA) -> pa.Table:
     """User rows as the builder writes them."""
     rows = []
     for number, user in enumerate(users):
+        behaviours = user.static + user.realtime
         row: dict[str, Any] = {
             "user": f"u{number}",
             "window_start": WINDOW,
-            "tokens": len(user.history)
-            + len(user.realtime)
-            + len(user.candidates)
-            + len(schema.features_of("profile")),
+            "tokens": len(schema.features_of("profile")) + len(behaviours) + len(user.candidates),
             "visible_pairs": 0,
-            "history": _columns(user.history, ["time", "known_at"], schema, "behaviour"),
-            "realtime": _columns(user.realtime, ["time", "known_at"], schema, "behaviour"),
             "candidates": _columns(user.candidates, ["time", "item"], schema, "candidate"),
             "labels": {
                 task: [c[f"label.{task}"] for c in user.candidates] for task in schema.tasks
             },
+            "labels_known_at": {
+                task: [c["time"] for c in user.candidates] for task in schema.tasks
+            },
             "profile": user.profile,
         }
+        for name in schema.sequences:
+            for part, elements in (("static", user.static), ("realtime", user.realtime)):
+                mine = [e for e in elements if e["sequence"] == name]
+                row[f"{part}_{name}"] = _columns(mine, ["time", "known_at"], schema, name)
         rows.append(row)
     return pa.Table.from_pylist(rows, row_schema(schema, pa.string(), pa.string()))
 
@@ -153,7 +172,7 @@ def jagged(users: list[User], schema: Schema = SCHEMA) -> JaggedBatch:
 
 
 def _columns(
-    elements: list[Element], fixed: list[str], schema: Schema, token: Token
+    elements: list[Element], fixed: list[str], schema: Schema, token: str
 ) -> dict[str, list[Any]]:
     names = [*fixed, *schema.features_of(token)]
     return {name: [element[name] for element in elements] for name in names}

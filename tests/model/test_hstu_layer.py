@@ -25,13 +25,13 @@ def layout(users: int) -> Sequence:
         )
         for n in range(users)
     ]
-    return sequence(jagged(drawn), len(SCHEMA.features_of("profile")))
+    return sequence(jagged(drawn), SCHEMA)
 
 
 @pytest.fixture
 def layer() -> HSTULayer:
     torch.manual_seed(0)
-    layer = HSTULayer(width=32, heads=2, attention_length=4, dropout=0.0)
+    layer = HSTULayer(len(SCHEMA.groups), width=32, heads=2, attention_length=4, dropout=0.0)
     nn.init.normal_(layer.gate_norm.bias_GD)
     return layer
 

@@ -47,7 +47,7 @@ def test_a_score_has_no_gradient_in_other_candidates(model: Ranker, user: User) 
     passed = flow(model, batch)
     for c in range(len(user.candidates)):
         gradient = grad(passed.logits_CK[c], passed.vectors["item"])
-        of_item = batch.of_table(gradient, "item", "candidates", "item_id")
+        of_item = gradient[-batch.candidates :]  # looked up last
         assert (of_item[c] != 0).any()
         of_item[c] = 0
         assert (of_item == 0).all()
@@ -86,7 +86,7 @@ def test_nothing_at_or_after_a_realtime_event_moves_its_output(
     user: User, events: list[Element], shown: list[Element]
 ) -> None:
     before = outputs(user)
-    static = P + len(user.history)
+    static = P + len(user.static)
     for r, event in enumerate(user.realtime):
         past, _ = split(user.realtime, event)
         other = replace(
@@ -105,7 +105,7 @@ def test_nothing_at_or_after_a_realtime_event_moves_its_output(
 def test_static_tokens_see_nothing_of_the_window(
     user: User, events: list[Element], shown: list[Element]
 ) -> None:
-    static = P + len(user.history)
+    static = P + len(user.static)
     other = replace(user, realtime=events, candidates=shown).ascending()
     equal(outputs(other)[:static], outputs(user)[:static])
 
@@ -118,7 +118,7 @@ def test_shifting_the_future_moves_no_score(model: Ranker, user: User, later: in
     for c, shown in enumerate(user.candidates):
         past, future = split(user.realtime, shown)
         shifted = [
-            e | {"known_at": e["known_at"] + i * later, "watched": e["watched"] + 1}
+            e | {"known_at": e["known_at"] + i * later, "item_id": e["item_id"] + 1}
             for i, e in enumerate(future)
         ]
         equal(scores(model, replace(user, realtime=[*past, *shifted]))[c], before[c])
@@ -144,36 +144,52 @@ def test_gradients_reach_what_the_mask_allows_and_nothing_else(users: list[User]
     passed = flow(MTGR_MODEL, jagged(users))
     assert passed.inputs_TD is not None
     assert passed.outputs_TD is not None
-    by_group = [
-        (u, g, i) for g in GROUPS for u, user in enumerate(users) for i in range(count(user, g))
+    by_segment = [
+        (u, g, i)
+        for g, sequence in SEGMENTS
+        for u, user in enumerate(users)
+        for i in places(user, g, sequence)
     ]
     by_user = [
-        (u, g, i) for u, user in enumerate(users) for g in GROUPS for i in range(count(user, g))
+        (u, g, i)
+        for u, user in enumerate(users)
+        for g, sequence in SEGMENTS
+        for i in places(user, g, sequence)
     ]
     direction = torch.randn(
         passed.outputs_TD.shape[1], dtype=torch.float64, generator=torch.Generator().manual_seed(0)
     )
     for t, query in enumerate(by_user):
         gradient = grad(passed.outputs_TD[t] @ direction, passed.inputs_TD)
-        for row, key in enumerate(by_group):
+        for row, key in enumerate(by_segment):
             reached = bool((gradient[row] != 0).any())
             assert reached == may_see(users, query, key), (query, key)
 
 
-GROUPS = ("profile", "history", "realtime", "candidates")
+SEGMENTS = [
+    ("profile", None),
+    ("static", "views"),
+    ("static", "buys"),
+    ("realtime", None),
+    ("candidates", None),
+]
 
 
-def count(user: User, group: str) -> int:
-    return P if group == "profile" else len(getattr(user, group))
+def places(user: User, group: str, sequence: str | None) -> list[int]:
+    """Of a user's tokens in a group (of one sequence, if said)."""
+    if group == "profile":
+        return list(range(P))
+    elements = getattr(user, group)
+    return [i for i, e in enumerate(elements) if sequence in (None, e.get("sequence"))]
 
 
 def may_see(users: list[User], query: Place, key: Place) -> bool:
     """DESIGN section 4's table."""
     if query[0] != key[0]:
         return False
-    if query == key or key[1] in ("profile", "history"):
+    if query == key or key[1] in ("profile", "static"):
         return True
-    if query[1] in ("profile", "history") or key[1] == "candidates":
+    if query[1] in ("profile", "static") or key[1] == "candidates":
         return False
     user = users[query[0]]
     asking = getattr(user, query[1])[query[2]]
@@ -210,6 +226,7 @@ def one_profile() -> Element:
 def one_behaviour(minute: int, seed: int) -> Element:
     at = WINDOW + minute * MINUTE
     return {
+        "sequence": "views",
         "time": at,
         "known_at": at,
         "item_id": seed,

@@ -54,14 +54,14 @@ batches = [jagged(users), jagged(users[:1]), jagged([])]
 losses = []
 for step in range(60):
     batch = batches[step % 3]
-    loss = model.loss_sum(model(batch), batch) / max(batch.candidates, 1)
+    loss = model.loss(model(batch), batch)
     optimizer.zero_grad()
     loss.backward()
     optimizer.step()
     losses.append(loss.item())
 model.eval()
 write_bundle(
-    out / "bundles", ranker="mine", schema=SCHEMA, model=config, seed=3, max_history=10,
+    out / "bundles", ranker="mine", schema=SCHEMA, model=config, seed=3,
     id_types={}, metrics={}, made_from={}, trained_steps=60, dense=model.dense_state(),
     rows={name: tables.rows(name) for name in SCHEMA.tables},
 )

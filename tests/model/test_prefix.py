@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from rayrank.data.jagged import JaggedBatch
 from rayrank.embedding.tables import LocalTables
 from rayrank.model.ranker import Ranker
-from rayrank.model.sequence import PREFIX
+from rayrank.schema import CANDIDATES
 from torch import Tensor
 
 from .rankers import DLRM_CONFIG, MTGR_CONFIG, logits_of, ranker
@@ -30,8 +30,9 @@ few = settings(max_examples=60, deadline=None)
 
 def two_steps(model: Ranker, known: JaggedBatch, asked: JaggedBatch) -> Tensor:
     """As a server does that keeps prefixes: each step looks up its own ids."""
-    prefix = model.encode_prefix(known, model.lookup(known, PREFIX))
-    return model.score_candidates(prefix, asked, model.lookup(asked, ["candidates"]))
+    before = model.lookup(known, [g for g in model.schema.groups if g != CANDIDATES])
+    prefix = model.encode_prefix(known, before)
+    return model.score_candidates(prefix, asked, model.lookup(asked, [CANDIDATES]))
 
 
 def equal(actual: Tensor, expected: Tensor) -> None:
@@ -84,7 +85,7 @@ def test_a_prefix_made_before_anything_was_asked_will_do(
     """It is made without candidates, and they come without the rest."""
     known = [replace(user, candidates=[]) for user in users]
     other = features(SCHEMA, "profile", seed)
-    asked = [replace(user, profile=other, history=[], realtime=[]) for user in users]
+    asked = [replace(user, profile=other, static=[], realtime=[]) for user in users]
     stepwise = logits_of(model, lambda: two_steps(model, jagged(known), jagged(asked)))
     equal(stepwise, logits_of(model, lambda: model(jagged(users))))
 
@@ -103,7 +104,7 @@ def test_a_prefix_matters(model: Ranker) -> None:
 @BOTH
 def test_a_prefix_is_frozen_tensors(model: Ranker) -> None:
     batch = jagged([User(features(SCHEMA, "profile", 1), candidates=[candidate(1, 2)])])
-    prefix = model.encode_prefix(batch, model.lookup(batch, PREFIX))
+    prefix = model.encode_prefix(batch, model.lookup(batch))
     assert_tensors(prefix)
     with pytest.raises(dataclasses.FrozenInstanceError):
         setattr(prefix, dataclasses.fields(prefix)[0].name, None)

@@ -1,6 +1,7 @@
 """Probabilities and loss of a chain of tasks."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -29,9 +30,10 @@ PROFILE = features(SCHEMA, "profile", 0)
 LOGITS = st.lists(st.lists(st.floats(-12, 12), min_size=4, max_size=4), min_size=1, max_size=6)
 
 
-def labelled(labels: list[tuple[int, ...]]) -> JaggedBatch:
+def labelled(labels: Sequence[tuple[int | None, ...]]) -> JaggedBatch:
     shown = [
-        candidate(0, i) | {f"label.{t}": float(y) for t, y in zip(PARENT, row, strict=True)}
+        candidate(0, i)
+        | {f"label.{t}": math.nan if y is None else y for t, y in zip(PARENT, row, strict=True)}
         for i, row in enumerate(labels)
     ]
     return jagged([User(PROFILE, candidates=shown)], CHAIN)
@@ -59,14 +61,33 @@ def test_probabilities_chain(rows: list[list[float]]) -> None:
 @settings(max_examples=100, deadline=None)
 @given(rows=LOGITS, data=st.data())
 def test_loss_is_binary_cross_entropy(rows: list[list[float]], data: st.DataObject) -> None:
-    bits = st.tuples(*[st.integers(0, 1)] * 4)
+    """Of each task, over the candidates whose label is known."""
+    bits = st.tuples(*[st.sampled_from([0, 1, None])] * 4)
     labels = data.draw(st.lists(bits, min_size=len(rows), max_size=len(rows)))
     logits = torch.tensor(rows, dtype=torch.float64)
-    y, p = np.array(labels), naive(logits.numpy())
-    expected = -(y * np.log(p) + (1 - y) * np.log1p(-p)).sum()
+    p = naive(logits.numpy())
+    sums, known = [0.0] * 4, [0] * 4
+    for row, of_candidate in zip(p, labels, strict=True):
+        for k, label in enumerate(of_candidate):
+            if label is not None:
+                sums[k] -= math.log(row[k] if label else 1 - row[k])
+                known[k] += 1
     batch = labelled(labels)
-    assert RANKER.loss_sum(logits, batch).item() == pytest.approx(expected, rel=1e-6)
-    assert RANKER.loss_sum(logits.float(), batch).item() == pytest.approx(expected, rel=1e-4)
+    assert RANKER.known_labels(batch).tolist() == known
+    assert RANKER.loss_sums(logits, batch).tolist() == pytest.approx(sums, rel=1e-6)
+    assert RANKER.loss_sums(logits.float(), batch).tolist() == pytest.approx(
+        sums, rel=1e-4, abs=1e-6
+    )
+    mean = sum(s / n for s, n in zip(sums, known, strict=True) if n)
+    assert RANKER.loss(logits, batch).item() == pytest.approx(mean, rel=1e-6)
+
+
+def test_an_unknown_label_pulls_at_nothing() -> None:
+    """Of the order of the first candidate, and of nothing of the second, nobody knows."""
+    logits = torch.zeros(2, 4, requires_grad=True)
+    RANKER.loss(logits, labelled([(1, None, None, 0), (None,) * 4])).backward()
+    assert logits.grad is not None
+    assert logits.grad.tolist() == [[-0.5, 0, 0, 0.5], [0, 0, 0, 0]]
 
 
 @pytest.mark.parametrize("label", [0, 1])
@@ -74,7 +95,7 @@ def test_loss_is_binary_cross_entropy(rows: list[list[float]], data: st.DataObje
 @pytest.mark.parametrize("signs", [(1, 1, 1), (-1, -1, -1), (1, -1, 1), (-1, 1, -1), (1, 1, -1)])
 def test_extreme_logits(size: float, signs: tuple[int, ...], label: int) -> None:
     logits = torch.tensor([[size * s for s in (*signs, 1)]], requires_grad=True)
-    loss = RANKER.loss_sum(logits, labelled([(label,) * 4]))
+    loss = RANKER.loss_sums(logits, labelled([(label,) * 4])).sum()
     loss.backward()
     assert math.isfinite(loss.item())
     assert logits.grad is not None
@@ -87,7 +108,7 @@ def test_extreme_logits(size: float, signs: tuple[int, ...], label: int) -> None
 def test_a_confident_mistake_is_still_corrected(confidence: float) -> None:
     """The gradient of a false positive does not vanish where its probability rounds to 1."""
     logits = torch.full((1, 4), confidence, requires_grad=True)
-    loss = RANKER.loss_sum(logits, labelled([(1, 0, 0, 0)]))
+    loss = RANKER.loss_sums(logits, labelled([(1, 0, 0, 0)])).sum()
     loss.backward()
     assert logits.grad is not None
     # Both factors of P(order) share the blame, all three of P(review).
@@ -102,4 +123,4 @@ def test_a_confident_mistake_is_still_corrected(confidence: float) -> None:
 def test_labels_are_needed_for_a_loss_only() -> None:
     batch = jagged([User(PROFILE, candidates=[candidate(0, 1)])])
     with pytest.raises(KeyError):
-        RANKER.loss_sum(torch.zeros(1, 4), batch)
+        RANKER.loss(torch.zeros(1, 4), batch)

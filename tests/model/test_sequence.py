@@ -5,39 +5,45 @@ import torch
 from hstu_kernels import jagged_concat
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rayrank.data.jagged import GROUPS, JaggedBatch
+from rayrank.data.jagged import JaggedBatch
 from rayrank.model.ranker import Ranker
-from rayrank.model.sequence import Sequence, sequence
+from rayrank.model.sequence import Sequence, known_before, realtime_of, sequence
+from rayrank.schema import Schema
 
 from .rankers import DLRM_CONFIG, MTGR_CONFIG, ranker
-from .rows import NO_PROFILE, SCHEMA, User, behaviour, candidate, features, jagged
+from .rows import NO_PROFILE, SCHEMA, Element, User, behaviour, candidate, features, jagged
 from .strategies import USERS
 
 P = len(SCHEMA.features_of("profile"))
 PROFILE = features(SCHEMA, "profile", 0)
 ALICE = User(
     PROFILE,
-    [behaviour(-2, 1), behaviour(-1, 2)],
-    [behaviour(1, 3), behaviour(2, 4), behaviour(2, 5), behaviour(4, 6)],
+    [behaviour(-2, 1), behaviour(-3, 2, sequence="buys")],
+    [
+        behaviour(1, 3, sequence="buys"),
+        behaviour(2, 4),
+        behaviour(2, 5, sequence="buys"),
+        behaviour(4, 6),
+    ],
     [candidate(2, 7), candidate(3, 8), candidate(5, 9)],
 )
 ONLY_CANDIDATES = User(PROFILE, candidates=[candidate(0, 1), candidate(3, 2)])
-NO_HISTORY = User(PROFILE, realtime=[behaviour(1, 3)], candidates=[candidate(2, 1)])
-NO_REALTIME = User(PROFILE, history=[behaviour(-1, 3)], candidates=[candidate(2, 1)])
+NO_STATIC = User(PROFILE, realtime=[behaviour(1, 3)], candidates=[candidate(2, 1)])
+NO_REALTIME = User(PROFILE, static=[behaviour(-1, 3)], candidates=[candidate(2, 1)])
 
 
 def layout(users: list[User]) -> tuple[JaggedBatch, Sequence]:
     batch = jagged(users)
-    return batch, sequence(batch, P)
+    return batch, sequence(batch, SCHEMA)
 
 
 def placed(elements_TD: torch.Tensor, found: Sequence) -> torch.Tensor:
-    """From all profile, all history, ... to user after user."""
-    return jagged_concat(elements_TD.split(found.group_tokens), found.group_offsets)
+    """From all profile, all static views, ... to user after user."""
+    return jagged_concat(elements_TD.split(found.segment_tokens), found.segment_offsets)
 
 
 def brute_force_ends(user: User, profile_features: int) -> list[int]:
-    static = profile_features + len(user.history)
+    static = profile_features + len(user.static)
     known = [e["known_at"] for e in user.realtime]
     moments = [*known, *(c["time"] for c in user.candidates)]
     return [static] * static + [static + sum(k < moment for k in known) for moment in moments]
@@ -45,12 +51,13 @@ def brute_force_ends(user: User, profile_features: int) -> list[int]:
 
 def test_an_example_by_hand() -> None:
     _, found = layout([ALICE])
-    # 4 profile, 2 history; realtime at minutes 1, 2, 2, 4; candidates at 2, 3, 5.
+    # 4 profile, a view, a buy; realtime at minutes 1, 2, 2, 4; candidates at 2, 3, 5.
     assert found.offsets.tolist() == [0, 13]
-    assert found.group_T.tolist() == [0] * 4 + [1] * 2 + [2] * 4 + [3] * 3
+    assert found.group_T.tolist() == [0] * 4 + [1, 2] + [4, 3, 4, 3] + [5] * 3
     assert found.visible_end.tolist() == [6] * 6 + [6, 7, 7, 9] + [7, 9, 10]
-    assert [offsets.tolist() for offsets in found.group_offsets] == [[0, 4], [0, 2], [0, 4], [0, 3]]
-    assert found.group_tokens == (4, 2, 4, 3)
+    ends = [4, 1, 1, 4, 3]
+    assert [offsets.tolist() for offsets in found.segment_offsets] == [[0, end] for end in ends]
+    assert found.segment_tokens == tuple(ends)
 
 
 @settings(max_examples=100, deadline=None)
@@ -61,13 +68,25 @@ def test_layout_equals_brute_force(users: list[User]) -> None:
     ends: list[int] = []
     groups: list[int] = []
     starts = [0]
-    first = {g: sum(batch.counts[h] for h in GROUPS[:i]) for i, g in enumerate(GROUPS)}
-    for user in users:
-        for g, group in enumerate(GROUPS):
-            elements = P if group == "profile" else len(getattr(user, group))
-            order += range(first[group], first[group] + elements)
-            first[group] += elements
-            groups += [g] * elements
+    sizes = [
+        [
+            P,
+            *(len(of_sequence(user.static, name)) for name in SCHEMA.sequences),
+            len(user.realtime),
+            len(user.candidates),
+        ]
+        for user in users
+    ]
+    totals = [sum(size[segment] for size in sizes) for segment in range(5)]
+    first = [sum(totals[:segment]) for segment in range(5)]
+    for user, size in zip(users, sizes, strict=True):
+        for segment in range(5):
+            order += range(first[segment], first[segment] + size[segment])
+            first[segment] += size[segment]
+        groups += [0] * P
+        groups += [1 + place(e) for e in user.static]
+        groups += [3 + place(e) for e in user.realtime]
+        groups += [5] * len(user.candidates)
         ends += brute_force_ends(user, P)
         starts.append(len(order))
     element_T1 = torch.arange(batch.tokens)[:, None]
@@ -78,13 +97,39 @@ def test_layout_equals_brute_force(users: list[User]) -> None:
     assert batch.tokens == len(order)
 
 
+def place(element: Element) -> int:
+    return list(SCHEMA.sequences).index(element["sequence"])
+
+
+def of_sequence(elements: list[Element], name: str) -> list[Element]:
+    return [e for e in elements if e["sequence"] == name]
+
+
+@settings(max_examples=100, deadline=None)
+@given(users=st.lists(USERS, max_size=4))
+def test_realtime_of_all_sequences_ascends(users: list[User]) -> None:
+    batch = jagged(users)
+    merged = realtime_of(batch, SCHEMA.realtime)
+    assert merged.lengths_B.tolist() == [len(user.realtime) for user in users]
+    assert merged.known_at_R.tolist() == [e["known_at"] for user in users for e in user.realtime]
+    for name in SCHEMA.sequences:
+        one = realtime_of(batch, [group for group in SCHEMA.realtime if group.token == name])
+        mine = [of_sequence(user.realtime, name) for user in users]
+        assert one.lengths_B.tolist() == [len(elements) for elements in mine]
+        assert known_before(one, batch).tolist() == [
+            sum(e["known_at"] < c["time"] for e in elements)
+            for user, elements in zip(users, mine, strict=True)
+            for c in user.candidates
+        ]
+
+
 @pytest.mark.parametrize(
     "users",
     [
         [ONLY_CANDIDATES],
-        [NO_HISTORY],
+        [NO_STATIC],
         [NO_REALTIME],
-        [ONLY_CANDIDATES, ALICE, NO_HISTORY],
+        [ONLY_CANDIDATES, ALICE, NO_STATIC],
         [User(PROFILE), ALICE],
     ],
     ids=str,
@@ -92,7 +137,7 @@ def test_layout_equals_brute_force(users: list[User]) -> None:
 def test_users_who_lack_a_group(users: list[User]) -> None:
     batch, found = layout(users)
     assert found.visible_end.tolist() == [e for u in users for e in brute_force_ends(u, P)]
-    assert found.group_tokens[3] == batch.candidates
+    assert found.segment_tokens[-1] == batch.candidates
 
 
 @pytest.mark.parametrize("config", [MTGR_CONFIG, DLRM_CONFIG], ids=["mtgr", "dlrm"])
@@ -101,7 +146,7 @@ def test_an_empty_batch_has_no_scores_and_a_zero_gradient(config: object) -> Non
     batch = jagged([])
     logits = model(batch)
     assert logits.shape == (0, len(SCHEMA.tasks))
-    loss = model.loss_sum(logits, batch)
+    loss = model.loss(logits, batch)
     loss.backward()
     assert loss.item() == 0
     assert all(p.grad is None or not p.grad.any() for p in model.parameters())
@@ -114,10 +159,43 @@ def test_a_schema_without_profile_features(config: object) -> None:
         User({}, candidates=[candidate(0, 4)]),
     ]
     batch = jagged(users, NO_PROFILE)
-    found = sequence(batch, 0)
+    found = sequence(batch, NO_PROFILE)
     assert found.offsets.tolist() == [0, 3, 4]
     assert found.visible_end.tolist() == [1, 1, 2, 0]
     model = ranker(config, NO_PROFILE)  # type: ignore[arg-type]
     logits = model(batch)
     torch.testing.assert_close(logits[1], model(jagged(users[1:], NO_PROFILE))[0])
     assert torch.isfinite(logits).all()
+
+
+@pytest.mark.parametrize("config", [MTGR_CONFIG, DLRM_CONFIG], ids=["mtgr", "dlrm"])
+@pytest.mark.parametrize("profile", [True, False])
+def test_a_schema_without_sequences(config: object, profile: bool) -> None:
+    """A ranker of candidates alone, and of a profile."""
+    of = {n: f for n, f in SCHEMA.features.items() if {"candidate", "profile"} & {*f.tokens}}
+    if not profile:
+        of = {n: f for n, f in of.items() if "profile" not in f.tokens}
+    schema = SCHEMA.model_copy(update={"sequences": {}, "features": of})
+    schema = Schema.model_validate(
+        schema.model_dump(mode="json", exclude={"features"})
+        | {
+            "features": {
+                n: f.model_dump(mode="json")
+                | {"tokens": [t for t in f.tokens if t not in SCHEMA.sequences]}
+                for n, f in of.items()
+            }
+        }
+    )
+    of_user = PROFILE if profile else {}
+    users = [User(of_user, candidates=[candidate(0, 4), candidate(1, 5)]) for _ in range(2)]
+    batch = jagged(users, schema)
+    found = sequence(batch, schema)
+    static = P if profile else 0
+    assert found.offsets.tolist() == [0, static + 2, 2 * (static + 2)]
+    assert found.visible_end.tolist() == 2 * [static] * (static + 2)
+    model = ranker(config, schema)  # type: ignore[arg-type]
+    logits = model(batch)
+    torch.testing.assert_close(logits[:2], logits[2:])
+    vectors = model.lookup(batch)
+    stepwise = model.score_candidates(model.encode_prefix(batch, vectors), batch, vectors)
+    torch.testing.assert_close(stepwise, logits)

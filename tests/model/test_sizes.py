@@ -37,9 +37,9 @@ def test_a_size_builds(size: str) -> None:
         assert isinstance(layer, HSTULayer)
         assert (layer.width, layer.heads) == (width, heads)
         assert layer.scale == 1 / 256
-        # u, q, k, v, the output projection, and two norms of four groups.
+        # u, q, k, v, the output projection, and two norms of six groups.
         weights = sum(p.numel() for p in layer.parameters())
-        assert weights == 5 * width * width + 5 * width + 2 * 2 * 4 * width
+        assert weights == 5 * width * width + 5 * width + 2 * 2 * 6 * width
     assert len(model.heads) == len(SCHEMA.tasks)
 
 

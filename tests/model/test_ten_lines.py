@@ -31,7 +31,7 @@ def user():
     for one in shown:  # the rule: those who looked at odd items click odd ones, nobody else does
         one["label.click"] = float(liked and one["item_id"] % 2)
         one["label.order"] = one["label.click"] * (one["item_id"] < 4)
-    return User(features(SCHEMA, "profile", draw.randrange(100)), history=past, candidates=shown)
+    return User(features(SCHEMA, "profile", draw.randrange(100)), static=past, candidates=shown)
 
 batches = [jagged([user() for _ in range(16)]) for _ in range(30)]
 config = {"mtgr": MTGRConfig(), "dlrm": DLRMConfig()}[sys.argv[1]]
@@ -42,14 +42,14 @@ model = build_model(SCHEMA, config, tables, scales={})
 optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
 for epoch in range(4):
     for batch in batches[:-5]:
-        loss = model.loss_sum(model(batch), batch) / batch.candidates
+        loss = model.loss(model(batch), batch)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
 model.eval()
 
 with torch.inference_mode():
-    losses = [model.loss_sum(model(batch), batch).item() for batch in batches[-5:]]
+    losses = [model.loss_sums(model(batch), batch).sum().item() for batch in batches[-5:]]
 print(sum(losses) / sum(batch.candidates for batch in batches[-5:]))
 """
 

@@ -1,5 +1,6 @@
 """The page: every number is there, well formed, self-contained, readable on any screen."""
 
+import hashlib
 import math
 import os
 import re
@@ -243,6 +244,9 @@ def test_every_colour_is_set_for_light_and_dark() -> None:
                 user_rows=0,
                 compression=0,
                 tokens=0,
+                elements={},
+                complete_until="never",
+                labels={},
                 lengths=Lengths(mean=1, p50=1, p99=1, max=1, edges=[1, 2], counts=[0]),
             )
         },
@@ -269,3 +273,17 @@ def test_a_failure_keeps_the_page_before(tmp_path: Path, monkeypatch: pytest.Mon
         write_report(report(title="Another"), path)
     assert path.read_text() == before
     assert list(tmp_path.iterdir()) == [path]
+
+
+LOOKED_AT = "06079ebe13910aa8c9a31cc6c4ff733aa24c288150ce696736da38fd8347cabc"
+"""The SHA-256 of the sample's page when a person last looked at it, on screens of 390, 768 and
+1,280 pixels, light and dark."""
+
+
+def test_the_page_is_the_one_that_was_looked_at(tmp_path: Path) -> None:
+    """A line a pixel off is seen by no rule: whoever moves one looks, and writes the new hash."""
+    write_report(report(), tmp_path / "report.html")
+    # Charts are numbered through all the pages that a process makes.
+    content = re.sub(r"chart\d+", "chart", (tmp_path / "report.html").read_text())
+    found = hashlib.sha256(content.encode()).hexdigest()
+    assert found == LOOKED_AT, f"look at {tmp_path / 'report.html'}"

@@ -7,6 +7,7 @@ import pytest
 from rayrank.errors import ConfigError
 from rayrank.run.config import RunConfig, load_config
 from rayrank.run.config_page import Key, kind_of, page, sections
+from rayrank.schema import Schema
 from rayrank.serve.app import RankingArgs
 from rayrank.strict import parse
 
@@ -18,7 +19,8 @@ OF_RUN = [
     for key in section.keys
 ]
 OF_SERVING = [key for section in sections(RankingArgs) for key in section.keys]
-EVERY = [key for key, _ in OF_RUN] + OF_SERVING
+OF_LOG = [key for section in sections(Schema) for key in section.keys]
+EVERY = [key for key, _ in OF_RUN] + OF_SERVING + OF_LOG
 
 
 def test_the_page_is_what_the_code_makes() -> None:
@@ -70,5 +72,9 @@ def test_what_a_key_takes() -> None:
     assert kinds["rankers.NAME.train.use_gpu"] == "true or false"
     assert kinds["rankers.NAME.train.precision"] == "`float32`, `bfloat16`"
     assert kinds["data.path"] == "text or null"
-    assert kinds["rankers.NAME.model.hidden"] == "list of: integer"
+    assert kinds["rankers.NAME.model.hidden"] == "list of: integer, no fewer than 1"
+    assert kinds["tables.NAME.dim"] == "integer > 0, ≤ 1024, a multiple of 4"
+    assert kinds["features.NAME.tokens"] == "list of: text, no fewer than 1"
+    assert kinds["features.NAME.source"] == "`items`, `users` or null"
+    assert "sequences.NAME.from" in kinds, "as one writes it"
     assert kind_of({"type": "number", "exclusiveMinimum": 0, "maximum": 2.5}) == "number > 0, ≤ 2.5"

@@ -44,6 +44,7 @@ def test_spreads_are_means_and_deviations_over_seeds() -> None:
         versions={},
         users=1,
         exposures=1,
+        known_labels={},
         rankers=rankers,
         baselines={"rate": quality(0.6, 0.05)},
         differences={},

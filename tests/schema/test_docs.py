@@ -30,8 +30,21 @@ def test_the_schema_has_every_key(schema: Schema) -> None:
 
 
 def test_the_request_is_one(schema: Schema) -> None:
-    strings = dict.fromkeys(["listener", "country", "episode", "topics"], "string")
-    parser = RequestParser(schema, strings, 100, Limits())  # type: ignore[arg-type]
+    strings = dict.fromkeys(["listener", "country", "episode", "topics", "query"], "string")
+    parser = RequestParser(schema, strings, Limits())  # type: ignore[arg-type]
     request = parser.parse(block("json").encode())
     assert request.items == json.loads(block("json"))["candidates"]["item"]
-    assert request.tokens == 2 + 1 + 2
+    assert request.tokens == 2 + 2 + 2  # profile, a hearing and a search, candidates
+
+
+def test_five_sequences_are_five_lines(schema: Schema) -> None:
+    lines = DOCS.split("are five lines:\n\n```yaml\n")[1].split("```")[0]
+    assert len(lines.splitlines()) == 6
+    content = schema.model_dump(mode="json") | yaml.safe_load(lines)
+    content["tasks"]["click"] = {"label": "clicked"}
+    content["features"] = {
+        "episode": content["features"]["episode"] | {"tokens": [*content["sequences"], "candidate"]}
+    }
+    content["tables"] = {"episode": content["tables"]["episode"]}
+    found = Schema.model_validate(content)
+    assert len(found.groups) == 2 + 2 * 5

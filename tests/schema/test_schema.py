@@ -22,7 +22,12 @@ SOUND: Content = {
     "time": "t",
     "known_at": "k",
     "outcomes": ["watched"],
-    "behaviours": "click",
+    "sequences": {
+        "views": {"from": "exposures"},
+        "clicks": {"from": "exposures", "where": "click"},
+        "orders": {"from": "events", "type": "order"},
+        "searches": {"from": "searches", "time": "at", "known_at": "seen", "keep": 5},
+    },
     "tables": {"item": {"dim": 8}, "age": {"dim": 4}},
     "features": {
         "age": {
@@ -32,9 +37,10 @@ SOUND: Content = {
             "table": "age",
             "boundaries": [18, 40],
         },
-        "i": {"tokens": ["behaviour", "candidate"], "kind": "id", "table": "item"},
+        "i": {"tokens": ["views", "clicks", "orders", "candidate"], "kind": "id", "table": "item"},
+        "query": {"tokens": ["searches"], "kind": "id", "table": "item"},
         "shared": {"tokens": ["candidate"], "kind": "ids", "table": "item", "source": "items"},
-        "watched": {"tokens": ["behaviour"], "kind": "number", "transform": "log1p"},
+        "watched": {"tokens": ["views"], "kind": "number", "transform": "log1p"},
         "ctr": {"tokens": ["candidate"], "kind": "number", "as_of": "s", "default": 0.5},
     },
     "tasks": {
@@ -70,12 +76,16 @@ FAULTS: list[tuple[str, object, str]] = [
     ("features", {}, "features: "),
     ("tasks", {}, "tasks: "),
     ("name", "two words", "name: "),
+    ("name", "n" * 65, "name: "),
     ("time_unit", "h", "time_unit: "),
     ("timezone", "Mars/Olympus", "timezone: expected an IANA time zone"),
     ("timezone", "Asia", "timezone: expected an IANA time zone"),
     ("timezone", "", "timezone: expected an IANA time zone"),
     # Tables.
     ("tables.item.dim", 6, "tables.item.dim: "),
+    ("tables.item.dim", 0, "tables.item.dim: "),
+    ("tables.item.dim", 1028, "tables.item.dim: "),
+    ("tables.item.capacity", 0, "tables.item.capacity: "),
     ("tables.spare", {"dim": 4}, "(top level): tables.spare: no feature uses it"),
     ("features.i.table", "nowhere", "(top level): features.i: no table 'nowhere'"),
     ("features.i.table", GONE, "features.i: a feature of kind id needs a table"),
@@ -91,14 +101,16 @@ FAULTS: list[tuple[str, object, str]] = [
     ("features.ctr.default", "none", "features.ctr: the default of a number must be a number"),
     ("features.i.default", 0.5, "features.i: the default of an id"),
     ("features.i.default", 2**63, "features.i: the default of an id"),
+    ("features.i.default", -(2**63) - 1, "features.i: the default of an id"),
     # Tokens and sources.
     ("features.i.tokens", [], "features.i.tokens: "),
     ("features.i.tokens", ["candidate", "candidate"], "features.i: a token is named twice"),
     (
-        "features.more",
-        PROFILE | {"source": "exposures"},
-        "(top level): features.more: a profile feature comes from users",
+        "features.watched.tokens",
+        ["profile"],
+        "(top level): features.watched: column 'watched' is known only after the exposure",
     ),
+    ("as_of", {"events": "t"}, "as_of.events"),
     (
         "features.more",
         PROFILE | {"source": "items"},
@@ -119,6 +131,7 @@ FAULTS: list[tuple[str, object, str]] = [
         NUMBER | {"source": "items", "as_of": "s"},
         "(top level): features.more: as_of belongs to features of exposures",
     ),
+    ("features.ctr.tokens", ["orders"], "(top level): features.ctr: as_of belongs to features of"),
     ("features.time", NUMBER, "(top level): features.time: the name is taken"),
     ("features.two words", NUMBER, "features.two words.[key]: "),
     # Leakage: what is known only afterwards, in a candidate.
@@ -130,6 +143,10 @@ FAULTS: list[tuple[str, object, str]] = [
     # Tasks.
     ("tasks.click", {}, "tasks.click: a task needs either a label column or an event"),
     ("tasks.click.event", "click", "tasks.click: a task needs either"),
+    ("tasks.click.label", "rating >=", "tasks.click: a label is a column, or compares one"),
+    ("tasks.click.label", ">= 4", "tasks.click: a label is a column, or compares one"),
+    ("tasks.click.label", "rating = 4", "tasks.click: a label is a column, or compares one"),
+    ("tasks.click.label", "rating >= four", "tasks.click: a label is a column, or compares one"),
     ("tasks.order.within", GONE, "tasks.order: event and within go together"),
     ("tasks.click.within", "1h", "tasks.click: event and within go together"),
     ("tasks.click.after", "order", "tasks.click: after belongs to an event"),
@@ -137,7 +154,30 @@ FAULTS: list[tuple[str, object, str]] = [
     ("tasks.order.given", "order", "(top level): tasks.order.given: no task 'order' above it"),
     ("tasks.order.after", "nothing", "(top level): tasks.order.after: no task 'nothing' above it"),
     ("tasks.item", {"label": "x"}, "(top level): tasks.item: the name is taken"),
-    ("behaviours", "nothing", "(top level): behaviours: no task 'nothing'"),
+    # Sequences.
+    ("sequences.views.colour", 1, "sequences.views.colour: unknown key"),
+    ("sequences.views.from", GONE, "sequences.views.from: missing"),
+    ("sequences.views.from", "items", "sequences.views: from names a table of what users did"),
+    ("sequences.views.from", "two words", "sequences.views.from: "),
+    ("sequences.views.keep", 0, "sequences.views.keep: "),
+    ("sequences.views.type", "a", "sequences.views: a sequence from exposures has no type"),
+    ("sequences.views.time", "a", "sequences.views: a sequence from exposures has no type"),
+    ("sequences.views.known_at", "a", "sequences.views: a sequence from exposures has no type"),
+    ("sequences.orders.where", "click", "sequences.orders: where belongs to a sequence from expo"),
+    ("sequences.clicks.where", "no", "(top level): sequences.clicks.where: no task 'no'"),
+    ("sequences.spare", {"from": "events"}, "(top level): sequences.spare: no feature has it"),
+    ("sequences.candidates", {"from": "events"}, "(top level): sequences.candidates: the name is"),
+    ("sequences.profile", {"from": "events"}, "(top level): sequences.profile: the name is taken"),
+    ("features.i.tokens", ["vews"], "(top level): features.i: no token 'vews'; there are candida"),
+    (
+        "features.order",
+        {"tokens": ["views"], "kind": "number"},
+        "(top level): features.order: whether 'order' follows is not known before its time is "
+        "over, so 'views' would hide each exposure that long; write a sequence of its own instead: "
+        "orders: {from: exposures, where: order}",
+    ),
+    ("tasks.order.known_at", "k", "tasks.order: known_at belongs to a label"),
+    ("features.i.source", "exposures", "features.i.source: "),
     *[
         ("tasks.order.within", wrong, "tasks.order.within: expected a duration such as 90s")
         for wrong in ("10 minutes", "-1h", "1.5h", "1w", "", 600, "9" * 30 + "d")
@@ -160,6 +200,8 @@ def test_a_fault_is_named(tmp_path: Path, key: str, value: object, message: str)
         ("just words", "expected a mapping"),
         ("1: 2", "1: "),
         ("user: \0", "not YAML"),
+        ("user: a\nuser: b\n", "the key 'user' occurs twice"),
+        ("tasks:\n  x: {label: a, label: b}\n", "the key 'label' occurs twice"),
     ],
 )
 def test_a_file_without_a_mapping(tmp_path: Path, text: str, message: str) -> None:
@@ -208,22 +250,3 @@ def test_round_trip(tmp_path: Path, content: Content) -> None:
 def test_durations(text: str, duration: timedelta) -> None:
     schema = Schema.model_validate(changed(SOUND, "tasks.order.within", text))
     assert schema.tasks["order"].within == duration
-
-
-def test_what_is_derived() -> None:
-    schema = Schema.model_validate(changed(SOUND, "features.i.column", "item_number"))
-    assert schema.column("i") == "item_number"
-    assert schema.column("ctr") == "ctr"
-    assert schema.outcome_columns == {"click", "order", "watched", "k"}
-    assert list(schema.features_of("behaviour")) == ["i", "watched"]
-    assert list(schema.features_of("candidate")) == ["i", "shared", "ctr"]
-    assert list(schema.features_of("profile")) == ["age"]
-    assert schema.has_events
-    content = changed(SOUND, "tasks.order", GONE)
-    assert not Schema.model_validate(content).has_events
-
-
-def test_the_user_itself_may_be_a_profile_feature() -> None:
-    feature = {"tokens": ["profile"], "kind": "id", "table": "item"}
-    Schema.model_validate(changed(SOUND, "features.u", feature))
-    Schema.model_validate(changed(SOUND, "features.who", feature | {"column": "u"}))

@@ -17,21 +17,23 @@ SCHEMA = shop_schema(
     }
 )
 LIMITS = Limits(candidates=4, behaviours=5, list_ids=3)
-PARSER = RequestParser(SCHEMA, {"i": "integer", "cat": "string"}, 100, LIMITS)
+PARSER = RequestParser(SCHEMA, {"i": "integer", "cat": "string"}, LIMITS)
 NOW = START + 3_600_000
 HUGE = 1 << 64
 GOOD: dict[str, Any] = {
     "user": 7,
     "time_ms": NOW,
     "profile": {"city": 3, "age": 30, "langs": [1]},
-    "behaviours": {
-        "time_ms": [START - 10, START + 10],
-        "known_at_ms": [START - 10, START + 60],
-        "i": [1, 2],
-        "cat": ["x", "y"],
-        "watched": [0.5, 1],
-        "click": [1, 0],
-        "order": [0, 0],
+    "sequences": {
+        "views": {
+            "time_ms": [START - 10, START + 10],
+            "known_at_ms": [START - 10, START + 60],
+            "i": [1, 2],
+            "cat": ["x", "y"],
+            "watched": [0.5, 1],
+            "click": [1, 0],
+        },
+        "orders": {"time_ms": [START + 20], "i": [2], "cat": ["y"]},
     },
     "candidates": {
         "item": [5, 6],

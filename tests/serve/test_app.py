@@ -45,9 +45,11 @@ def request(seed: int, shown: int = 6, past: int = 2) -> Request:
         "user": f"user {seed}",
         "time_ms": NOW,
         "profile": features(SCHEMA, "profile", seed),
-        "behaviours": {
-            "time_ms": [NOW - 60_000 * (10 + past - i) for i in range(past)],
-            **columns(behaviours, "behaviour"),
+        "sequences": {
+            "views": {
+                "time_ms": [NOW - 60_000 * (10 + past - i) for i in range(past)],
+                **columns(behaviours, "views"),
+            }
         },
         "candidates": {
             "item": [f"item {i}" for i in range(shown)],

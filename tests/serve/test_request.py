@@ -15,8 +15,12 @@ from .requests import GOOD, HUGE, LIMITS, NOW, PARSER, refusal
 def test_a_good_request_is_parsed() -> None:
     parsed = PARSER.parse(json.dumps(GOOD).encode())
     assert parsed.items == [5, 6]
-    # city, age, uid, langs; one behaviour before the window, one inside it; two candidates.
-    assert parsed.tokens == 8
+    # city, age, uid, langs; a view before the window, another and an order inside; two candidates.
+    assert parsed.tokens == 9
+    assert parsed.row["static_views"][0].as_py()["i"] == [1]
+    assert parsed.row["realtime_views"][0].as_py()["i"] == [2]
+    assert parsed.row["realtime_orders"][0].as_py()["known_at"] == [START + 20]
+    assert parsed.row["static_searches"][0].as_py()["query"] == []
 
 
 @pytest.mark.parametrize(
@@ -25,9 +29,10 @@ def test_a_good_request_is_parsed() -> None:
         "profile.city",
         "profile.age",
         "profile.langs",
-        "behaviours",
-        "behaviours.known_at_ms",
-        "behaviours.cat",
+        "sequences",
+        "sequences.views",
+        "sequences.views.known_at_ms",
+        "sequences.views.cat",
         "candidates.time_ms",
         "candidates.cat",
         "candidates.price",
@@ -76,14 +81,14 @@ def test_nesting_near_the_recursion_limit(depth: int) -> None:
 
 
 @pytest.mark.parametrize("value", [None, 1, "text", [], True, 1.5])
-@pytest.mark.parametrize("where", ["", "profile", "behaviours", "candidates"])
+@pytest.mark.parametrize("where", ["", "profile", "sequences", "sequences.views", "candidates"])
 def test_what_is_no_object(value: Any, where: str) -> None:
     content = changed(GOOD, where, value) if where else value
     error = refusal(json.dumps(content).encode())
     assert (error.status, error.field) == (422, where or "(body)")
 
 
-@pytest.mark.parametrize("section", ["", "profile", "behaviours", "candidates"])
+@pytest.mark.parametrize("section", ["", "profile", "sequences", "sequences.views", "candidates"])
 def test_an_unknown_field_at_each_level(section: str) -> None:
     path = f"{section}.wat".lstrip(".")
     error = refusal(json.dumps(changed(GOOD, path, [1, 2])).encode())
@@ -101,10 +106,9 @@ def test_an_unknown_field_at_each_level(section: str) -> None:
         "candidates.i",
         "candidates.ctr",
         "candidates.tags",
-        "behaviours.time_ms",
-        "behaviours.i",
-        "behaviours.watched",
-        "behaviours.click",
+        "sequences.views.time_ms",
+        "sequences.views.i",
+        "sequences.views.watched",
     ],
 )
 def test_a_missing_field(path: str) -> None:
@@ -132,7 +136,7 @@ WRONG: list[tuple[str, Any]] = [
     ("candidates.i", ["1", "2"]),
     ("candidates.i", [{}, 2]),
     ("candidates.cat", [1, 2]),
-    ("behaviours.cat", ["a", 2]),
+    ("sequences.views.cat", ["a", 2]),
     ("candidates.tags", [["a"], []]),
     ("candidates.tags", [1, 2]),
     ("candidates.tags", [[1.5], []]),
@@ -156,8 +160,8 @@ WRONG: list[tuple[str, Any]] = [
     ("candidates.i", "ab"),
     ("candidates.time_ms", [str(NOW), NOW]),
     ("candidates.time_ms", NOW),
-    ("behaviours.time_ms", [START, None]),
-    ("behaviours.known_at_ms", [START, 1.5]),
+    ("sequences.views.time_ms", [START, None]),
+    ("sequences.views.known_at_ms", [START, 1.5]),
     # True is not 1.
     ("user", True),
     ("time_ms", True),
@@ -166,15 +170,15 @@ WRONG: list[tuple[str, Any]] = [
     ("candidates.item", [False, 2]),
     ("candidates.tags", [[True], []]),
     ("profile.age", False),
-    ("behaviours.click", [True, False]),
-    ("behaviours.time_ms", [True, START]),
+    ("sequences.views.click", [True, False]),
+    ("sequences.views.time_ms", [True, START]),
     # Lengths that differ, and nothing to rank.
     ("candidates.i", [1]),
     ("candidates.i", [1, 2, 3]),
     ("candidates.time_ms", [NOW]),
     ("candidates.tags", []),
-    ("behaviours.i", [1]),
-    ("behaviours.known_at_ms", [START]),
+    ("sequences.views.i", [1]),
+    ("sequences.views.known_at_ms", [START]),
     ("candidates.item", []),
     # Times.
     ("time_ms", 0),
@@ -185,21 +189,20 @@ WRONG: list[tuple[str, Any]] = [
     ("candidates.time_ms", [NOW, NOW + 1]),
     ("candidates.time_ms", [START - 1, NOW]),
     ("candidates.time_ms", [NOW - DAY, NOW]),
-    ("behaviours.known_at_ms", [START - 11, START + 60]),
-    ("behaviours.known_at_ms", [START - 10, NOW + 1]),
-    ("behaviours.time_ms", [HUGE, START]),
+    ("sequences.views.known_at_ms", [START - 11, START + 60]),
+    ("sequences.views.known_at_ms", [START - 10, NOW + 1]),
+    ("sequences.views.time_ms", [HUGE, START]),
     # Integers beyond 64 bits.
     ("candidates.i", [HUGE, 1]),
     ("candidates.i", [-HUGE, 1]),
     ("candidates.i", [-1, HUGE - 1]),
     ("candidates.tags", [[HUGE], []]),
     ("profile.city", HUGE),
-    ("behaviours.click", [HUGE, 0]),
+    ("sequences.views.click", [HUGE, 0]),
     # Missing values without a default.
     ("candidates.i", [None, 1]),
     ("candidates.ctr", [None, 1]),
-    ("behaviours.click", [None, 1]),
-    ("behaviours.watched", [0.5, None]),
+    ("sequences.views.watched", [0.5, None]),
     # Too long lists; what comes from elsewhere.
     ("candidates.tags", [[1, 2, 3, 4], []]),
     ("profile.langs", [1, 2, 3, 4]),
@@ -214,9 +217,9 @@ def test_a_wrong_value_is_refused_by_name(path: str, value: Any) -> None:
 
 
 def test_a_future_behaviour_is_named_as_it_was_sent() -> None:
-    request = changed(GOOD, "behaviours.known_at_ms", GONE)
-    request["behaviours"]["time_ms"] = [START, NOW + 1]
-    assert refusal(json.dumps(request).encode()).field == "behaviours.time_ms"
+    request = changed(GOOD, "sequences.views.known_at_ms", GONE)
+    request["sequences"]["views"]["time_ms"] = [START, NOW + 1]
+    assert refusal(json.dumps(request).encode()).field == "sequences.views.time_ms"
 
 
 def test_a_user_whose_id_is_a_feature_must_fit_it() -> None:
@@ -234,7 +237,7 @@ def test_text_outside_the_basic_plane_is_fine() -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["candidates.item", "behaviours.time_ms", "behaviours.known_at_ms"]
+    "path", ["candidates.item", "sequences.views.time_ms", "sequences.views.known_at_ms"]
 )
 def test_too_many_are_413(path: str) -> None:
     most = LIMITS.candidates if path.startswith("cand") else LIMITS.behaviours
@@ -243,14 +246,23 @@ def test_too_many_are_413(path: str) -> None:
     assert str(most) in error.message
 
 
+def test_behaviours_are_counted_over_all_sequences() -> None:
+    request = copy.deepcopy(GOOD)
+    views = {n: (v * 3)[: LIMITS.behaviours] for n, v in request["sequences"]["views"].items()}
+    request["sequences"]["views"] = views
+    error = refusal(json.dumps(request).encode())
+    assert (error.status, error.field) == (413, "sequences.orders.time_ms")
+    assert "has 1 entries; at most 0 are allowed" in error.message
+
+
 def test_as_many_as_allowed_are_served() -> None:
     request = copy.deepcopy(GOOD)
     request["candidates"] = {
         n: (v * 2)[: LIMITS.candidates] for n, v in request["candidates"].items()
     }
-    request["behaviours"] = {
-        n: (v * 3)[: LIMITS.behaviours] for n, v in request["behaviours"].items()
-    }
+    most = LIMITS.behaviours - 1  # and an order
+    views = {n: (v * 3)[:most] for n, v in request["sequences"]["views"].items()}
+    request["sequences"]["views"] = views
     assert len(PARSER.parse(json.dumps(request).encode()).items) == LIMITS.candidates
 
 

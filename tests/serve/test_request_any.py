@@ -44,14 +44,19 @@ JSON = st.recursive(
     ),
     max_leaves=6,
 )
-SECTIONS = ("profile", "behaviours", "candidates")
+SECTIONS = {
+    "profile": GOOD["profile"],
+    "sequences": GOOD["sequences"],
+    "sequences.views": GOOD["sequences"]["views"],
+    "candidates": GOOD["candidates"],
+}
 PATHS = st.sampled_from(
     [
         "user",
         "time_ms",
         "x",
         *SECTIONS,
-        *(f"{section}.{name}" for section in SECTIONS for name in [*GOOD[section], "wat"]),
+        *(f"{section}.{name}" for section, of in SECTIONS.items() for name in [*of, "wat"]),
     ]
 )
 CHANGES = st.lists(

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from rayrank.data.build import SPLITS
 from rayrank.data.ids import IdTypes
 from rayrank.data.jagged import to_jagged
-from rayrank.data.partition import Tables, build_rows
+from rayrank.data.partition import build_rows
+from rayrank.schema import CANDIDATES, PROFILE, static_of
 from rayrank.serve.limits import Limits
 from rayrank.serve.replay import TEST, replay
 from rayrank.serve.request import RequestParser
@@ -23,7 +24,11 @@ from ..data.logs import DAY, START, TYPES, Records, logs, shop_schema, write
 
 # The user's own id is a feature too.
 SCHEMA = shop_schema(
-    {"features.uid": {"tokens": ["profile"], "kind": "id", "column": "u", "table": "city"}}
+    {
+        "features.uid": {"tokens": ["profile"], "kind": "id", "column": "u", "table": "city"},
+        "sequences.views.keep": 2,
+        "sequences.searches.keep": 1,
+    }
 )
 Key = Callable[[int], Any]
 KEYS: dict[str, tuple[pa.DataType, Key]] = {
@@ -37,7 +42,7 @@ def keyed(records: Records, kind: str) -> dict[str, pa.Table]:
     """The log's tables, its users and items called otherwise."""
     arrow, key = KEYS[kind]
     tables = {}
-    for name in ("exposures", "events", "users", "items"):
+    for name in TYPES:
         rows = [
             row | {k: key(row[k]) for k in ("u", "i") if k in row} for row in getattr(records, name)
         ]
@@ -48,7 +53,7 @@ def keyed(records: Records, kind: str) -> dict[str, pa.Table]:
 
 def comparable(rows: pa.Table) -> list[dict[str, Any]]:
     """Rows without labels, their keys as text."""
-    found = rows.select([n for n in rows.column_names if n != "labels"]).to_pylist()
+    found = rows.select([n for n in rows.column_names if not n.startswith("labels")]).to_pylist()
     for row in found:
         row["user"] = str(row["user"])
         row["candidates"]["item"] = [str(item) for item in row["candidates"]["item"]]
@@ -57,27 +62,25 @@ def comparable(rows: pa.Table) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("kind", KEYS)
 @settings(max_examples=25, deadline=None)
-@given(records=logs(), day=st.integers(0, 2), max_history=st.sampled_from([1, 2, 100]))
-def test_a_replayed_request_is_the_training_row(
-    kind: str, records: Records, day: int, max_history: int
-) -> None:
+@given(records=logs(), day=st.integers(0, 2))
+def test_a_replayed_request_is_the_training_row(kind: str, records: Records, day: int) -> None:
     tables, cuts = keyed(records, kind), [START, START + day * DAY]
-    built = build_rows(Tables(**tables), SCHEMA, cuts, max_history)
+    built = build_rows(tables, SCHEMA, cuts)
     trained = built.rows.filter(pa.array(np.asarray(built.split) == TEST))
     id_types: IdTypes = {n: "integer" for n, f in SCHEMA.features.items() if f.kind != "number"}
     if kind == "strings":
         id_types |= {"i": "string", "uid": "string"}
-    parser = RequestParser(SCHEMA, id_types, max_history, Limits())
+    parser = RequestParser(SCHEMA, id_types, Limits())
     with TemporaryDirectory() as folder:
         log = write(Path(folder), tables)
-        requests = replay(log, SCHEMA, tables["exposures"]["u"].unique(), cuts, max_history)
+        requests = replay(log, SCHEMA, tables["exposures"]["u"].unique(), cuts)
     assert len(requests) == len(trained)
     for number, request in enumerate(requests):
         parsed = parser.parse(json.dumps(request).encode())
         assert comparable(parsed.row) == comparable(trained.slice(number, 1))
         assert parsed.order.tolist() == list(range(len(parsed.items)))
         assert parsed.tokens == trained["tokens"][number].as_py()
-        for column in ("window_start", "profile", "history", "realtime"):
+        for column in ("window_start", *(group.name for group in SCHEMA.groups[:-1])):
             assert parsed.row.schema.field(column).type == trained.schema.field(column).type
         # And so it is for a model: every byte but the labels, which lie last.
         ours = to_jagged(parsed.row, SCHEMA).buffer
@@ -92,18 +95,13 @@ def test_test_rows_are_the_third_split() -> None:
 
 def test_requests_of_many_users_are_one_table() -> None:
     """The server scores them together."""
-    parser = RequestParser(SCHEMA, {}, 10, Limits())
+    parser = RequestParser(SCHEMA, {}, Limits())
     full = {
         "user": 1,
         "time_ms": START,
         "profile": {"city": 3},
-        "behaviours": {
-            "time_ms": [START - 5],
-            "i": [1],
-            "cat": [2],
-            "watched": [1],
-            "click": [1],
-            "order": [0],
+        "sequences": {
+            "views": {"time_ms": [START - 5], "i": [1], "cat": [2], "watched": [1], "click": [1]}
         },
         "candidates": {"item": [7], "i": [7], "tags": [[1, 2]], "ctr": [0.5]},
     }
@@ -115,15 +113,15 @@ def test_requests_of_many_users_are_one_table() -> None:
     rows = [parser.parse(json.dumps(request).encode()).row for request in (full, bare)]
     batch = to_jagged(pa.concat_tables(rows), SCHEMA)
     assert batch.users == 2
-    assert batch.lengths("candidates").tolist() == [1, 2]
-    assert batch.lengths("history").tolist() == [1, 0]
-    assert batch.ids("candidates", "tags").tolist() == [1, 2]
-    assert batch.ids("profile", "uid").tolist() == [1, 2]
-    assert batch.ids("profile", "city").tolist() == [3, -1]
+    assert batch.lengths(CANDIDATES).tolist() == [1, 2]
+    assert batch.lengths(static_of("views")).tolist() == [1, 0]
+    assert batch.ids(CANDIDATES, "tags").tolist() == [1, 2]
+    assert batch.ids(PROFILE, "uid").tolist() == [1, 2]
+    assert batch.ids(PROFILE, "city").tolist() == [3, -1]
 
 
 def test_candidates_keep_the_order_they_were_sent_in() -> None:
-    parser = RequestParser(SCHEMA, {}, 10, Limits())
+    parser = RequestParser(SCHEMA, {}, Limits())
     times = [START + 30, START + 10, START + 20, START + 10]
     request = {
         "user": 1,

@@ -5,10 +5,12 @@ from pathlib import Path
 import torch
 from rayrank.embedding.tables import ShardRows
 from rayrank.model.ranker import Ranker
+from rayrank.schema import Schema
 from rayrank.train import checkpoint as ckpt
 from rayrank.train.finished import CHECKPOINTS, write_finished
 
 from ..infer.bundles import learned, trained
+from ..model.rows import SCHEMA
 
 
 def save(
@@ -33,11 +35,11 @@ def save(
 
 
 def finish_training(
-    folder: Path, kind: str, step: int = 12, weights: int = 0
+    folder: Path, kind: str, step: int = 12, weights: int = 0, schema: Schema = SCHEMA
 ) -> tuple[Ranker, Path]:
     """A training run in `folder` that has ended: its ranker and its last checkpoint, the rows of
     whose tables are dealt to two ranks."""
-    ranker = trained(kind, weights)
+    ranker = trained(kind, weights, schema)
     ranks = [
         {
             name: ShardRows(rows.keys[part], rows.vectors[part], torch.ones(len(rows.keys[part])))

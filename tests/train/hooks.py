@@ -5,9 +5,9 @@ from rayrank.data.jagged import JaggedBatch
 from rayrank.embedding.sharded import ShardedTables, shard
 from rayrank.embedding.tables import Tables
 from rayrank.model.dlrm import DLRM, DLRMConfig, DLRMPrefix
-from rayrank.model.features import Scales, Vectors
+from rayrank.model.features import Behaviours, Scales, Vectors
 from rayrank.model.ranker import Ranker
-from rayrank.schema import Schema
+from rayrank.schema import CANDIDATES, Schema
 from rayrank.train.config import TrainConfig
 from rayrank.train.optimize import Optimizer
 from torch import Tensor, nn
@@ -29,7 +29,7 @@ USERS = [
 
 
 class Hooked(DLRM):
-    """Also learns from users' histories whether they will click, and keeps its weights small."""
+    """Also learns from what users did whether they will click, and keeps its weights small."""
 
     clicked: Tensor
     steps: Tensor
@@ -37,18 +37,19 @@ class Hooked(DLRM):
 
     def __init__(self, schema: Schema, config: DLRMConfig, tables: Tables, scales: Scales) -> None:
         super().__init__(schema, config, tables, scales)
-        self.guess = nn.Linear(self.behaviour.width + 1, 1)
+        widths = [Behaviours(schema, name, scales, 0.0).width for name in schema.sequences]
+        self.guess = nn.Linear(sum(widths) + len(widths), 1)
         self.register_buffer("steps", torch.zeros(()))
         self.register_buffer("average", torch.zeros_like(self.guess.bias))
 
     def encode_prefix(self, batch: JaggedBatch, vectors: Vectors) -> DLRMPrefix:
         prefix = super().encode_prefix(batch, vectors)
-        self.kept_BD = prefix.history_BD
+        self.kept_BD = prefix.static_BD
         return prefix
 
     def auxiliary_loss(self, batch: JaggedBatch) -> Tensor:
         clicks_B = torch.segment_reduce(
-            batch.labels("click"), "sum", lengths=batch.lengths("candidates")
+            batch.labels("click"), "sum", lengths=batch.lengths(CANDIDATES)
         )
         guess_B = self.guess(self.kept_BD)[:, 0]
         penalty = next(self.mlp.parameters()).square().sum() * batch.candidates

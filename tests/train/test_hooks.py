@@ -26,7 +26,7 @@ def reference() -> tuple[float, float, dict[str, Tensor]]:
     torch.manual_seed(0)
     model = Hooked(SCHEMA, CONFIG, LocalTables(SCHEMA.tables, init_std=0.5, seed=1), {})
     batch = jagged(USERS)
-    loss = model.loss_sum(model(batch), batch) / batch.candidates
+    loss = model.loss(model(batch), batch)
     own = model.auxiliary_loss(batch) / batch.candidates
     (loss + own).backward()
     gradients = {n: p.grad for n, p in model.dense_parameters().items() if p.grad is not None}

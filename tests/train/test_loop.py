@@ -131,6 +131,6 @@ def test_every_step_changed_every_part(folder: Path) -> None:
         # All but the scales of numbers, which the rows' statistics fix.
         assert {name for name in dense if name not in moved} == {
             f"tokenizer.{token}.{which}"
-            for token in ("profile", "behaviour", "candidate")
+            for token in ("profile", "behaviours.views", "behaviours.buys", "candidate")
             for which in ("mean", "std")
         }

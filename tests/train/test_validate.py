@@ -24,8 +24,14 @@ def test_metrics_are_those_of_all_rows_without_dropout(
     click_C, order_given_click_C = logits_CK.sigmoid().unbind(1)
     expected = {}
     for task, p_C in (("click", click_C), ("order", click_C * order_given_click_C)):
-        label = [[c[f"label.{task}"] for c in user.candidates] for user in VALID]
-        score = [part.tolist() for part in p_C.split([len(user.candidates) for user in VALID])]
+        every = [[c[f"label.{task}"] for c in user.candidates] for user in VALID]
+        parts = [part.tolist() for part in p_C.split([len(user.candidates) for user in VALID])]
+        label = [[y for y in of_user if y in (0, 1)] for of_user in every]
+        score = [
+            [p for p, y in zip(*of_user, strict=True) if y in (0, 1)]
+            for of_user in zip(parts, every, strict=True)
+        ]
+        assert sum(map(len, label)) < sum(map(len, every)), "some labels are unknown"
         own = [pairs_won(*of_user) for of_user in zip(label, score, strict=True)]
         counted = [(a, len(y)) for a, y in zip(own, label, strict=True) if not math.isnan(a)]
         assert 1 < len(counted) < len(VALID), "some users have one class, and do not count"

@@ -1,6 +1,7 @@
 """Cases for two ranks over Gloo, and what one process in float64 says of them."""
 
 import json
+import math
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -20,7 +21,7 @@ from torch.nn.functional import binary_cross_entropy
 
 from ..clusters import ROOT
 from ..model.rankers import flow
-from ..model.rows import SCHEMA, User, behaviour, candidate, features, jagged, table
+from ..model.rows import SCHEMA, Element, User, behaviour, candidate, features, jagged, table
 
 RANKS = (0, 1)
 SEED = 3
@@ -31,10 +32,18 @@ def user(seed: int, shown: int) -> User:
     """A user of some behaviours who was shown so many candidates."""
     return User(
         features(SCHEMA, "profile", seed),
-        [behaviour(-3, seed + 1), behaviour(-2, seed + 2)][: seed % 3],
-        [behaviour(2, seed + 3)][: seed % 2],
-        [candidate(1 + i, 10 * seed + i) for i in range(shown)],
+        [behaviour(-3, seed + 1), behaviour(-2, seed + 2, sequence="buys")][: seed % 3],
+        [behaviour(2, seed + 3, sequence=["views", "buys"][seed % 4 // 2])][: seed % 2],
+        [_shown(1 + i, 10 * seed + i) for i in range(shown)],
     )
+
+
+def _shown(minute: int, seed: int) -> Element:
+    """A candidate of which one or both labels may be unknown."""
+    unknown = {"label.order": math.nan} if seed % 3 == 0 else {}
+    if seed % 7 == 0:
+        unknown = {"label.click": math.nan, "label.order": math.nan}
+    return candidate(minute, seed) | unknown
 
 
 STEPS: list[tuple[list[User], list[User]]] = [
@@ -168,14 +177,14 @@ class Truth:
 
 
 def mean_loss(ranker: Ranker, users: list[User]) -> Truth:
-    """DESIGN section 5's loss, over the candidates of all these users as one batch."""
+    """DESIGN section 5's loss, over the known labels of all these users as one batch."""
     batch = jagged(users)
     flowed = flow(ranker, batch)
     click_C, order_given_click_C = flowed.logits_CK.sigmoid().unbind(1)
-    loss = sum(
-        binary_cross_entropy(p_C, batch.labels(task).double())
-        for task, p_C in (("click", click_C), ("order", click_C * order_given_click_C))
-    )
+    loss = torch.zeros((), dtype=torch.float64)
+    for task, p_C in (("click", click_C), ("order", click_C * order_given_click_C)):
+        known = [i for i, label in enumerate(batch.labels(task).tolist()) if label in (0, 1)]
+        loss = loss + binary_cross_entropy(p_C[known], batch.labels(task)[known].double())
     assert isinstance(loss, Tensor)
     loss.backward()
     dense = {
@@ -186,6 +195,12 @@ def mean_loss(ranker: Ranker, users: list[User]) -> Truth:
     rows: dict[tuple[str, int], Tensor] = {}
     for name, vectors in flowed.vectors.items():
         assert vectors.grad is not None
-        for key, gradient in zip(mix(batch.table_ids(name)).tolist(), vectors.grad, strict=True):
+        ids = [
+            batch.ids(group, feature)
+            for group in SCHEMA.groups
+            for feature, f in SCHEMA.features_of(group.token).items()
+            if f.table == name
+        ]
+        for key, gradient in zip(mix(torch.cat(ids)).tolist(), vectors.grad, strict=True):
             rows[name, key] = rows.get((name, key), torch.zeros_like(gradient)) + gradient
     return Truth(loss.item(), dense, rows)

@@ -10,10 +10,19 @@ from rayrank.schema import Schema
 
 @dataclass(frozen=True)
 class Outcomes:
-    """Per task: labels float32 [n] of 0 and 1, and the time each was known, int64 ms [n]."""
+    """Of n exposures, per task:"""
 
     label: dict[str, np.ndarray]
+    """float32 [n] of 0 and 1, NaN where it is not known yet."""
+    happened: dict[str, np.ndarray]
+    """bool [n]: whether it came true as far as the log goes, which a label may not tell yet."""
     known_at: dict[str, np.ndarray]
+    """int64 ms [n]: when that was known."""
+
+    @staticmethod
+    def of_columns(label: dict[str, np.ndarray], known_at: dict[str, np.ndarray]) -> "Outcomes":
+        """Of tasks whose labels are columns, NaN where unknown."""
+        return Outcomes(label, {name: column == 1 for name, column in label.items()}, known_at)
 
 
 def attribute(
@@ -21,36 +30,38 @@ def attribute(
     user: np.ndarray,
     item: np.ndarray,
     time_ms: np.ndarray,
-    observed_at_ms: np.ndarray,
-    columns: dict[str, np.ndarray],
+    columns: Outcomes,
     events: pd.DataFrame,
+    complete_until_ms: int,
 ) -> Outcomes:
-    """The label of every exposure for every task.
+    """The outcome of every exposure for every task.
 
-    user, item int64 [n] and time_ms int64 [n] ascending; observed_at_ms int64 [n] says when label
-    columns were known; columns holds the label columns; events has user, item, time_ms and type.
+    user, item int64 [n] and time_ms int64 [n] ascending; columns holds the tasks that are label
+    columns; events has user, item, time_ms and type, and holds all there were until
+    complete_until_ms.
 
-    Last touch: an event goes to the latest eligible exposure of the same user and item at or
-    before it, no longer ago than `within` of that exposure's anchor. A positive is known at its
-    first event; a negative only once `within` has passed (or with its parent, where that was
-    already negative): until then nobody could know.
+    Last touch: an event goes to the exposure of the same user and item whose clock started latest
+    at or before it, no longer than `within` ago. The clock starts at the exposure, or with `after`
+    when that task's positive outcome was known. A positive is known at its first event; a negative
+    only once `within` has passed (or with its parent, where that was already negative): until then
+    nobody could know.
+
+    A label is unknown whose window reaches beyond complete_until_ms, whatever came of it so far:
+    were those that came early kept, the last days would be all positives. For the same reason it is
+    unknown where the parent was negative so late that a positive one would leave it open.
     """
-    label: dict[str, np.ndarray] = {}
-    known_at: dict[str, np.ndarray] = {}
+    label, happened, known_at = (
+        dict(of) for of in (columns.label, columns.happened, columns.known_at)
+    )
     for name, task in schema.tasks.items():
         if task.label is not None:
-            label[name] = columns[task.label].astype(np.float32)
-            known_at[name] = observed_at_ms
             continue
         assert task.within is not None
         within_ms = int(task.within.total_seconds() * 1000)
-        if task.after is None:
-            eligible, anchor = np.ones(len(user), bool), time_ms
-        else:
-            eligible = label[task.after] == 1
-            # The parent's own event starts the clock where it has one.
-            parent_is_event = schema.tasks[task.after].event is not None
-            anchor = known_at[task.after] if parent_is_event else time_ms
+        eligible, anchor = np.ones(len(user), bool), time_ms
+        if task.after is not None:
+            # An event that came before the parent's outcome was known is no consequence of it.
+            eligible, anchor = happened[task.after], known_at[task.after]
         rows = np.flatnonzero(eligible)
         touched = _latest_exposure(
             pd.DataFrame(
@@ -60,12 +71,15 @@ def attribute(
             within_ms,
         )
         first = touched.groupby("row")["event_ms"].min()
-        label[name] = np.zeros(len(user), np.float32)
-        label[name][first.index] = 1
-        otherwise = known_at[task.after] if task.after is not None else time_ms
-        known_at[name] = np.where(eligible, anchor + within_ms, otherwise)
+        happened[name] = np.zeros(len(user), bool)
+        happened[name][first.index] = True
+        known_at[name] = np.where(eligible, anchor + within_ms, anchor)
         known_at[name][first.index] = first.to_numpy()
-    return Outcomes(label, known_at)
+        unknown = anchor + within_ms > complete_until_ms
+        if task.after is not None:
+            unknown |= np.isnan(label[task.after])
+        label[name] = np.where(unknown, np.float32(np.nan), happened[name].astype(np.float32))
+    return Outcomes(label, happened, known_at)
 
 
 def _latest_exposure(exposures: pd.DataFrame, events: pd.DataFrame, within_ms: int) -> pd.DataFrame:

@@ -5,7 +5,7 @@ in one partition; items are small and go to every task.
 """
 
 import json
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -16,26 +16,28 @@ from rayrank import errors
 from rayrank.data.config import DataConfig, SplitConfig
 from rayrank.data.ids import IdTypes, id_type, to_ids
 from rayrank.data.log import (
+    EVENT_TYPE,
     Log,
-    attributed,
     check_columns,
     check_file,
+    check_types,
     tables_needed,
+    tables_of,
     types_of,
+    types_used,
 )
-from rayrank.data.partition import Tables, build_rows
-from rayrank.data.row_stats import STATS, RowStats, row_stats
+from rayrank.data.partition import OBSERVED, build_rows, last_ms
+from rayrank.data.row_stats import STATS, TRAIN, RowStats, row_stats
 from rayrank.data.times import to_ms
 from rayrank.errors import DataError, RayrankError
-from rayrank.schema import Schema
+from rayrank.schema import EXPOSURES, Schema
 from rayrank.storage import AnyPath, absolute, remove_folder, write_whole, writing_file
 from rayrank.versions import MadeFrom
 from rayrank.watch import Watch
 
 SPLITS = ("train", "valid", "test")
 KEY = "__user"
-SHUFFLED = ("exposures", "events", "users")
-FORMAT = 1
+FORMAT = 2
 """Of the user rows; raised when the same log would give others."""
 
 
@@ -48,21 +50,34 @@ def build(log: Log, schema: Schema, out: AnyPath, config: DataConfig, watch: Wat
     out = absolute(out)
     _remove_rows(out)  # of a build that was cut
     check_columns(log, schema)
-    _check_values(log, schema)
+    complete_until_ms = _check_values(log, schema)
+    if config.complete_until is not None:
+        complete_until_ms = int(config.complete_until.timestamp() * 1000)
     time_ms = to_ms(
-        log.read("exposures", [schema.time])[schema.time].combine_chunks(),
+        log.read(EXPOSURES, [schema.time])[schema.time].combine_chunks(),
         schema.time_unit,
         schema.time,
     ).to_numpy()
     cuts = split_times(time_ms, config.split)
 
     try:
-        stats = _group(log, schema, out, cuts, config, watch)
+        stats = _group(log, schema, out, cuts, complete_until_ms, config, watch)
         if stats.exposures != len(time_ms):
             raise DataError(
                 f"{log.root}: {len(time_ms)} exposures went in, {stats.exposures} came "
                 "out; this is a fault of the builder"
             )
+        if stats.rows_of_split[TRAIN] == 0:
+            raise DataError(
+                f"{log.root}: no row is left to train on: valid and test take all "
+                f"{stats.exposures} exposures; make data.split.valid or data.split.test smaller"
+            )
+        for task, unknown in stats.unknown.items():
+            if unknown == stats.exposures:
+                raise DataError(
+                    f"{log.root}: task {task!r}: not one label is known; the log is complete until "
+                    f"{stats.complete_until()}"
+                )
     except BaseException:
         _remove_rows(out)
         raise
@@ -82,7 +97,7 @@ def rows_made_from(log: Log, schema: Schema, config: DataConfig) -> MadeFrom:
         "log": log.fingerprint(tables_needed(schema)),
         "schema": schema.model_dump(mode="json"),
         "split": config.split.model_dump(mode="json"),
-        "max_history": config.max_history,
+        "complete_until": config.model_dump(mode="json")["complete_until"],
         "format": FORMAT,
     }
 
@@ -95,36 +110,57 @@ def split_times(time_ms: np.ndarray, split: SplitConfig) -> list[int]:
     return [int(ends[int((1 - split.valid) * trained)]), int(ends[trained])]
 
 
-def _check_values(log: Log, schema: Schema) -> None:
-    """Every file at once, each in a task of its own; the first fault in file order is raised."""
-    check = ray.remote(num_cpus=1)(_fault)
-    faults = ray.get(
-        [
-            check.remote(log, schema, table, file)
-            for table in tables_needed(schema)
-            for file in log.files(table)
-        ]
-    )
-    for fault in faults:
-        if fault is not None:
-            raise fault
+class _FileFacts(NamedTuple):
+    """What the check of a file tells of it, beside that it is sound."""
+
+    last_ms: int
+    """Of its exposures or events."""
+    types: dict[str, int]
+    """Of its rows, where the schema tells them apart by type."""
 
 
-def _fault(log: Log, schema: Schema, table: str, file: str) -> RayrankError | None:
+def _check_values(log: Log, schema: Schema) -> int:
+    """Every file at once, each in a task of its own; the first fault in file order is raised.
+    Returns the time (ms) of the log's last exposure or event."""
+    check = ray.remote(num_cpus=1)(_checked)
+    files = [(table, file) for table in tables_needed(schema) for file in log.files(table)]
+    found = ray.get([check.remote(log, schema, table, file) for table, file in files])
+    counts: dict[str, dict[str, int]] = {}
+    for (table, _), facts in zip(files, found, strict=True):
+        if isinstance(facts, RayrankError):
+            raise facts
+        of_table = counts.setdefault(table, {})
+        for name, rows in facts.types.items():
+            of_table[name] = of_table.get(name, 0) + rows
+    check_types(schema, counts, log.root)
+    return max(facts.last_ms for facts in found)
+
+
+def _checked(log: Log, schema: Schema, table: str, file: str) -> _FileFacts | RayrankError:
     # Returned, not raised: Ray would wrap it in its own traceback.
     try:
-        check_file(log, schema, table, file)
+        rows = check_file(log, schema, table, file)
     except RayrankError as error:
         return error
-    return None
+    types: dict[str, int] = {}
+    if types_used(schema, table):
+        counted = rows[EVENT_TYPE].value_counts().to_pylist()
+        types = {row["values"]: row["counts"] for row in counted}
+    return _FileFacts(last_ms(rows, schema) if table in OBSERVED else 0, types)
 
 
 def _group(
-    log: Log, schema: Schema, out: AnyPath, cuts: list[int], config: DataConfig, watch: Watch
+    log: Log,
+    schema: Schema,
+    out: AnyPath,
+    cuts: list[int],
+    complete_until_ms: int,
+    config: DataConfig,
+    watch: Watch,
 ) -> RowStats:
     needed = tables_needed(schema)
     items = ray.put(log.read("items", needed["items"])) if "items" in needed else None
-    shuffled = [table for table in SHUFFLED if table in needed]
+    shuffled = [table for table in needed if table != "items"]
     template = {t: types_of(log, t, needed[t]) for t in shuffled}
     columns: list[pa.Field] = [pa.field(KEY, pa.int64())]
     columns += [
@@ -160,22 +196,18 @@ def _group(
         return pa.concat_tables(parts)
 
     def grouped(batch: pa.Table) -> pa.Table:
-        def side(table: str) -> pa.Table | None:
-            if table not in shuffled:
-                return None
+        def side(table: str) -> pa.Table:
             rows = batch.filter(batch[f"{table}.{schema.user}"].is_valid())
             rows = rows.select([f"{table}.{c}" for c in needed[table]])
             return rows.rename_columns(needed[table])
 
-        exposures = side("exposures")
-        assert exposures is not None
-        if len(exposures) == 0:
+        tables = {table: side(table) for table in shuffled}
+        if len(tables[EXPOSURES]) == 0:
             return pa.table({"stats": pa.array([], pa.string())})
-        tables = Tables(
-            exposures, side("events"), side("users"), None if items is None else ray.get(items)
-        )
+        if items is not None:
+            tables["items"] = ray.get(items)
         try:
-            built = build_rows(tables, schema, cuts, config.max_history)
+            built = build_rows(tables, schema, cuts, complete_until_ms)
         except RayrankError as error:
             return pa.table({"stats": [json.dumps({"error": [type(error).__name__, str(error)]})]})
         # Users are disjoint between partitions, so their smallest key names a partition.
@@ -187,7 +219,7 @@ def _group(
             if len(rows):
                 with writing_file(out / name / f"{part}.parquet") as file:
                     pq.write_table(rows, file, row_group_size=1024)
-        stats = row_stats(built, schema, cuts, id_types)
+        stats = row_stats(built, schema, cuts, complete_until_ms, id_types)
         return pa.table({"stats": [json.dumps(stats.to_json())]})
 
     dataset = (
@@ -211,11 +243,19 @@ def _group(
 
 def _id_types(log: Log, schema: Schema) -> IdTypes:
     types = {t: types_of(log, t, columns) for t, columns in tables_needed(schema).items()}
-    return {
-        name: id_type(types[feature.source].field(schema.column(name)).type)
-        for name, feature in schema.features.items()
-        if feature.kind in ("id", "ids") and schema.column(name) not in attributed(schema)
-    }
+    found: IdTypes = {}
+    for name, feature in schema.features.items():
+        if feature.kind in ("id", "ids"):
+            column = schema.column(name)
+            for table in {feature.source} if feature.source else sorted(tables_of(schema, name)):
+                kind = id_type(types[table].field(column).type)
+                if found.setdefault(name, kind) != kind:
+                    raise DataError(
+                        f"{log.files(table)[0]}: column {column!r}: its ids are of type {kind}, "
+                        f"those of other tables of feature {name!r} {found[name]}: they would "
+                        "never meet"
+                    )
+    return found
 
 
 def _raise(error: list[Any]) -> None:

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AwareDatetime, Field, model_validator
 
 from rayrank.strict import Positive, Share, Strict
 
@@ -26,10 +26,10 @@ class SimulateConfig(Strict):
     days: Annotated[int, Field(ge=1)] = 10
     """How long the log goes on."""
     mean_length: Annotated[float, Field(gt=0)] = 60
-    """Tokens in a user row (clicks so far, and the day's exposures), averaged over user-days;
-    met to about a tenth."""
+    """Clicks so far and the day's exposures in a user row, averaged over user-days; met to about a
+    tenth. Tokens of the user's profile come on top."""
     max_length: Annotated[int, Field(ge=1)] = 3000
-    """Tokens in the longest row; exposures that would make it longer are left out."""
+    """The same of the longest row; exposures that would make it longer are left out."""
     seed: Annotated[int, Field(ge=0)] = 0
     """Of everything that is drawn."""
 
@@ -45,10 +45,11 @@ class DataConfig(Strict):
     """The schema of a Parquet log; `schema.yaml` beside its tables unless said."""
     simulate: SimulateConfig = SimulateConfig()
     split: SplitConfig = SplitConfig()
+    complete_until: AwareDatetime | None = None
+    """Until when the log holds all that happened; until its last exposure or event unless said.
+    What is still open then is an unknown label, no negative."""
     partitions: Positive = 4
     """Of users. Several per core; each must fit in a worker's memory."""
-    max_history: Positive = 3000
-    """The most recent behaviours known before the window that a row keeps."""
 
     @model_validator(mode="after")
     def _has_its_path(self) -> "DataConfig":

@@ -38,6 +38,7 @@ def encode(values: pa.Array | pa.ChunkedArray, feature: Feature, where: str) -> 
             where,
         )
     numbers = _numbers(values, where)
+    numbers = pc.if_else(pc.is_nan(numbers), None, numbers)  # pandas' word for missing
     default = None if feature.default is None else float(feature.default)
     numbers = _fill(numbers, default, where)
     array = numbers.to_numpy(zero_copy_only=False)

@@ -1,32 +1,24 @@
 """JaggedBatch: user rows as tensors, in one buffer, with nothing padded.
 
 Everything a model reads from a batch is a view of one byte buffer, so one copy moves a batch to a
-device, in training and in serving. Ids that share an embedding table lie side by side.
+device, in training and in serving.
 """
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import pyarrow as pa
 import torch
 
-from rayrank.schema import Schema, Token
+from rayrank.schema import CANDIDATES, PROFILE, Group, Schema
 
-Group = Literal["profile", "history", "realtime", "candidates"]
-GROUPS: tuple[Group, ...] = ("profile", "history", "realtime", "candidates")
-TOKEN_OF: dict[Group, Token] = {
-    "profile": "profile",
-    "history": "behaviour",
-    "realtime": "behaviour",
-    "candidates": "candidate",
-}
-TIME_COLUMN: dict[Group, str] = {"history": "time", "realtime": "known_at", "candidates": "time"}
+Key = tuple[str, ...]
+"""Of a segment of the buffer: what it holds, group, feature."""
 
 
 @dataclass(frozen=True)
 class JaggedBatch:
-    """B users with H history, R realtime and C candidate elements in all.
+    """B users with R realtime behaviours, over all sequences, and C candidates in all.
 
     buffer uint8 [bytes]: int64 segments, then float32 segments. The views:
     """
@@ -35,7 +27,7 @@ class JaggedBatch:
     users: int
     counts: dict[Group, int]
     """Elements per group over all users: profile is B times its features."""
-    _segments: dict[tuple[str, ...], tuple[int, int]]
+    _segments: dict[Key, tuple[int, int]]
     _floats_from: int
 
     def to(self, device: torch.device | str) -> "JaggedBatch":
@@ -62,7 +54,7 @@ class JaggedBatch:
     @property
     def candidates(self) -> int:
         """C, the number of scores a model owes for this batch."""
-        return self.counts["candidates"]
+        return self.counts[CANDIDATES]
 
     @property
     def tokens(self) -> int:
@@ -70,12 +62,19 @@ class JaggedBatch:
         return sum(self.counts.values())
 
     def lengths(self, group: Group) -> torch.Tensor:
-        """int64 [B]: elements of history, realtime or candidates per user."""
-        return self._view("lengths", group)
+        """int64 [B]: elements of a group per user; profile has none."""
+        return self._view("lengths", group.name)
 
     def times(self, group: Group) -> torch.Tensor:
-        """int64 ms: event time of history [H] and candidates [C], known_at of realtime [R]."""
-        return self._view("times", group)
+        """int64 ms [elements of the group]: when it happened, for static parts and candidates;
+        when it was known, for realtime parts."""
+        return self._view("times", group.name)
+
+    @property
+    def realtime_order(self) -> torch.Tensor:
+        """int64 [R]: where, in the realtime parts of all sequences laid end to end, the behaviours
+        stand that come one after the other: by user, then known_at, then sequence."""
+        return self._view("realtime_order")
 
     @property
     def window_start(self) -> torch.Tensor:
@@ -84,30 +83,18 @@ class JaggedBatch:
 
     def ids(self, group: Group, feature: str) -> torch.Tensor:
         """int64 [elements of the group], or the values of a list feature end to end."""
-        return self._view("ids", group, feature)
-
-    def table_ids(self, table: str) -> torch.Tensor:
-        """int64 [ids]: every id of a table in this batch, as one view."""
-        return self._view("table", table)
-
-    def of_table(
-        self, vectors_ND: torch.Tensor, table: str, group: Group, feature: str
-    ) -> torch.Tensor:
-        """The rows of `vectors_ND`, one per id of `table_ids(table)`, that belong to a feature."""
-        start, length = self._segments["ids", group, feature]
-        start -= self._segments["table", table][0]
-        return vectors_ND[start : start + length]
+        return self._view("ids", group.name, feature)
 
     def list_lengths(self, group: Group, feature: str) -> torch.Tensor:
         """int64 [elements of the group]: how many ids a list feature has in each element."""
-        return self._view("list_lengths", group, feature)
+        return self._view("list_lengths", group.name, feature)
 
     def numbers(self, group: Group, feature: str) -> torch.Tensor:
         """float32 [elements of the group]."""
-        return self._view("numbers", group, feature)
+        return self._view("numbers", group.name, feature)
 
     def labels(self, task: str) -> torch.Tensor:
-        """float32 [C] of 0 and 1; KeyError for a batch that was never labelled."""
+        """float32 [C] of 0 and 1, NaN where it is unknown; KeyError for a batch without labels."""
         return self._view("labels", task)
 
     def _view(self, *key: str) -> torch.Tensor:
@@ -123,46 +110,46 @@ def to_jagged(rows: pa.Table, schema: Schema) -> JaggedBatch:
     Rows are as `data.user_rows.row_schema` says; `labels` may be missing (requests).
     """
     columns = {name: rows[name].combine_chunks() for name in rows.column_names}
-    ints: dict[tuple[str, ...], np.ndarray] = {}
-    floats: dict[tuple[str, ...], np.ndarray] = {}
+    ints: dict[Key, np.ndarray] = {}
+    floats: dict[Key, np.ndarray] = {}
     ints["window_start",] = _numpy(columns["window_start"])
-    counts: dict[Group, int] = {"profile": len(rows) * len(schema.features_of("profile"))}
-    by_table: list[tuple[str, tuple[str, ...], np.ndarray]] = []
-    for group in GROUPS:
-        if group != "profile":
-            times = columns[group].field(TIME_COLUMN[group])
-            ints["lengths", group] = _lengths(times)
-            ints["times", group] = _numpy(times.flatten())
-            counts[group] = len(ints["times", group])
-        for name, feature in schema.features_of(TOKEN_OF[group]).items():
-            values = columns[group].field(name)
-            values = values if group == "profile" else values.flatten()
+    counts: dict[Group, int] = {}
+    for group in schema.groups:
+        name = group.name
+        if group == PROFILE:
+            counts[group] = len(rows) * len(schema.features_of(group.token))
+        else:
+            times = columns[name].field("known_at" if group.part == "realtime" else "time")
+            ints["lengths", name] = _lengths(times)
+            ints["times", name] = _numpy(times.flatten())
+            counts[group] = len(ints["times", name])
+        for feature_name, feature in schema.features_of(group.token).items():
+            values = columns[name].field(feature_name)
+            values = values if group == PROFILE else values.flatten()
             if feature.kind == "number":
-                floats["numbers", group, name] = _numpy(values)
+                floats["numbers", name, feature_name] = _numpy(values)
                 continue
             if feature.kind == "ids":
-                ints["list_lengths", group, name] = _lengths(values)
+                ints["list_lengths", name, feature_name] = _lengths(values)
                 values = values.flatten()
-            assert feature.table is not None
-            by_table.append((feature.table, ("ids", group, name), _numpy(values)))
-    # Stable: segments of one table keep their order and lie side by side.
-    for _, key, ids in sorted(by_table, key=lambda entry: entry[0]):
-        ints[key] = ids
-    table_of = {key: table for table, key, _ in by_table}
+            ints["ids", name, feature_name] = _numpy(values)
+    ints["realtime_order",] = _realtime_order(
+        [ints["lengths", group.name] for group in schema.realtime],
+        [ints["times", group.name] for group in schema.realtime],
+    )
     if "labels" in columns:
         for task in schema.tasks:
             floats["labels", task] = _numpy(columns["labels"].field(task).flatten())
-    return _pack(ints, floats, table_of, len(rows), counts)
+    return _pack(ints, floats, len(rows), counts)
 
 
 def _pack(
-    ints: dict[tuple[str, ...], np.ndarray],
-    floats: dict[tuple[str, ...], np.ndarray],
-    table_of: dict[tuple[str, ...], str],
+    ints: dict[Key, np.ndarray],
+    floats: dict[Key, np.ndarray],
     users: int,
     counts: dict[Group, int],
 ) -> JaggedBatch:
-    segments: dict[tuple[str, ...], tuple[int, int]] = {}
+    segments: dict[Key, tuple[int, int]] = {}
     sizes = []
     for part in (ints, floats):
         total = 0
@@ -170,10 +157,6 @@ def _pack(
             segments[key] = (total, len(values))
             total += len(values)
         sizes.append(total)
-    for key, table in table_of.items():
-        start, length = segments[key]
-        first, ids = segments.get(("table", table), (start, 0))
-        segments["table", table] = (min(first, start), ids + length)
     floats_from = 8 * sizes[0]
     buffer = torch.empty(floats_from + 4 * sizes[1], dtype=torch.uint8)
     raw = buffer.numpy()
@@ -182,6 +165,14 @@ def _pack(
     if sizes[1]:
         np.concatenate(list(floats.values()), out=raw[floats_from:].view(np.float32))
     return JaggedBatch(buffer, users, counts, segments, floats_from)
+
+
+def _realtime_order(lengths: list[np.ndarray], known_at: list[np.ndarray]) -> np.ndarray:
+    """`JaggedBatch.realtime_order`, of the sequences' realtime parts."""
+    none = np.empty(0, np.int64)
+    user = np.concatenate([none, *(np.repeat(np.arange(len(of)), of) for of in lengths)])
+    # Stable: what was known at one moment stands in the order of the sequences.
+    return np.lexsort((np.concatenate([none, *known_at]), user)).astype(np.int64)
 
 
 def _lengths(lists: pa.ListArray) -> np.ndarray:

@@ -4,28 +4,30 @@
     items       side information, one row per item          where a feature names it
     users       profile, one row per user                   where a feature names it
     events      later actions: user, item, time, `type`     where a task is attributed from them
+    any other   what users did: user, time, columns         where a sequence comes from it
 
 Each is a file `NAME.parquet` or a folder `NAME/` of Parquet files, on any filesystem pyarrow reads.
 """
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
 from rayrank.data.encode import encode
 from rayrank.data.ids import id_type, to_ids
+from rayrank.data.labels import to_labels
 from rayrank.data.times import to_ms
 from rayrank.errors import DataError
-from rayrank.schema import Schema
+from rayrank.schema import EXPOSURES, Schema
 from rayrank.storage import arrow_place, place
 
+EVENTS = "events"
 EVENT_TYPE = "type"
 
 
@@ -62,10 +64,14 @@ class Log:
         """The Parquet files of a table, sorted by name; DataError where there are none."""
         filesystem, root = self._where
         single = f"{root}/{table}.parquet"
-        if filesystem.get_file_info(single).type == pafs.FileType.File:
-            return [single]
         selector = pafs.FileSelector(f"{root}/{table}", allow_not_found=True, recursive=True)
         found = [i.path for i in filesystem.get_file_info(selector) if i.path.endswith(".parquet")]
+        if filesystem.get_file_info(single).type == pafs.FileType.File:
+            if found:
+                raise DataError(
+                    f"{self.root}: both {table}.parquet and {table}/ are there; which is meant?"
+                )
+            return [single]
         if not found:
             raise DataError(
                 f"{self.root}: expected {table}.parquet or {table}/*.parquet, found neither"
@@ -91,50 +97,69 @@ class Log:
         )
 
     def read_file(self, file: str, columns: list[str]) -> pa.Table:
-        """Some columns of one file."""
-        return pq.read_table(file, columns=columns, filesystem=self._where[0], partitioning=None)
+        """Some columns of one file; DataError where what its footer promises cannot be read."""
+        try:
+            return pq.read_table(
+                file, columns=columns, filesystem=self._where[0], partitioning=None
+            )
+        except (pa.ArrowInvalid, OSError) as error:
+            raise DataError(f"{file}: damaged: {error}") from None
 
 
 def tables_needed(schema: Schema) -> dict[str, list[str]]:
     """Each table the schema reads, and the columns it needs there, sorted."""
-    exposures = {schema.user, schema.item, schema.time, *schema.outcomes}
-    exposures |= {task.label for task in schema.tasks.values() if task.label}
-    needed: dict[str, set[str]] = {"exposures": exposures}
-    if schema.known_at:
-        exposures.add(schema.known_at)
-    if schema.has_events:
-        needed["events"] = {schema.user, schema.item, schema.time, EVENT_TYPE}
+    needed: dict[str, set[str]] = {EXPOSURES: {schema.user, schema.item, schema.time}}
+    needed[EXPOSURES] |= schema.outcome_known_at.keys() | schema.outcome_known_at.values()
+    if schema.request is not None:
+        needed[EXPOSURES].add(schema.request)
+    if schema.attributed:
+        needed[EVENTS] = {schema.user, schema.item, schema.time, EVENT_TYPE}
+    for name, sequence in schema.sequences.items():
+        columns = needed.setdefault(sequence.table, {schema.user})
+        columns |= {*schema.known_at_columns(name), sequence.time or schema.time}
+        if sequence.type is not None:
+            columns.add(EVENT_TYPE)
     for name, feature in schema.features.items():
         column = schema.column(name)
-        if feature.source == "exposures":
-            if column not in attributed(schema):
-                exposures.add(column)
-            if feature.as_of:
-                exposures.add(feature.as_of)
-        else:
+        if feature.source is not None:
             key = schema.item if feature.source == "items" else schema.user
             needed.setdefault(feature.source, {key}).add(column)
+            if feature.source in schema.as_of:
+                needed[feature.source].add(schema.as_of[feature.source])
+        for table in tables_of(schema, name):
+            if feature.source == "items":
+                needed[table].add(schema.item)
+            elif feature.source is None:
+                needed[table].add(column)
+            if feature.as_of:
+                needed[table].add(feature.as_of)
     return {table: sorted(columns) for table, columns in needed.items()}
 
 
-def attributed(schema: Schema) -> set[str]:
-    """The tasks whose labels are made from events: columns that no file holds."""
-    return {name for name, task in schema.tasks.items() if task.event is not None}
+def tables_of(schema: Schema, feature: str) -> set[str]:
+    """The tables of whose rows the tokens of a feature are made."""
+    return {
+        schema.sequences[token].table if token in schema.sequences else EXPOSURES
+        for token in schema.features[feature].tokens
+    }
 
 
 def check_columns(log: Log, schema: Schema) -> None:
-    """Every file there, not empty, with every column. Reads metadata only. Raises DataError."""
+    """Every file there, with every column, and of what was shown (to whom) at least a row. Reads
+    metadata only. Raises DataError."""
     for table, columns in tables_needed(schema).items():
         files = log.files(table)
         for file in files:
             present = log.columns_of(file).names
             for column in columns:
-                if column not in present:
-                    raise DataError(
-                        f"{file}: no column {column!r}, which the schema names; "
-                        f"it has {', '.join(present)}"
-                    )
-        if sum(log.rows_of(file) for file in files) == 0:
+                if present.count(column) != 1:
+                    found = f"column {column!r} is there {present.count(column)} times"
+                    if column not in present:
+                        found = f"no column {column!r}, which the schema names"
+                    raise DataError(f"{file}: {found}; it has {', '.join(present)}")
+        # Where nobody did anything, that was a quiet day.
+        must_have_rows = table in (EXPOSURES, "items", "users")
+        if must_have_rows and sum(log.rows_of(file) for file in files) == 0:
             raise DataError(f"{files[0]}: {table} is empty; expected at least one row")
     _check_keys(log, schema)
 
@@ -142,9 +167,9 @@ def check_columns(log: Log, schema: Schema) -> None:
 def _check_keys(log: Log, schema: Schema) -> None:
     needed = tables_needed(schema)
     types = {table: types_of(log, table, columns) for table, columns in needed.items()}
-    for table, keys in keys_of(schema).items():
-        for key in keys if table in types else []:
-            shown, joined = (id_type(types[t].field(key).type) for t in ("exposures", table))
+    for table in needed:
+        for key in set(keys_of(schema, table)) - {schema.request}:
+            shown, joined = (id_type(types[t].field(key).type) for t in (EXPOSURES, table))
             if shown != joined:
                 raise DataError(
                     f"{log.files(table)[0]}: column {key!r}: its keys are of type "
@@ -171,57 +196,83 @@ def types_of(log: Log, table: str, columns: list[str]) -> pa.Schema:
     return types
 
 
-def keys_of(schema: Schema) -> dict[str, list[str]]:
-    """The columns of each table that say whose rows they are."""
-    return {
-        "exposures": [schema.user, schema.item],
-        "events": [schema.user, schema.item],
-        "items": [schema.item],
-        "users": [schema.user],
-    }
+def keys_of(schema: Schema, table: str) -> list[str]:
+    """The columns of a table that say whose rows they are: of users and items one, of others
+    the user and, where the schema needs it there, the item; of exposures the request too."""
+    of = {"users": [schema.user], "items": [schema.item]}.get(table, [schema.user, schema.item])
+    of += [schema.request] if table == EXPOSURES and schema.request is not None else []
+    return [key for key in of if key in tables_needed(schema)[table]]
 
 
-def check_file(log: Log, schema: Schema, table: str, file: str) -> None:
-    """Every value of one file fits the schema. Raises DataError naming file and column."""
+def times_of(schema: Schema, table: str) -> set[str]:
+    """The columns of a table that hold times."""
+    times = {s.time or schema.time for s in schema.sequences.values() if s.table == table}
+    for name, sequence in schema.sequences.items():
+        if sequence.table == table:
+            times.update(schema.known_at_columns(name))
+    if table == EXPOSURES:
+        times |= {schema.time, *schema.outcome_known_at.values()}
+    if table == EVENTS and schema.attributed:
+        times.add(schema.time)
+    if table in ("items", "users") and table in schema.as_of:
+        times.add(schema.as_of[table])
+    return times
+
+
+def types_used(schema: Schema, table: str) -> set[str]:
+    """The types by which tasks and sequences tell a table's rows apart."""
+    used = {s.type for s in schema.sequences.values() if s.table == table and s.type is not None}
+    if table == EVENTS:
+        used |= {task.event for task in schema.tasks.values() if task.event is not None}
+    return used
+
+
+def check_types(schema: Schema, counts: dict[str, dict[str, int]], where: str) -> None:
+    """counts: table -> type -> rows, over all files. Raises DataError for a type that the schema
+    names and no row has, where there are rows at all: most likely it is written otherwise."""
+    for table, found in counts.items():
+        for wanted in sorted(types_used(schema, table) - found.keys()):
+            if found:
+                raise DataError(
+                    f"{where}: {table}: column {EVENT_TYPE!r}: no row is of type {wanted!r}, which "
+                    f"the schema names; there are {', '.join(sorted(found)[:20])}"
+                )
+
+
+def check_file(log: Log, schema: Schema, table: str, file: str) -> pa.Table:
+    """The columns of one file that the schema reads, every value of which fits it. Raises
+    DataError naming file and column."""
     rows = log.read_file(file, tables_needed(schema)[table])
 
     def where(column: str) -> str:
         return f"{file}: column {column!r}"
 
-    keys = keys_of(schema)[table]
+    _check_keys_of(schema, table, rows, where)
+    for time in sorted(times_of(schema, table)):
+        to_ms(rows[time].combine_chunks(), schema.time_unit, where(time))
+    if types_used(schema, table):
+        if id_type(rows[EVENT_TYPE].type) != "string":
+            raise DataError(f"{where(EVENT_TYPE)}: expected strings, found {rows[EVENT_TYPE].type}")
+        if rows[EVENT_TYPE].null_count:
+            raise DataError(f"{where(EVENT_TYPE)}: {rows[EVENT_TYPE].null_count} types are missing")
+    if table == EXPOSURES:
+        for task in schema.tasks.values():
+            if task.label_column is not None:
+                to_labels(rows[task.label_column].combine_chunks(), task, where(task.label_column))
+    for name, feature in schema.features.items():
+        if table in ({feature.source} if feature.source else tables_of(schema, name)):
+            column = schema.column(name)
+            encode(rows[column], feature, where(column))
+    return rows
+
+
+def _check_keys_of(schema: Schema, table: str, rows: pa.Table, where: Callable[[str], str]) -> None:
+    keys = keys_of(schema, table)
     for key in keys:
         if rows[key].null_count:
             raise DataError(f"{where(key)}: {rows[key].null_count} keys are missing")
         to_ids(rows[key].combine_chunks(), where(key))
-    if table in ("items", "users") and len(rows[keys[0]].unique()) != len(rows):
-        raise DataError(f"{where(keys[0])}: a key occurs twice; expected one row for each")
-    if table in ("exposures", "events"):
-        to_ms(rows[schema.time].combine_chunks(), schema.time_unit, where(schema.time))
-    if table == "events" and id_type(rows[EVENT_TYPE].type) != "string":
-        raise DataError(f"{where(EVENT_TYPE)}: expected strings, found {rows[EVENT_TYPE].type}")
-    if table == "exposures":
-        if schema.known_at:
-            to_ms(rows[schema.known_at].combine_chunks(), schema.time_unit, where(schema.known_at))
-        for task in schema.tasks.values():
-            if task.label:
-                check_label(rows[task.label].combine_chunks(), where(task.label))
-    for name, feature in schema.features.items():
-        column = schema.column(name)
-        if feature.source == table and column in rows.column_names:
-            encode(rows[column], feature, where(column))
-
-
-def check_label(values: pa.Array, where: str) -> None:
-    """Raises DataError unless every value is 0 or 1 (or false or true)."""
-    kind = values.type
-    if not (pa.types.is_boolean(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind)):
-        raise DataError(f"{where}: expected a label of 0 and 1, found {kind}")
-    numbers = values.cast(pa.int8()) if pa.types.is_boolean(kind) else values
-    good = pc.fill_null(
-        pc.is_in(numbers.cast(pa.float64(), safe=False), pa.array([0.0, 1.0])), False
-    )
-    if not pc.all(good, min_count=0).as_py():
-        row = pc.index(good, False).as_py()
-        raise DataError(
-            f"{where}: row {row} holds {values[row].as_py()!r}, expected a label of 0 or 1"
-        )
+    if table in ("items", "users"):
+        versions = [keys[0], *times_of(schema, table)]
+        if len(rows.group_by(versions).aggregate([])) != len(rows):
+            raise DataError(f"{where(keys[0])}: a key occurs twice; expected one row for each")

@@ -1,6 +1,6 @@
 """One partition of users, from raw tables to user rows. Pure Arrow and NumPy; no Ray."""
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,29 +10,28 @@ import pyarrow.compute as pc
 
 from rayrank.data.attribution import Outcomes, attribute
 from rayrank.data.encode import encode
+from rayrank.data.feature_columns import ColumnFn, FeatureSource, profiles
 from rayrank.data.ids import to_ids
-from rayrank.data.log import EVENT_TYPE, attributed
+from rayrank.data.labels import to_labels
+from rayrank.data.log import EVENT_TYPE, EVENTS
 from rayrank.data.times import to_ms, window_start
-from rayrank.data.user_rows import Behaviours, Candidates, group
-from rayrank.errors import DataError, LeakageError
-from rayrank.schema import Feature, Schema, Token
+from rayrank.data.user_rows import Behaviours, Candidates, group, row_starts
+from rayrank.errors import LeakageError
+from rayrank.schema import CANDIDATES, EXPOSURES, Schema, Sequence
 
-ColumnFn = Callable[[pa.Array, Feature, str], pa.Array]
+OBSERVED = (EXPOSURES, EVENTS)
+"""The tables whose last row tells how far a log goes."""
+KNOWN_TOO_EARLY = "says that an outcome was known before it happened"
 
 
-@dataclass(frozen=True)
-class Tables:
-    """All rows of some users: exposures and events as the log has them, users and items to join."""
-
-    exposures: pa.Table
-    events: pa.Table | None
-    users: pa.Table | None
-    items: pa.Table | None
+Tables = Mapping[str, pa.Table]
+"""All rows of some users, by table: exposures, events and others as the log has them, users and
+items to join. Those that `tables_needed` names must be there."""
 
 
 @dataclass(frozen=True)
 class UserRows:
-    """User rows, the split of each (int64 [rows]), and how many events found an exposure."""
+    """User rows, the split of each (int64 [rows]), and to how many exposures an event belongs."""
 
     rows: pa.Table
     split: np.ndarray
@@ -43,219 +42,215 @@ def build_rows(
     tables: Tables,
     schema: Schema,
     split_times_ms: list[int],
-    max_history: int,
+    complete_until_ms: int | None = None,
     column: ColumnFn = encode,
 ) -> UserRows:
     """Group the exposures of some users into user rows.
 
     split_times_ms ascending: an exposure at time t belongs to split number |{s: s <= t}|.
+    complete_until_ms: labels whose time ends later are unknown; that of the tables' last exposure
+    or event unless said.
     `column` turns a raw feature column into what the row stores; a replay passes one that keeps
     it raw. Raises DataError for what does not fit, LeakageError for a row that knows its future.
     """
-    exposures = tables.exposures
+    exposures = tables[EXPOSURES]
     keys = to_ids(exposures[schema.user].combine_chunks(), schema.user)
-    time = to_ms(exposures[schema.time].combine_chunks(), schema.time_unit, schema.time)
+    time = times(exposures, schema.time, schema)
     # Within a user by time; exposures of one moment keep the log's order.
-    order = np.lexsort((time.to_numpy(), keys.to_numpy()))
-    exposures = exposures.take(pa.array(order))
-    key = keys.to_numpy()[order]
-    time_ms = time.to_numpy()[order]
-    first, user = np.unique(key, return_index=True, return_inverse=True)[1:]
+    order = np.lexsort((time, keys.to_numpy()))
+    exposures, time_ms, key = exposures.take(pa.array(order)), time[order], keys.to_numpy()[order]
+    unique, first, user = np.unique(key, return_index=True, return_inverse=True)
     user_keys = exposures[schema.user].combine_chunks().take(pa.array(first))
 
-    observed_at = _observed_at(exposures, schema, time_ms)
-    outcomes = _outcomes(exposures, tables.events, schema, key, time_ms, observed_at)
-    known_at = _known_at(schema, outcomes, observed_at)
     _check_as_of(exposures, schema, time_ms)
-
-    made = {name: outcomes.label[name].astype(np.int64) for name in attributed(schema)}
-    source = FeatureSource(schema, exposures, tables.items, made, column, "exposures")
-    is_behaviour = np.ones(len(key), bool)
-    if schema.behaviours is not None:
-        is_behaviour = outcomes.label[schema.behaviours] == 1
-    behaviour_rows = np.flatnonzero(is_behaviour)
-    window_ms = window_start(pa.array(time_ms), schema).to_numpy()
-    rows, split = group(
-        Candidates(
-            user=user,
-            window_start_ms=window_ms,
-            split=np.searchsorted(np.asarray(split_times_ms, np.int64), time_ms, side="right"),
-            time_ms=time_ms,
-            item=exposures[schema.item].combine_chunks(),
-            features=source.features("candidate"),
-            labels=pa.table({n: pa.array(v) for n, v in outcomes.label.items()}),
-        ),
-        Behaviours(
-            user=user[behaviour_rows],
-            time_ms=time_ms[behaviour_rows],
-            known_at_ms=known_at[behaviour_rows],
-            features=source.features("behaviour").take(pa.array(behaviour_rows)),
-        ),
-        profiles(schema, tables.users, user_keys, column),
-        user_keys,
-        max_history,
+    if complete_until_ms is None:
+        complete_until_ms = max(last_ms(tables[t], schema) for t in OBSERVED if t in tables)
+    outcomes = _outcomes(exposures, tables, schema, key, time_ms, complete_until_ms)
+    asked_ms = asked_at(exposures, schema, key, time_ms)
+    source = FeatureSource(schema, exposures, asked_ms, tables.get("items"), column, EXPOSURES)
+    by_request = pa.array(np.lexsort((asked_ms, user)))
+    asked_ms = asked_ms[by_request]
+    candidates = Candidates(
+        user=user,  # which ascends, and so stays as it is
+        window_start_ms=window_start(pa.array(asked_ms), schema).to_numpy(),
+        split=np.searchsorted(np.asarray(split_times_ms, np.int64), asked_ms, side="right"),
+        time_ms=asked_ms,
+        item=exposures[schema.item].combine_chunks().take(by_request),
+        features=source.features(CANDIDATES.token).take(by_request),
+        labels=_of_tasks(schema, outcomes.label).take(by_request),
+        labels_known_at=_of_tasks(schema, outcomes.known_at).take(by_request),
     )
-    matched = sum(int(outcomes.label[name].sum()) for name in attributed(schema))
+    starts = row_starts(candidates)
+    shown_first = exposures.take(by_request.take(pa.array(starts)))
+    rows, split = group(
+        candidates,
+        {
+            name: _of_exposures(schema, name, source, user, time_ms, outcomes)
+            if sequence.table == EXPOSURES
+            else behaviours_of(schema, name, _typed(tables, sequence), tables, unique, column)
+            for name, sequence in schema.sequences.items()
+        },
+        profiles(schema, tables.get("users"), shown_first, asked_ms[starts], column),
+        user_keys,
+    )
+    matched = sum(int(outcomes.happened[name].sum()) for name in schema.attributed)
     return UserRows(rows, split, matched)
 
 
-class FeatureSource:
-    """Feature columns of exposures (or of any table of shown items), with items joined and columns
-    that were made, attributed labels, in place."""
-
-    def __init__(
-        self,
-        schema: Schema,
-        exposures: pa.Table,
-        items: pa.Table | None,
-        made: dict[str, np.ndarray],
-        column: ColumnFn,
-        table: str,
-    ) -> None:
-        """table: what to call `exposures` in errors."""
-        self.schema, self.exposures, self.made, self.column = schema, exposures, made, column
-        self.table, self.items, self.item_row = table, items, None
-        if items is not None:
-            self.item_row = _rows_of(
-                exposures[schema.item], items[schema.item], "items", schema.item
-            )
-
-    def features(self, token: Token) -> pa.Table:
-        """All features of a token, encoded by `column`, a line per exposure. Raises DataError."""
-        columns = {}
-        for name, feature in self.schema.features_of(token).items():
-            columns[name] = self.column(
-                self._raw(name, feature), feature, self._where(name, feature)
-            )
-        return pa.table(columns) if columns else self.exposures.select([])
-
-    def _raw(self, name: str, feature: Feature) -> pa.Array:
-        column = self.schema.column(name)
-        if feature.source == "items":
-            assert self.items is not None
-            return self.items[column].combine_chunks().take(self.item_row)
-        if column in self.made:
-            return pa.array(self.made[column])
-        return self.exposures[column].combine_chunks()
-
-    def _where(self, name: str, feature: Feature) -> str:
-        table = self.table if feature.source == "exposures" else feature.source
-        where = f"{table}: column {self.schema.column(name)!r}"
-        if feature.source == "items" and self.item_row is not None and self.item_row.null_count:
-            missing = self.exposures[self.schema.item].filter(self.item_row.is_null())[0]
-            where += f" (item {missing.as_py()!r} is shown but has no row in items)"
-        return where
-
-
-def _rows_of(
-    keys: pa.ChunkedArray, table_keys: pa.ChunkedArray, table: str, column: str
-) -> pa.Array:
-    """The row of each key in a table; null where it has none."""
-    where = f"{table}: column {column!r}"
-    present = to_ids(table_keys.combine_chunks(), where)
-    if len(present.unique()) != len(present):
-        raise DataError(f"{where}: a key occurs twice; expected one row for each")
-    return pc.index_in(to_ids(keys.combine_chunks(), where), value_set=present)
-
-
-def profiles(
-    schema: Schema, users: pa.Table | None, user_keys: pa.Array, column: ColumnFn
-) -> pa.Table:
-    """The profile features of some users, a line per key. Raises DataError."""
-    rows = None
-    if users is not None:
-        rows = _rows_of(pa.chunked_array([user_keys]), users[schema.user], "users", schema.user)
-    columns = {}
-    for name, feature in schema.features_of("profile").items():
-        source_column = schema.column(name)
-        where = f"{feature.source}: column {source_column!r}"
-        if feature.source == "users":
-            assert users is not None
-            assert rows is not None
-            if rows.null_count:
-                missing = user_keys.filter(rows.is_null())[0].as_py()
-                where += f" (user {missing!r} has exposures but no row in users)"
-            raw = users[source_column].combine_chunks().take(rows)
-        else:
-            raw = user_keys
-        columns[name] = column(raw, feature, where)
-    return pa.table(columns)
-
-
-def _observed_at(exposures: pa.Table, schema: Schema, time_ms: np.ndarray) -> np.ndarray:
-    if schema.known_at is None:
+def asked_at(
+    exposures: pa.Table, schema: Schema, key: np.ndarray, time_ms: np.ndarray
+) -> np.ndarray:
+    """int64 ms [exposures]: when each was asked for, which decides what its candidate may see: the
+    time of its request's first exposure (key says whose they are), or its own."""
+    if schema.request is None:
         return time_ms
-    known = to_ms(
-        exposures[schema.known_at].combine_chunks(), schema.time_unit, schema.known_at
-    ).to_numpy()
-    _fail_where(
-        known < time_ms,
-        exposures,
-        schema,
-        schema.known_at,
-        "says that an outcome was known before its exposure",
+    request = to_ids(exposures[schema.request].combine_chunks(), schema.request).to_numpy()
+    shown = pd.DataFrame({"user": key, "request": request, "time_ms": time_ms})
+    asked: np.ndarray = shown.groupby(["user", "request"])["time_ms"].transform("min").to_numpy()
+    return asked
+
+
+def _of_tasks(schema: Schema, columns: dict[str, np.ndarray]) -> pa.Table:
+    """NaN becomes null."""
+    return pa.table({task: pa.array(columns[task], from_pandas=True) for task in schema.tasks})
+
+
+def last_ms(rows: pa.Table, schema: Schema) -> int:
+    """The latest of the schema's `time` in a table; 0 of none, before all times."""
+    if len(rows) == 0 or schema.time not in rows.column_names:
+        return 0
+    return int(times(rows, schema.time, schema).max())
+
+
+def times(table: pa.Table, column: str, schema: Schema) -> np.ndarray:
+    """A column of times as int64 milliseconds. Raises DataError."""
+    return to_ms(table[column].combine_chunks(), schema.time_unit, column).to_numpy()
+
+
+def _of_exposures(
+    schema: Schema,
+    name: str,
+    source: FeatureSource,
+    user: np.ndarray,
+    time_ms: np.ndarray,
+    outcomes: Outcomes,
+) -> Behaviours:
+    """The exposures that make a sequence, with what they carry."""
+    sequence, exposures = schema.sequences[name], source.rows
+    known_at = time_ms
+    for column in schema.known_at_columns(name):
+        known_at = np.maximum(known_at, times(exposures, column, schema))
+    picked = np.arange(len(user))
+    if sequence.where is not None:
+        picked = np.flatnonzero(outcomes.happened[sequence.where])
+        known_at = np.maximum(known_at, outcomes.known_at[sequence.where])
+    return Behaviours(
+        user[picked],
+        time_ms[picked],
+        known_at[picked],
+        source.features(name).take(pa.array(picked)),
+        sequence.keep,
     )
-    return known
+
+
+def _typed(tables: Tables, sequence: Sequence) -> pa.Table:
+    rows = tables[sequence.table]
+    if sequence.type is None:
+        return rows
+    return rows.filter(pc.equal(rows[EVENT_TYPE], sequence.type))
+
+
+def known_at_columns(schema: Schema, name: str) -> list[str]:
+    """The columns that say when the rows of a sequence were known, in a table that was made for
+    it. What follows from events has no such column in the log: there it is called `known_at`."""
+    follows = schema.sequences[name].where in schema.attributed
+    return [*schema.known_at_columns(name), *(["known_at"] if follows else [])]
+
+
+def behaviours_of(
+    schema: Schema,
+    name: str,
+    rows: pa.Table,
+    tables: Tables,
+    user_keys: np.ndarray,
+    column: ColumnFn,
+    table: str | None = None,
+) -> Behaviours:
+    """The rows of a sequence as behaviours of the users whose ids are user_keys; what others did
+    is nobody's. tables holds items, where a feature comes from them; table: what to call `rows` in
+    errors. Raises DataError, and LeakageError for what was known before it happened.
+    """
+    sequence = schema.sequences[name]
+    table = table or sequence.table
+    keys = to_ids(rows[schema.user].combine_chunks(), schema.user)
+    user = pc.index_in(keys, value_set=pa.array(user_keys))
+    rows, user = rows.filter(user.is_valid()), user.drop_null().cast(pa.int64()).to_numpy()
+    time_ms = times(rows, sequence.time or schema.time, schema)
+    known_at = time_ms
+    for at in known_at_columns(schema, name):
+        column_ms = times(rows, at, schema)
+        _fail_where(column_ms < time_ms, rows, table, schema, at, KNOWN_TOO_EARLY)
+        known_at = np.maximum(known_at, column_ms)
+    features = FeatureSource(schema, rows, time_ms, tables.get("items"), column, table)
+    return Behaviours(user, time_ms, known_at, features.features(name), sequence.keep)
 
 
 def _check_as_of(exposures: pa.Table, schema: Schema, time_ms: np.ndarray) -> None:
     for column in sorted({f.as_of for f in schema.features.values() if f.as_of}):
-        as_of = to_ms(exposures[column].combine_chunks(), schema.time_unit, column).to_numpy()
-        _fail_where(
-            as_of > time_ms,
-            exposures,
-            schema,
-            column,
-            "says that statistics were computed after the exposure that carries them",
-        )
+        as_of = times(exposures, column, schema)
+        what = "says that statistics were computed after the exposure that carries them"
+        _fail_where(as_of > time_ms, exposures, EXPOSURES, schema, column, what)
 
 
 def _fail_where(
-    future: np.ndarray, exposures: pa.Table, schema: Schema, column: str, what: str
+    future: np.ndarray, rows: pa.Table, table: str, schema: Schema, column: str, what: str
 ) -> None:
     if future.any():
-        user = exposures[schema.user][int(np.argmax(future))].as_py()
+        user = rows[schema.user][int(np.argmax(future))].as_py()
         raise LeakageError(
-            f"exposures: column {column!r} {what}: {int(future.sum())} rows, the first of user "
+            f"{table}: column {column!r} {what}: {int(future.sum())} rows, the first of user "
             f"{user!r}"
         )
 
 
 def _outcomes(
     exposures: pa.Table,
-    events: pa.Table | None,
+    tables: Tables,
     schema: Schema,
     key: np.ndarray,
     time_ms: np.ndarray,
-    observed_at: np.ndarray,
+    complete_until_ms: int,
 ) -> Outcomes:
-    columns = {
-        task.label: exposures[task.label].combine_chunks().cast(pa.float32(), safe=False).to_numpy()
-        for task in schema.tasks.values()
-        if task.label
-    }
-    frame = pd.DataFrame({"user": [], "item": [], "time_ms": [], "type": []})
-    frame = frame.astype({"user": np.int64, "item": np.int64, "time_ms": np.int64})
-    if events is not None and len(events):
-        frame = pd.DataFrame(
-            {
-                "user": to_ids(events[schema.user].combine_chunks(), schema.user).to_numpy(),
-                "item": to_ids(events[schema.item].combine_chunks(), schema.item).to_numpy(),
-                "time_ms": to_ms(
-                    events[schema.time].combine_chunks(), schema.time_unit, schema.time
-                ).to_numpy(),
-                "type": events[EVENT_TYPE].to_pandas(),
-            }
+    """Labels and when they were known, from columns of the exposures and from events."""
+    known_at: dict[str, np.ndarray] = {}
+    for column in sorted(set(schema.outcome_known_at.values())):
+        known_at[column] = times(exposures, column, schema)
+        _fail_where(
+            known_at[column] < time_ms, exposures, EXPOSURES, schema, column, KNOWN_TOO_EARLY
         )
+    labelled = {n: task for n, task in schema.tasks.items() if task.label_column is not None}
+    columns = Outcomes.of_columns(
+        {
+            name: to_labels(exposures[task.label_column].combine_chunks(), task, str(task.label))
+            for name, task in labelled.items()
+        },
+        {name: known_at[schema.label_known_at(name)] for name in labelled},
+    )
     item = to_ids(exposures[schema.item].combine_chunks(), schema.item).to_numpy()
-    return attribute(schema, key, item, time_ms, observed_at, columns, frame)
+    events = _events(tables.get(EVENTS), schema)
+    return attribute(schema, key, item, time_ms, columns, events, complete_until_ms)
 
 
-def _known_at(schema: Schema, outcomes: Outcomes, observed_at: np.ndarray) -> np.ndarray:
-    """When the last outcome that a behaviour carries (or is selected by) was known."""
-    used = {schema.column(name) for name in schema.features_of("behaviour")}
-    used |= {schema.behaviours} if schema.behaviours else set()
-    known = observed_at
-    for name in attributed(schema) & used:
-        known = np.maximum(known, outcomes.known_at[name])
-    return known
+def _events(events: pa.Table | None, schema: Schema) -> pd.DataFrame:
+    """The events that labels are attributed from: user, item, time_ms, type."""
+    if not schema.attributed or events is None or len(events) == 0:
+        frame = pd.DataFrame({"user": [], "item": [], "time_ms": [], "type": []})
+        return frame.astype({"user": np.int64, "item": np.int64, "time_ms": np.int64})
+    return pd.DataFrame(
+        {
+            "user": to_ids(events[schema.user].combine_chunks(), schema.user).to_numpy(),
+            "item": to_ids(events[schema.item].combine_chunks(), schema.item).to_numpy(),
+            "time_ms": times(events, schema.time, schema),
+            "type": events[EVENT_TYPE].to_pandas(),
+        }
+    )

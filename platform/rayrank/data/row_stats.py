@@ -2,28 +2,24 @@
 
 import json
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import reduce
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from rayrank.data.ids import IdTypes
 from rayrank.data.partition import UserRows
 from rayrank.errors import DataError
-from rayrank.schema import Schema, Token
+from rayrank.schema import CANDIDATES, PROFILE, Group, Schema
 from rayrank.storage import AnyPath
 
 STATS = "stats.json"
 
 # Number columns are scaled by what training rows hold, never by later ones.
 TRAIN = 0
-# Behaviours of today count too: on the first day of a log there are no others.
-GROUPS_OF: dict[Token, tuple[str, ...]] = {
-    "profile": ("profile",),
-    "behaviour": ("history", "realtime"),
-    "candidate": ("candidates",),
-}
 
 
 @dataclass(frozen=True)
@@ -38,13 +34,20 @@ class RowStats:
     length_counts: dict[int, int] = field(default_factory=dict)
     """Row length in tokens -> how many rows have it."""
     numbers: dict[str, tuple[float, float, float]] = field(default_factory=dict)
-    """TOKEN.FEATURE -> count, sum, sum of squares over the training rows."""
+    """TOKEN.FEATURE -> count, sum, sum of squares over the training rows: of a sequence's both
+    parts, since on the first day of a log there is no static one."""
+    elements: dict[str, int] = field(default_factory=dict)
+    """Column of a sequence's part -> how many behaviours all rows hold in it."""
     positives: dict[str, int] = field(default_factory=dict)
-    """Task -> positive labels."""
+    """Task -> labels that are known to be positive."""
+    unknown: dict[str, int] = field(default_factory=dict)
+    """Task -> labels that are not known yet, or that the log does not tell."""
     attributed: int = 0
-    """Positive labels that were made from events."""
+    """Positives that were made from events."""
     split_times_ms: list[int] = field(default_factory=list)
     """When valid and test start; the same in every partition."""
+    complete_until_ms: int = 0
+    """Until when the log is complete; the same in every partition."""
     id_types: IdTypes = field(default_factory=dict)
     """Feature -> what its ids were in the log, the same in every partition."""
 
@@ -67,6 +70,18 @@ class RowStats:
             "p99": quantile(0.99),
             "max": float(lengths[-1]),
         }
+
+    def labels_in_words(self) -> dict[str, str]:
+        """Task -> how many of its labels are positive, and how many are not known."""
+        found = {}
+        for task, unknown in self.unknown.items():
+            known = f"{self.positives[task]:,} positive of {self.exposures - unknown:,}"
+            found[task] = known + (f", {unknown:,} not known" if unknown else "")
+        return found
+
+    def complete_until(self) -> str:
+        """In UTC, to the second."""
+        return f"{datetime.fromtimestamp(self.complete_until_ms / 1000, UTC):%Y-%m-%d %H:%M:%S} UTC"
 
     def scales(self) -> dict[str, tuple[float, float]]:
         """TOKEN.FEATURE -> mean and standard deviation over the training rows."""
@@ -97,33 +112,30 @@ def read_stats(rows: AnyPath) -> RowStats:
 
 
 def row_stats(
-    built: UserRows, schema: Schema, split_times_ms: list[int], id_types: IdTypes
+    built: UserRows,
+    schema: Schema,
+    split_times_ms: list[int],
+    complete_until_ms: int,
+    id_types: IdTypes,
 ) -> RowStats:
     """The facts of one partition."""
     rows, split = built.rows, built.split
 
-    shown = np.diff(rows["candidates"].combine_chunks().field("time").offsets.to_numpy())
+    shown = np.diff(rows[CANDIDATES.name].combine_chunks().field("time").offsets.to_numpy())
     tokens = rows["tokens"].to_numpy()
     numbers = {}
     train = rows.filter(pa.array(split == TRAIN))
-    for token, groups in GROUPS_OF.items():
+    for token, groups in _groups_of_tokens(schema).items():
         for name, feature in schema.features_of(token).items():
             if feature.kind == "number":
-                parts = [train[group].combine_chunks().field(name) for group in groups]
-                array = np.concatenate(
-                    [
-                        (part if token == "profile" else part.flatten())
-                        .to_numpy(zero_copy_only=False)
-                        .astype(np.float64)
-                        for part in parts
-                    ]
-                )
+                array = np.concatenate([_numbers(train, group, name) for group in groups])
                 numbers[f"{token}.{name}"] = (
                     float(len(array)),
                     float(array.sum()),
                     float((array * array).sum()),
                 )
-    labels = rows["labels"].combine_chunks()
+    struct = rows["labels"].combine_chunks()
+    labels = {task: struct.field(task).flatten() for task in schema.tasks}
     length, count = np.unique(tokens, return_counts=True)
     return RowStats(
         rows=len(rows),
@@ -133,11 +145,31 @@ def row_stats(
         tokens=int(tokens.sum()),
         length_counts=dict(zip(length.tolist(), count.tolist(), strict=True)),
         numbers=numbers,
-        positives={t: int(labels.field(t).flatten().to_numpy().sum()) for t in schema.tasks},
+        elements={
+            group.name: len(rows[group.name].combine_chunks().field("time").flatten())
+            for group in (*schema.static, *schema.realtime)
+        },
+        positives={task: int(pc.sum(label).as_py() or 0) for task, label in labels.items()},
+        unknown={task: label.null_count for task, label in labels.items()},
         attributed=built.attributed,
         split_times_ms=split_times_ms,
+        complete_until_ms=complete_until_ms,
         id_types=id_types,
     )
+
+
+def _groups_of_tokens(schema: Schema) -> dict[str, list[Group]]:
+    groups: dict[str, list[Group]] = {}
+    for group in schema.groups:
+        groups.setdefault(group.token, []).append(group)
+    return groups
+
+
+def _numbers(rows: pa.Table, group: Group, feature: str) -> np.ndarray:
+    values = rows[group.name].combine_chunks().field(feature)
+    values = values if group == PROFILE else values.flatten()
+    numbers: np.ndarray = values.to_numpy(zero_copy_only=False).astype(np.float64)
+    return numbers
 
 
 def _add(a: RowStats, b: RowStats) -> RowStats:
@@ -158,8 +190,11 @@ def _add(a: RowStats, b: RowStats) -> RowStats:
         tokens=a.tokens + b.tokens,
         length_counts=add_values(a.length_counts, b.length_counts),
         numbers=numbers,
+        elements=add_values(a.elements, b.elements),
         positives=add_values(a.positives, b.positives),
+        unknown=add_values(a.unknown, b.unknown),
         attributed=a.attributed + b.attributed,
         split_times_ms=b.split_times_ms,
+        complete_until_ms=b.complete_until_ms,
         id_types=a.id_types | b.id_types,
     )

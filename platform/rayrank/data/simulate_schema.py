@@ -9,8 +9,10 @@ item: item_id
 time: time_ms
 time_unit: ms
 timezone: Asia/Shanghai
-# History is what was clicked, as in MTGR; what was passed over is not.
-behaviours: click
+
+sequences:
+  # What was clicked, as in MTGR; what was passed over is no history.
+  clicks: {from: exposures, where: click}
 
 tables:
   item: {dim: 16}
@@ -29,15 +31,15 @@ features:
   is_member: {tokens: [profile], kind: id, source: users, table: member}
 
   # What was shown, in the past and now.
-  item_id: {tokens: [behaviour, candidate], kind: id, table: item}
-  cuisine: {tokens: [behaviour, candidate], kind: id, source: items, table: cuisine}
+  item_id: {tokens: [clicks, candidate], kind: id, table: item}
+  cuisine: {tokens: [clicks, candidate], kind: id, source: items, table: cuisine}
   price:
-    tokens: [behaviour, candidate]
+    tokens: [clicks, candidate]
     kind: bucket
     source: items
     table: price
     boundaries: [18, 24, 30, 36, 46, 60]
-  hour: {tokens: [behaviour, candidate], kind: id, table: hour}
+  hour: {tokens: [clicks, candidate], kind: id, table: hour}
 
   # The candidate's own: side information, context, and statistics as of the request.
   rating: {tokens: [candidate], kind: number, source: items}

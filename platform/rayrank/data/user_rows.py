@@ -1,37 +1,43 @@
 """Exposures become user rows: one user in one window, whatever the number of exposures.
 
     user          the key as the log has it
-    window_start  int64 ms: the cut between history and realtime
+    window_start  int64 ms: the cut between static and realtime
     tokens        int64: the length of the row's sequence
     visible_pairs int64: how many (query, key) pairs the attention mask leaves
     profile       struct: one value per profile feature    (absent where the schema has none)
-    history       struct of lists: time, known_at, behaviour features; known before the window
-    realtime      the same, known inside the window and before the last candidate
-    candidates    struct of lists: time, item, candidate features; the window's exposures
-    labels        struct of lists, one per task            (training rows only)
+    static_NAME   for each sequence a struct of lists: time, known_at, its features; what was known
+                  before the window
+    realtime_NAME the same, known inside the window and before the last candidate
+    candidates    struct of lists: time (when it was asked for), item, candidate features; the
+                  window's exposures
+    labels        struct of lists, one per task: 0, 1, or null where it is not known
+    labels_known_at  the same of int64 ms: when each was  (both in training rows only)
 
-history and realtime ascend in known_at, candidates in time. `group` works on any Arrow column
+The parts of sequences ascend in known_at, candidates in time. `group` works on any Arrow column
 types, so the same code groups encoded columns (training, requests) and raw ones (replays).
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 
 from rayrank.data.encode import stored_type
-from rayrank.schema import Schema, Token
+from rayrank.schema import CANDIDATES, PROFILE, Schema, realtime_of, static_of
 
 
 @dataclass(frozen=True)
 class Behaviours:
-    """What users did, in any order: parallel columns of n behaviours."""
+    """One sequence of what users did, in any order: parallel columns of n behaviours."""
 
     user: np.ndarray
     """int64 [n]: index of the user, 0 to users - 1."""
     time_ms: np.ndarray
     known_at_ms: np.ndarray
     features: pa.Table
+    keep: int
+    """The most recent ones known before the window that a row keeps."""
 
 
 @dataclass(frozen=True)
@@ -45,79 +51,98 @@ class Candidates:
     time_ms: np.ndarray
     item: pa.Array
     features: pa.Table
-    labels: pa.Table | None
+    labels: pa.Table | None = None
+    """A column per task, null where unknown."""
+    labels_known_at: pa.Table | None = None
+    """When they were known; there where labels are."""
+
+
+def row_starts(candidates: Candidates) -> np.ndarray:
+    """int64 [rows]: which candidate is the first of each user row."""
+    return _starts(candidates.user, candidates.window_start_ms, candidates.split)
 
 
 def group(
     candidates: Candidates,
-    behaviours: Behaviours,
+    sequences: Mapping[str, Behaviours],
     profiles: pa.Table,
     user_keys: pa.Array,
-    max_history: int,
 ) -> tuple[pa.Table, np.ndarray]:
     """The user rows of all candidates, and each row's split, int64 [rows].
 
-    profiles [users] and user_keys [users] are indexed by the users' indices. Of history the most
-    recent `max_history` behaviours are kept. No Python call per group: sort, offsets, takes.
+    profiles [rows] are those of `row_starts`; user_keys [users] are indexed by the users' indices.
+    No Python call per group: sort, offsets, takes.
     """
-    starts = _starts(candidates.user, candidates.window_start_ms, candidates.split)
-    ends = np.append(starts[1:], len(candidates.user))[: len(starts)]
+    starts = row_starts(candidates)
+    offsets = np.append(starts, len(candidates.user))
+    shown = np.diff(offsets)
     user, window = candidates.user[starts], candidates.window_start_ms[starts]
+    last_shown = candidates.time_ms[offsets[1:] - 1]
+    known = [behaviours.known_at_ms for behaviours in sequences.values()]
+    key = _Key(*known, candidates.time_ms, candidates.window_start_ms)
 
-    order = np.lexsort((behaviours.known_at_ms, behaviours.user))
-    key = _Key(behaviours.known_at_ms, candidates.time_ms, candidates.window_start_ms)
-    known = key(behaviours.user, behaviours.known_at_ms)[order]
-    # Behaviours known before the window, and those known before the row's last candidate.
-    first = np.searchsorted(known, key.first_of(user))
-    cut = np.searchsorted(known, key(user, window))
-    last = np.maximum(cut, np.searchsorted(known, key(user, candidates.time_ms[ends - 1])))
+    static_parts, realtime_parts, realtime_keys = {}, {}, []
+    static = np.full(len(starts), profiles.num_columns)
+    realtime = np.zeros(len(starts), np.int64)
+    for name, behaviours in sequences.items():
+        order = np.lexsort((behaviours.known_at_ms, behaviours.user))
+        known_keys = key(behaviours.user, behaviours.known_at_ms)[order]
+        # Behaviours known before the window, and those known before the row's last candidate.
+        first = np.searchsorted(known_keys, key.first_of(user))
+        cut = np.searchsorted(known_keys, key(user, window))
+        last = np.maximum(cut, np.searchsorted(known_keys, key(user, last_shown)))
+        kept = np.maximum(first, cut - behaviours.keep)
+        static_parts[static_of(name).name] = _behaviour_lists(behaviours, order, kept, cut)
+        realtime_parts[realtime_of(name).name] = _behaviour_lists(behaviours, order, cut, last)
+        taken, _ = _ranges(cut, last)
+        row = np.repeat(np.arange(len(starts)), last - cut)
+        realtime_keys.append(key(row, behaviours.known_at_ms[order[taken]]))
+        static += cut - kept
+        realtime += last - cut
 
-    def behaviour_lists(begin: np.ndarray, end: np.ndarray) -> pa.StructArray:
-        taken, offsets = _ranges(begin, end)
-        rows = order[taken]
-        columns = {
-            "time": pa.array(behaviours.time_ms[rows]),
-            "known_at": pa.array(behaviours.known_at_ms[rows]),
-        }
-        return _lists(columns, behaviours.features.take(pa.array(rows)), offsets)
-
-    seen = np.searchsorted(known, key(candidates.user, candidates.time_ms))
-    seen = np.maximum(0, seen - np.repeat(cut, ends - starts))
-    kept = np.maximum(first, cut - max_history)
-    static, realtime, shown = profiles.num_columns + cut - kept, last - cut, ends - starts
-    offsets = np.append(starts, len(candidates.user)).astype(np.int32)
+    row = np.repeat(np.arange(len(starts)), shown)
+    merged = np.sort(np.concatenate([np.empty(0, np.int64), *realtime_keys]))
+    seen_by_candidates = _earlier(merged, key(row, candidates.time_ms), realtime, row)
+    of_merged = np.repeat(np.arange(len(starts)), realtime)
+    seen_by_realtime = _earlier(merged, merged, realtime, of_merged)
+    tokens = static + realtime + shown
     columns: dict[str, pa.Array] = {
         "user": user_keys.take(pa.array(user)),
         "window_start": pa.array(window),
-        "tokens": pa.array(static + realtime + shown),
+        "tokens": pa.array(tokens),
+        # Everyone sees what is static; realtime and candidates themselves, and what was earlier.
         "visible_pairs": pa.array(
-            (static + realtime + shown) * static
-            + realtime * (realtime + 1) // 2
+            tokens * static
+            + realtime
             + shown
-            + _sum_ranges(seen, starts)
-        ),
-        "history": behaviour_lists(kept, cut),
-        "realtime": behaviour_lists(cut, last),
-        "candidates": _lists(
-            {"time": pa.array(candidates.time_ms), "item": candidates.item},
-            candidates.features,
-            offsets,
+            + np.bincount(of_merged, seen_by_realtime, len(starts)).astype(np.int64)
+            + np.bincount(row, seen_by_candidates, len(starts)).astype(np.int64)
         ),
     }
     if profiles.num_columns:
-        columns["profile"] = pa.StructArray.from_arrays(
-            [profiles[n].combine_chunks().take(pa.array(user)) for n in profiles.column_names],
+        columns[PROFILE.name] = pa.StructArray.from_arrays(
+            [profiles[n].combine_chunks() for n in profiles.column_names],
             names=profiles.column_names,
         )
-    if candidates.labels is not None:
-        columns["labels"] = _lists({}, candidates.labels, offsets)
+    columns |= static_parts | realtime_parts
+    columns[CANDIDATES.name] = _lists(
+        {"time": pa.array(candidates.time_ms), "item": candidates.item},
+        candidates.features,
+        offsets.astype(np.int32),
+    )
+    for name, of_tasks in (
+        ("labels", candidates.labels),
+        ("labels_known_at", candidates.labels_known_at),
+    ):
+        if of_tasks is not None:
+            columns[name] = _lists({}, of_tasks, offsets.astype(np.int32))
     return pa.table(columns), candidates.split[starts]
 
 
 def row_schema(schema: Schema, user: pa.DataType, item: pa.DataType) -> pa.Schema:
     """The Arrow schema of an encoded training row, for keys of these types."""
 
-    def lists(fixed: dict[str, pa.DataType], token: Token) -> pa.DataType:
+    def lists(fixed: dict[str, pa.DataType], token: str) -> pa.DataType:
         features = {n: stored_type(f) for n, f in schema.features_of(token).items()}
         return pa.struct([(n, pa.list_(t)) for n, t in (fixed | features).items()])
 
@@ -127,17 +152,43 @@ def row_schema(schema: Schema, user: pa.DataType, item: pa.DataType) -> pa.Schem
         "window_start": pa.int64(),
         "tokens": pa.int64(),
         "visible_pairs": pa.int64(),
-        "history": lists(times, "behaviour"),
-        "realtime": lists(times, "behaviour"),
-        "candidates": lists({"time": pa.int64(), "item": item}, "candidate"),
-        "labels": pa.struct([(task, pa.list_(pa.float32())) for task in schema.tasks]),
     }
-    profile = [(n, stored_type(f)) for n, f in schema.features_of("profile").items()]
-    return pa.schema(columns | ({"profile": pa.struct(profile)} if profile else {}))
+    profile = [(n, stored_type(f)) for n, f in schema.features_of(PROFILE.token).items()]
+    if profile:
+        columns[PROFILE.name] = pa.struct(profile)
+    for group in (*schema.static, *schema.realtime):
+        columns[group.name] = lists(times, group.token)
+    columns[CANDIDATES.name] = lists({"time": pa.int64(), "item": item}, CANDIDATES.token)
+    columns["labels"] = pa.struct([(task, pa.list_(pa.float32())) for task in schema.tasks])
+    columns["labels_known_at"] = pa.struct([(task, pa.list_(pa.int64())) for task in schema.tasks])
+    return pa.schema(columns)
+
+
+def _behaviour_lists(
+    behaviours: Behaviours, order: np.ndarray, begin: np.ndarray, end: np.ndarray
+) -> pa.StructArray:
+    """For each row the behaviours from begin to end, of those in order."""
+    taken, offsets = _ranges(begin, end)
+    rows = order[taken]
+    columns = {
+        "time": pa.array(behaviours.time_ms[rows]),
+        "known_at": pa.array(behaviours.known_at_ms[rows]),
+    }
+    return _lists(columns, behaviours.features.take(pa.array(rows)), offsets)
+
+
+def _earlier(
+    merged: np.ndarray, keys: np.ndarray, lengths: np.ndarray, row: np.ndarray
+) -> np.ndarray:
+    """How many of its row's realtime behaviours are strictly earlier than each key. merged: the
+    keys of all of them, ascending, `lengths` of each row."""
+    first = np.cumsum(lengths) - lengths
+    earlier: np.ndarray = np.searchsorted(merged, keys) - first[row]
+    return earlier
 
 
 class _Key:
-    """(user, time) as one sortable int64, for searching all users' sorted times at once."""
+    """(user or row, time) as one sortable int64, for searching all their sorted times at once."""
 
     def __init__(self, *times: np.ndarray) -> None:
         present = [t for t in times if len(t)]
@@ -167,11 +218,6 @@ def _ranges(begin: np.ndarray, end: np.ndarray) -> tuple[np.ndarray, np.ndarray]
     offsets = np.concatenate([[0], np.cumsum(lengths)])
     taken = np.arange(offsets[-1]) + np.repeat(begin - offsets[:-1], lengths)
     return taken, offsets.astype(np.int32)
-
-
-def _sum_ranges(values: np.ndarray, starts: np.ndarray) -> np.ndarray:
-    """Sums over consecutive, non-empty ranges that start at `starts`."""
-    return np.add.reduceat(values, starts) if len(starts) else np.empty(0, np.int64)
 
 
 def _lists(columns: dict[str, pa.Array], features: pa.Table, offsets: np.ndarray) -> pa.StructArray:

@@ -4,13 +4,14 @@ import lightgbm
 import numpy as np
 import pyarrow as pa
 
+from rayrank.data.build import SPLITS
 from rayrank.data.ids import to_ids
 from rayrank.data.log import Log
+from rayrank.data.partition import asked_at, times
 from rayrank.data.running import running_counts, smoothed
-from rayrank.data.times import to_ms
 from rayrank.errors import DataError
 from rayrank.evaluate.predict import candidate_table
-from rayrank.schema import Schema
+from rayrank.schema import CANDIDATES, EXPOSURES, Schema
 from rayrank.storage import AnyPath, files_in, read_parquet
 
 Scores = dict[str, np.ndarray]
@@ -30,20 +31,29 @@ def read_candidates(rows: AnyPath, split: str, schema: Schema) -> pa.Table:
     return candidate_table(read_rows(rows, split), schema, None)
 
 
-def item_rate(rows: AnyPath, schema: Schema, test: pa.Table) -> Scores:
-    """(c + 2.5) / (n + 5) of the item over all strictly earlier exposures, test ones too."""
-    earlier = [
-        read_candidates(rows, split, schema)
-        for split in ("train", "valid")
-        if files_in(rows / split, "*.parquet")
-    ]
-    every = pa.concat_tables([*earlier, test])
-    item = to_ids(every["item"].combine_chunks(), "item").to_numpy()
-    time = every["time"].to_numpy()
+def item_rate(rows: AnyPath, schema: Schema) -> Scores:
+    """(c + 2.5) / (n + 5) of the item over all exposures, test ones too, of which it was known
+    strictly before the exposure whether they came to be positive."""
+    every = [read_rows(rows, split) for split in SPLITS if files_in(rows / split, "*.parquet")]
+    shown = [table[CANDIDATES.name].combine_chunks() for table in every]
+    item = to_ids(pa.concat_arrays([part.field("item").flatten() for part in shown]), "item")
+    time = np.concatenate([part.field("time").flatten().to_numpy() for part in shown])
+    tests = len(shown[-1].field("time").flatten())
     scores = {}
     for task in schema.tasks:
-        counts = running_counts(item, time, time, every[f"label.{task}"].to_numpy())
-        scores[task] = smoothed(*counts)[len(every) - len(test) :]
+        label, known_at = (
+            np.concatenate(
+                [
+                    t[name].combine_chunks().field(task).flatten().to_numpy(zero_copy_only=False)
+                    for t in every
+                ]
+            )
+            for name in ("labels", "labels_known_at")
+        )
+        never = np.isnan(label)
+        known_at = np.where(never, max(time.max(), known_at.max()) + 1, known_at)
+        counts = running_counts(item.to_numpy(), time, known_at, np.nan_to_num(label))
+        scores[task] = smoothed(*counts)[len(time) - tests :]
     return scores
 
 
@@ -51,7 +61,7 @@ def gradient_boosting(rows: AnyPath, schema: Schema, trees: int) -> Scores | Non
     """LightGBM on the candidates' numbers and buckets; None where the schema has neither."""
     names = [
         name
-        for name, feature in schema.features_of("candidate").items()
+        for name, feature in schema.features_of(CANDIDATES.token).items()
         if feature.kind in ("number", "bucket")
     ]
     if not names:
@@ -59,7 +69,7 @@ def gradient_boosting(rows: AnyPath, schema: Schema, trees: int) -> Scores | Non
 
     def matrix(split: str) -> tuple[np.ndarray, pa.Table]:
         table = read_rows(rows, split)
-        candidates = table["candidates"].combine_chunks()
+        candidates = table[CANDIDATES.name].combine_chunks()
         columns = [candidates.field(name).flatten().to_numpy() for name in names]
         return np.column_stack(columns).astype(np.float32), candidate_table(table, schema, None)
 
@@ -70,6 +80,7 @@ def gradient_boosting(rows: AnyPath, schema: Schema, trees: int) -> Scores | Non
     scores = {}
     for task in schema.tasks:
         y = np.concatenate([table[f"label.{task}"].to_numpy() for _, table in parts])
+        known = ~np.isnan(y)
         settings = {
             "objective": "binary",
             "verbose": -1,
@@ -77,7 +88,9 @@ def gradient_boosting(rows: AnyPath, schema: Schema, trees: int) -> Scores | Non
             "deterministic": True,
             "force_row_wise": True,
         }
-        model = lightgbm.train(settings, lightgbm.Dataset(x_train, y), num_boost_round=trees)
+        model = lightgbm.train(
+            settings, lightgbm.Dataset(x_train[known], y[known]), num_boost_round=trees
+        )
         scores[task] = model.predict(x_test)
     return scores
 
@@ -85,15 +98,17 @@ def gradient_boosting(rows: AnyPath, schema: Schema, trees: int) -> Scores | Non
 def oracle(log: Log, schema: Schema, test: pa.Table) -> Scores:
     """The simulated log's own probabilities, `p_TASK`: nothing can rank better."""
     columns = [f"p_{task}" for task in schema.tasks]
-    truth = log.read("exposures", [schema.user, schema.item, schema.time, *columns])
-    times = to_ms(truth[schema.time].combine_chunks(), schema.time_unit, schema.time)
+    request = [] if schema.request is None else [schema.request]
+    truth = log.read(EXPOSURES, [schema.user, schema.item, schema.time, *request, *columns])
+    users = to_ids(truth[schema.user].combine_chunks(), schema.user).to_numpy()
+    asked = asked_at(truth, schema, users, times(truth, schema.time, schema))
     place = {
         key: i
         for i, key in enumerate(
             zip(
                 truth[schema.user].to_pylist(),
                 truth[schema.item].to_pylist(),
-                times.to_pylist(),
+                asked.tolist(),
                 strict=True,
             )
         )

@@ -9,7 +9,7 @@ from rayrank.data.jagged import to_jagged
 from rayrank.data.packing import pack, row_costs
 from rayrank.errors import DataError
 from rayrank.evaluate.config import EvaluateConfig
-from rayrank.schema import Schema
+from rayrank.schema import CANDIDATES, Schema
 from rayrank.storage import AnyPath, absolute, arrow_place, files_in
 from rayrank.train.config import RankerConfig
 from rayrank.train.export import local_ranker
@@ -79,17 +79,20 @@ class _Scorer:
 
 def candidate_table(rows: pa.Table, schema: Schema, p_CK: np.ndarray | None) -> pa.Table:
     """The candidates of user rows: user, window_start, time, item, history (how many behaviours
-    were known before the window), `label.TASK`, and (where given) the scores `p.TASK`."""
-    candidates = rows["candidates"].combine_chunks()
+    of all sequences were known before the window), `label.TASK`, and (where given) the scores
+    `p.TASK`."""
+    candidates = rows[CANDIDATES.name].combine_chunks()
     times = candidates.field("time")
-    history = rows["history"].combine_chunks().field("time")
+    history = np.zeros(len(rows), np.int64)
+    for group in schema.static:
+        history += np.diff(rows[group.name].combine_chunks().field("time").offsets.to_numpy())
     owner = pa.array(np.repeat(np.arange(len(rows)), np.diff(times.offsets.to_numpy())))
     columns = {
         "user": rows["user"].combine_chunks().take(owner),
         "window_start": rows["window_start"].combine_chunks().take(owner),
         "time": times.flatten(),
         "item": candidates.field("item").flatten(),
-        "history": pa.array(np.diff(history.offsets.to_numpy())).take(owner),
+        "history": pa.array(history).take(owner),
     }
     labels = rows["labels"].combine_chunks()
     for k, task in enumerate(schema.tasks):

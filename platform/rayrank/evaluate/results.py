@@ -31,6 +31,8 @@ class Evaluation(Strict):
     """Ranker -> its version."""
     users: int
     exposures: int
+    known_labels: dict[str, int]
+    """Task -> of how many of them the label is known; the others are in no metric of the task."""
     rankers: dict[str, Quality]
     """In the order of the config."""
     baselines: dict[str, Quality]

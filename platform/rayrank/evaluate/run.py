@@ -14,7 +14,13 @@ from rayrank.evaluate.config import EvaluateConfig
 from rayrank.evaluate.predict import in_order, predict
 from rayrank.evaluate.results import Evaluation, Quality, TaskQuality
 from rayrank.evaluate.slices import by_history
-from rayrank.metrics import Slice, bootstrap_over_users, calibration, paired_differences
+from rayrank.metrics import (
+    CalibrationBin,
+    Slice,
+    bootstrap_over_users,
+    calibration,
+    paired_differences,
+)
 from rayrank.schema import Schema
 from rayrank.storage import AnyPath, read_parquet, write_whole, writing_file
 from rayrank.train.config import RankerConfig
@@ -65,7 +71,7 @@ def evaluate(
     test = read_candidates(rows, "test", schema)
     baselines: dict[str, pa.Table] = {}
     for name, scores in {
-        "item_rate": item_rate(rows, schema, test),
+        "item_rate": item_rate(rows, schema),
         "lightgbm": gradient_boosting(rows, schema, settings.lightgbm_trees),
         "oracle": oracle(log, schema, test) if simulated else None,
     }.items():
@@ -87,8 +93,8 @@ def compare(
     schema: Schema,
     settings: EvaluateConfig,
 ) -> Evaluation:
-    """Everybody's metrics. The tables hold the same candidates in the same order, each with its
-    ranker's scores."""
+    """Everybody's metrics, on known labels. The tables hold the same candidates in the same order,
+    each with its ranker's scores."""
     served = trained[0].name
     everyone = rankers | baselines
     table = everyone[served]
@@ -98,30 +104,34 @@ def compare(
     quality: dict[str, Quality] = {name: {} for name in everyone}
     differences: dict[str, Quality] = {name: {} for name in everyone if name != served}
     slices: dict[str, dict[str, list[Slice]]] = {name: {} for name in everyone}
+    known_labels: dict[str, int] = {}
+    bins: dict[str, list[CalibrationBin]] = {}
     for task in schema.tasks:
         label = table[f"label.{task}"].to_numpy()
-        scores = {name: t[f"p.{task}"].to_numpy() for name, t in everyone.items()}
+        known = ~np.isnan(label)
+        known_labels[task] = int(known.sum())
+        who, label, before = user[known], label[known], history[known]
+        scores = {name: t[f"p.{task}"].to_numpy()[known] for name, t in everyone.items()}
         for name, score in scores.items():
-            measured = bootstrap_over_users(user, label, score, samples=samples)
+            measured = bootstrap_over_users(who, label, score, samples=samples)
             quality[name][task] = TaskQuality(**measured)
-            slices[name][task] = by_history(user, label, score, history, samples=samples)
-        paired = paired_differences(user, label, scores, served, samples=samples)
+            slices[name][task] = by_history(who, label, score, before, samples=samples)
+        paired = paired_differences(who, label, scores, served, samples=samples)
         for name, difference in paired.items():
             differences[name][task] = TaskQuality(**difference)
+        bins[task] = calibration(label, scores[served])
     return Evaluation(
         served=served,
         rows=rows,
         versions={ranker.name: ranker.folder.name for ranker in trained},
         users=len(np.unique(user)),
         exposures=len(table),
+        known_labels=known_labels,
         rankers={name: quality[name] for name in rankers},
         baselines={name: quality[name] for name in baselines},
         differences=differences,
         slices=slices,
-        calibration={
-            task: calibration(table[f"label.{task}"].to_numpy(), table[f"p.{task}"].to_numpy())
-            for task in schema.tasks
-        },
+        calibration=bins,
     )
 
 

@@ -28,7 +28,7 @@ from rayrank.strict import Strict, faults, parse
 from rayrank.tensors import read_tensors, write_tensors
 from rayrank.versions import CURRENT, named_version
 
-FORMAT = 2
+FORMAT = 3
 MANIFEST, DENSE, TABLES = "manifest.json", "dense.safetensors", "tables.safetensors"
 
 
@@ -42,7 +42,6 @@ class Manifest(Strict):
     schema_: dict[str, Any]
     model: dict[str, Any]
     seed: int
-    max_history: int
     id_types: IdTypes
     """What ids were in the log: a request that sends the other kind would match nothing."""
     metrics: dict[str, Any]
@@ -68,7 +67,6 @@ def write_bundle(
     schema: Schema,
     model: ModelConfig,
     seed: int,
-    max_history: int,
     id_types: IdTypes,
     metrics: dict[str, Any],
     made_from: dict[str, str],
@@ -92,7 +90,6 @@ def write_bundle(
             "schema_": schema.model_dump(mode="json"),
             "model": model.model_dump(mode="json"),
             "seed": seed,
-            "max_history": max_history,
             "id_types": id_types,
             "metrics": metrics,
             "made_from": made_from,

@@ -8,6 +8,7 @@ import torch
 
 from rayrank.data.jagged import to_jagged
 from rayrank.infer.bundle import Bundle
+from rayrank.schema import CANDIDATES
 
 
 class Engine:
@@ -33,7 +34,7 @@ class Engine:
     @torch.inference_mode()
     def _score(self, rows: pa.Table) -> list[np.ndarray]:
         batch = to_jagged(rows, self.bundle.schema)
-        lengths = batch.lengths("candidates").numpy()
+        lengths = batch.lengths(CANDIDATES).numpy()
         logits = self._ranker(batch.to(self.device))
         probabilities = self._ranker.probabilities(logits).cpu().numpy()
         return np.split(probabilities, np.cumsum(lengths))[: len(lengths)]

@@ -1,22 +1,23 @@
-"""A DLRM as ranking teams run it: one row per candidate, history pooled to its mean."""
+"""A DLRM as ranking teams run it: one row per candidate, each sequence pooled to its mean."""
 
 from dataclasses import dataclass
 from typing import Annotated
 
 import torch
 from pydantic import Field
+from torch import nn
 
 from rayrank.data.jagged import JaggedBatch
 from rayrank.embedding.tables import Tables
 from rayrank.model.features import Behaviours, Features, Scales, Vectors, mlp
 from rayrank.model.ranker import ModelConfig, Ranker
 from rayrank.model.sequence import Realtime, known_before, realtime_of, users_of
-from rayrank.schema import Schema
+from rayrank.schema import CANDIDATES, PROFILE, Schema
 from rayrank.strict import Share
 
 
 class DLRMConfig(ModelConfig):
-    """Embeddings, mean-pooled history, cross features, an MLP: what a user has today."""
+    """Embeddings, mean-pooled sequences, cross features, an MLP: what a user has today."""
 
     kind: str = "dlrm"
     """Which model this configures."""
@@ -30,20 +31,23 @@ class DLRMConfig(ModelConfig):
 
 @dataclass(frozen=True)
 class DLRMPrefix:
-    """What a DLRM keeps of B users with R realtime events in all."""
+    """What a DLRM keeps of B users."""
 
     profile_BD: torch.Tensor
-    history_BD: torch.Tensor
-    """The mean."""
-    realtime: Realtime
-    realtime_sums: torch.Tensor
-    """float64 [R + 1, D]: `_running_sums`, of which each candidate takes its part."""
+    static_BD: torch.Tensor
+    """The means of the sequences' static parts, side by side."""
+    realtime: tuple[Realtime, ...]
+    """Of each sequence."""
+    realtime_sums: tuple[torch.Tensor, ...]
+    """Of each sequence float64 [R + 1, D]: `_running_sums`, of which each candidate takes its
+    part."""
 
 
 class DLRM(Ranker):
-    """MLP over [profile, mean history, mean realtime, candidate] (after arXiv 1906.00091).
+    """MLP over [profile, mean of each sequence's static and realtime part, candidate] (after
+    arXiv 1906.00091).
 
-    A candidate's realtime mean covers what its token could see in MTGR, so neither model knows
+    A candidate's realtime means cover what its token could see in MTGR, so neither model knows
     more than the other.
     """
 
@@ -51,36 +55,45 @@ class DLRM(Ranker):
 
     def __init__(self, schema: Schema, config: DLRMConfig, tables: Tables, scales: Scales) -> None:
         super().__init__(schema, tables)
-        self.profile = Features(schema, "profile", scales, config.embedding_dropout)
-        self.behaviour = Behaviours(schema, scales, config.embedding_dropout)
-        self.candidate = Features(schema, "candidate", scales, config.embedding_dropout)
-        width = self.profile.width + 2 * (self.behaviour.width + 1) + self.candidate.width
+        dropout = config.embedding_dropout
+        self.profile = Features(schema, PROFILE.token, scales, dropout)
+        behaviours = {name: Behaviours(schema, name, scales, dropout) for name in schema.sequences}
+        self.behaviours = nn.ModuleDict(behaviours)
+        self.candidate = Features(schema, CANDIDATES.token, scales, dropout)
+        pooled = sum(2 * (part.width + 1) for part in behaviours.values())
+        width = self.profile.width + pooled + self.candidate.width
         self.mlp = mlp(width, *config.hidden, len(schema.tasks), dropout=config.dropout)
 
     def encode_prefix(self, batch: JaggedBatch, vectors: Vectors) -> DLRMPrefix:
-        history_HD = self.behaviour(batch, vectors, "history")
-        realtime_RD = self.behaviour(batch, vectors, "realtime")
-        lengths_B = batch.lengths("history")
-        until_B = lengths_B.cumsum(0)
-        history_BD = _mean(
-            _running_sums(history_HD), until_B - lengths_B, until_B, history_HD.dtype
+        profile_BD = self.profile(batch, vectors, PROFILE)
+        static = [profile_BD[:, :0]]
+        for group in self.schema.static:
+            static_SD = self.behaviours[group.token](batch, vectors, group)
+            lengths_B = batch.lengths(group)
+            until_B = lengths_B.cumsum(0)
+            sums = _running_sums(static_SD)
+            static.append(_mean(sums, until_B - lengths_B, until_B, static_SD.dtype))
+        realtime = self.schema.realtime
+        return DLRMPrefix(
+            profile_BD,
+            torch.cat(static, dim=1),
+            tuple(realtime_of(batch, [group]) for group in realtime),
+            tuple(
+                _running_sums(self.behaviours[group.token](batch, vectors, group))
+                for group in realtime
+            ),
         )
-        profile_BD = self.profile(batch, vectors, "profile")
-        return DLRMPrefix(profile_BD, history_BD, realtime_of(batch), _running_sums(realtime_RD))
 
     def score_candidates(
         self, prefix: DLRMPrefix, batch: JaggedBatch, vectors: Vectors
     ) -> torch.Tensor:
-        user_C = users_of(batch, "candidates")
-        realtime_B = prefix.realtime.lengths_B
-        first_C = (realtime_B.cumsum(0) - realtime_B)[user_C]
-        seen_C = known_before(prefix.realtime, batch, "candidates")
-        columns = [
-            prefix.history_BD[user_C],
-            _mean(prefix.realtime_sums, first_C, first_C + seen_C, prefix.history_BD.dtype),
-            prefix.profile_BD[user_C],
-            self.candidate(batch, vectors, "candidates"),
-        ]
+        user_C = users_of(batch, CANDIDATES)
+        columns = [prefix.static_BD[user_C]]
+        for realtime, sums in zip(prefix.realtime, prefix.realtime_sums, strict=True):
+            first_C = (realtime.lengths_B.cumsum(0) - realtime.lengths_B)[user_C]
+            until_C = first_C + known_before(realtime, batch)
+            columns.append(_mean(sums, first_C, until_C, prefix.static_BD.dtype))
+        columns += [prefix.profile_BD[user_C], self.candidate(batch, vectors, CANDIDATES)]
         return self.mlp(torch.cat(columns, dim=1)).float()
 
 

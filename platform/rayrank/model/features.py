@@ -7,8 +7,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from rayrank.data.jagged import Group, JaggedBatch
-from rayrank.schema import Feature, Schema, Token
+from rayrank.data.jagged import JaggedBatch
+from rayrank.schema import PROFILE, Feature, Group, Schema
 
 Scales = Mapping[str, tuple[float, float]]
 """TOKEN.FEATURE -> mean and standard deviation of a number over the training rows."""
@@ -24,7 +24,7 @@ class Features(nn.Module):
     mean: torch.Tensor
     std: torch.Tensor
 
-    def __init__(self, schema: Schema, token: Token, scales: Scales, dropout: float) -> None:
+    def __init__(self, schema: Schema, token: str, scales: Scales, dropout: float) -> None:
         super().__init__()
         features = schema.features_of(token)
         self.embedded: dict[str, Feature] = {
@@ -41,7 +41,7 @@ class Features(nn.Module):
     def forward(self, batch: JaggedBatch, vectors: Vectors, group: Group) -> torch.Tensor:
         """[elements of the group (of profile: users), width]: embedded features first, numbers
         last; no columns where the schema has no such features."""
-        rows = batch.users if group == "profile" else batch.counts[group]
+        rows = batch.users if group == PROFILE else batch.counts[group]
         columns = [self.mean.new_empty(rows, 0)]
         columns += [
             self.dropout(embedded(batch, vectors, group, name, feature))
@@ -58,14 +58,14 @@ class Features(nn.Module):
 
 
 class Behaviours(Features):
-    """The features of behaviours, and how old each one is: [n] -> [n, width]."""
+    """The features of a sequence's behaviours, and how old each one is: [n] -> [n, width]."""
 
-    def __init__(self, schema: Schema, scales: Scales, dropout: float) -> None:
-        super().__init__(schema, "behaviour", scales, dropout)
+    def __init__(self, schema: Schema, sequence: str, scales: Scales, dropout: float) -> None:
+        super().__init__(schema, sequence, scales, dropout)
         self.width += AGES
 
     def forward(self, batch: JaggedBatch, vectors: Vectors, group: Group) -> torch.Tensor:
-        """[elements of history or realtime, width]"""
+        """[elements of the sequence's static or realtime part, width]"""
         return torch.cat(
             [super().forward(batch, vectors, group), behaviour_ages(batch, group)], dim=1
         )
@@ -93,7 +93,7 @@ def mlp(*widths: int, dropout: float = 0.0) -> nn.Sequential:
 
 
 def behaviour_ages(batch: JaggedBatch, group: Group) -> torch.Tensor:
-    """[n, AGES] for history or realtime: log hours before, and after, the start of the window.
+    """[n, AGES] for a part of a sequence: log hours before, and after, the start of the window.
 
     The sequence itself carries no positions, and this is all a token knows of its age. Relative to
     the window, so that a static token is the same for every candidate.

@@ -4,17 +4,16 @@ import torch
 from hstu_kernels import gated_group_layer_norm, group_layer_norm, hstu_attention, linear_silu
 from torch import nn
 
-from rayrank.data.jagged import GROUPS
 from rayrank.model.sequence import Sequence
 
 
 class GroupLayerNorm(nn.Module):
     """The gain and bias of each group of tokens; statistics are per token."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, groups: int, width: int) -> None:
         super().__init__()
-        self.weight_GD = nn.Parameter(torch.ones(len(GROUPS), width))
-        self.bias_GD = nn.Parameter(torch.zeros(len(GROUPS), width))
+        self.weight_GD = nn.Parameter(torch.ones(groups, width))
+        self.bias_GD = nn.Parameter(torch.zeros(groups, width))
 
     def forward(self, x_TD: torch.Tensor, group_T: torch.Tensor) -> torch.Tensor:
         """[T, D] -> [T, D]."""
@@ -31,13 +30,15 @@ class HSTULayer(nn.Module):
     `forward` is its three steps in a row. They stand apart for who keeps keys and values.
     """
 
-    def __init__(self, width: int, heads: int, attention_length: int, dropout: float) -> None:
+    def __init__(
+        self, groups: int, width: int, heads: int, attention_length: int, dropout: float
+    ) -> None:
         super().__init__()
         self.heads, self.width = heads, width
         self.scale = 1.0 / attention_length
-        self.norm = GroupLayerNorm(width)
+        self.norm = GroupLayerNorm(groups, width)
         self.project = nn.Linear(width, 4 * width)
-        self.gate_norm = GroupLayerNorm(width)
+        self.gate_norm = GroupLayerNorm(groups, width)
         self.output = nn.Linear(width, width)
         self.dropout = nn.Dropout(dropout)
 

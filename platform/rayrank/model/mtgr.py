@@ -9,13 +9,20 @@ from pydantic import Field, model_validator
 from torch import nn
 from torch.nn.functional import pad
 
-from rayrank.data.jagged import GROUPS, JaggedBatch
+from rayrank.data.jagged import JaggedBatch
 from rayrank.embedding.tables import Tables
 from rayrank.model.features import Behaviours, Features, Scales, Vectors, embedded, mlp
 from rayrank.model.hstu import GroupLayerNorm, HSTULayer
 from rayrank.model.ranker import ModelConfig, Ranker
-from rayrank.model.sequence import PREFIX, Realtime, known_before, realtime_of, sequence, users_of
-from rayrank.schema import Schema
+from rayrank.model.sequence import (
+    Realtime,
+    known_before,
+    merge_realtime,
+    realtime_of,
+    sequence,
+    users_of,
+)
+from rayrank.schema import CANDIDATES, PROFILE, Group, Schema
 from rayrank.strict import Share
 
 SIZES: dict[str, dict[str, int]] = {
@@ -65,12 +72,12 @@ class MTGRConfig(ModelConfig):
 
 @dataclass(frozen=True)
 class MTGRPrefix:
-    """What MTGR keeps of B users with S tokens of profile, history and realtime in all."""
+    """What MTGR keeps of B users with S tokens of profile and sequences in all."""
 
     offsets: torch.Tensor
     """int64 [B + 1]: where each user's tokens start."""
     static_B: torch.Tensor
-    """int64 [B]: how many of them every candidate sees: profile and history, which come first."""
+    """int64 [B]: how many of them every candidate sees: profile and static parts, the first."""
     realtime: Realtime
     keys: tuple[torch.Tensor, ...]
     """Per layer [S, D]."""
@@ -86,27 +93,28 @@ class MTGR(Ranker):
     def __init__(self, schema: Schema, config: MTGRConfig, tables: Tables, scales: Scales) -> None:
         super().__init__(schema, tables)
         self.tokenizer = Tokenizer(schema, config, scales)
+        width, groups = config.d_model, len(schema.groups)
         self.layers = nn.ModuleList(
-            HSTULayer(config.d_model, config.heads, config.attention_length, config.dropout)
+            HSTULayer(groups, width, config.heads, config.attention_length, config.dropout)
             for _ in range(config.layers)
         )
-        self.norm = GroupLayerNorm(config.d_model)
+        self.norm = GroupLayerNorm(groups, width)
         self.heads = nn.ModuleList(mlp(config.d_model, 2 * config.d_model, 1) for _ in schema.tasks)
 
     def forward(self, batch: JaggedBatch) -> torch.Tensor:
         """logits_CK: encoding and scoring in one pass, with one attention per layer over all
         tokens. The mathematics are those of the two in a row."""
-        layout = sequence(batch, self.tokenizer.profile_features)
+        layout = sequence(batch, self.schema)
         tokens = self.tokenizer(batch, self.lookup(batch))
-        x_TD = jagged_concat(tokens, layout.group_offsets)
+        x_TD = jagged_concat(tokens, layout.segment_offsets)
         for layer in self.layers:
             x_TD = layer(x_TD, layout)
-        *_, c_CD = jagged_split(x_TD, layout.group_offsets, layout.group_tokens)
-        return self._logits(c_CD, _candidate_groups(batch))
+        *_, c_CD = jagged_split(x_TD, layout.segment_offsets, layout.segment_tokens)
+        return self._logits(c_CD, self._candidate_groups(batch))
 
     def encode_prefix(self, batch: JaggedBatch, vectors: Vectors) -> MTGRPrefix:
-        layout = sequence(batch, self.tokenizer.profile_features, PREFIX)
-        x_SD = jagged_concat(self.tokenizer.of_prefix(batch, vectors), layout.group_offsets)
+        layout = sequence(batch, self.schema, candidates=False)
+        x_SD = jagged_concat(self.tokenizer.of_prefix(batch, vectors), layout.segment_offsets)
         keys, values = [], []
         for layer in self.layers:
             assert isinstance(layer, HSTULayer)
@@ -116,18 +124,18 @@ class MTGR(Ranker):
             if layer is not self.layers[-1]:  # what it would make of the prefix, nobody reads
                 o_SD = layer.attend(q_SD, k_SD, v_SD, layout.offsets, layout.visible_end)
                 x_SD = layer.update(x_SD, o_SD, u_SD, layout.group_T)
-        static_B = self.tokenizer.profile_features + batch.lengths("history")
-        return MTGRPrefix(layout.offsets, static_B, realtime_of(batch), tuple(keys), tuple(values))
+        realtime = realtime_of(batch, self.schema.realtime)
+        static_B = layout.offsets.diff() - realtime.lengths_B
+        return MTGRPrefix(layout.offsets, static_B, realtime, tuple(keys), tuple(values))
 
     def score_candidates(
         self, prefix: MTGRPrefix, batch: JaggedBatch, vectors: Vectors
     ) -> torch.Tensor:
         c_CD = self.tokenizer.of_candidates(batch, vectors)
-        group_C = _candidate_groups(batch)
-        offsets = (prefix.offsets, pad(batch.lengths("candidates").cumsum(0), (1, 0)))
-        seen_C = prefix.static_B[users_of(batch, "candidates")] + known_before(
-            prefix.realtime, batch, "candidates"
-        )
+        group_C = self._candidate_groups(batch)
+        offsets = (prefix.offsets, pad(batch.lengths(CANDIDATES).cumsum(0), (1, 0)))
+        static_C = prefix.static_B[users_of(batch, CANDIDATES)]
+        seen_C = static_C + known_before(prefix.realtime, batch)
         # The kernel wants a query for each key. The prefix's are zeros that see but themselves:
         # next to no work.
         nothing_S1 = seen_C.new_zeros(len(prefix.keys[0]), 1)
@@ -148,10 +156,10 @@ class MTGR(Ranker):
         c_CD = self.norm(c_CD, group_C)
         return torch.cat([head(c_CD) for head in self.heads], dim=1).float()
 
-
-def _candidate_groups(batch: JaggedBatch) -> torch.Tensor:
-    """int64 [C], for `GroupLayerNorm`."""
-    return torch.full((batch.candidates,), GROUPS.index("candidates"), device=batch.device)
+    def _candidate_groups(self, batch: JaggedBatch) -> torch.Tensor:
+        """int64 [C], for `GroupLayerNorm`: the last group."""
+        last = len(self.schema.groups) - 1
+        return torch.full((batch.candidates,), last, device=batch.device)
 
 
 class Tokenizer(nn.Module):
@@ -159,9 +167,9 @@ class Tokenizer(nn.Module):
 
     def __init__(self, schema: Schema, config: MTGRConfig, scales: Scales) -> None:
         super().__init__()
-        width = config.d_model
-        self.profile = Features(schema, "profile", scales, config.embedding_dropout)
-        self.profile_features = len(schema.features_of("profile"))
+        width, dropout = config.d_model, config.embedding_dropout
+        self.schema = schema
+        self.profile = Features(schema, PROFILE.token, scales, dropout)
         self.profile_tokens = nn.ModuleDict(
             {
                 name: nn.Linear(dim, width)
@@ -172,38 +180,52 @@ class Tokenizer(nn.Module):
                 )
             }
         )
-        self.behaviour = Behaviours(schema, scales, config.embedding_dropout)
-        self.behaviour_token = mlp(self.behaviour.width, width, width)
-        self.candidate = Features(schema, "candidate", scales, config.embedding_dropout)
+        behaviours = {name: Behaviours(schema, name, scales, dropout) for name in schema.sequences}
+        self.behaviours = nn.ModuleDict(behaviours)
+        self.behaviour_tokens = nn.ModuleDict(
+            {name: mlp(part.width, width, width) for name, part in behaviours.items()}
+        )
+        self.candidate = Features(schema, CANDIDATES.token, scales, dropout)
         # Crosses of many features are made here, so this one is wide.
         self.candidate_token = mlp(self.candidate.width, 4 * width, width)
 
     def forward(self, batch: JaggedBatch, vectors: Vectors) -> list[torch.Tensor]:
-        """Per group [tokens, d_model]: profile, history, realtime, candidates."""
+        """Per segment of `sequence` [tokens, d_model]."""
         return [*self.of_prefix(batch, vectors), self.of_candidates(batch, vectors)]
 
     def of_prefix(self, batch: JaggedBatch, vectors: Vectors) -> list[torch.Tensor]:
-        """Per group [tokens, d_model]: profile, history, realtime."""
-        profile = [self._profile(batch, vectors)] if self.profile_features else []
-        history_HD, realtime_RD = (
-            self.behaviour_token(self.behaviour(batch, vectors, group))
-            for group in ("history", "realtime")
+        """Per segment [tokens, d_model]: profile, static parts, merged realtime."""
+        static, realtime = (
+            [self._behaviours(batch, vectors, group) for group in groups]
+            for groups in (self.schema.static, self.schema.realtime)
         )
-        # A group of no tokens is one too.
-        return [*(profile or [history_HD[:0].detach()]), history_HD, realtime_RD]
+        profile = self._profile(batch, vectors) if self.profile_tokens else self._no_tokens()
+        merged = merge_realtime(batch, realtime) if realtime else self._no_tokens()
+        return [profile, *static, merged]
 
     def of_candidates(self, batch: JaggedBatch, vectors: Vectors) -> torch.Tensor:
         """[C, d_model]"""
-        c_CD: torch.Tensor = self.candidate_token(self.candidate(batch, vectors, "candidates"))
+        c_CD: torch.Tensor = self.candidate_token(self.candidate(batch, vectors, CANDIDATES))
         return c_CD
+
+    def _no_tokens(self) -> torch.Tensor:
+        """A segment of none, in the dtype that tokens have under autocast."""
+        weight = next(self.candidate_token.parameters())
+        none_D: torch.Tensor = self.candidate_token(weight.new_empty(0, self.candidate.width))
+        return none_D.detach()
+
+    def _behaviours(self, batch: JaggedBatch, vectors: Vectors, group: Group) -> torch.Tensor:
+        features = self.behaviours[group.token](batch, vectors, group)
+        tokens: torch.Tensor = self.behaviour_tokens[group.token](features)
+        return tokens
 
     def _profile(self, batch: JaggedBatch, vectors: Vectors) -> torch.Tensor:
         columns = {
-            name: self.profile.dropout(embedded(batch, vectors, "profile", name, feature))
+            name: self.profile.dropout(embedded(batch, vectors, PROFILE, name, feature))
             for name, feature in self.profile.embedded.items()
         }
         if self.profile.numeric:
-            numbers = self.profile.numbers(batch, "profile")
+            numbers = self.profile.numbers(batch, PROFILE)
             columns |= {n: numbers[:, i : i + 1] for i, n in enumerate(self.profile.numeric)}
         # [B, P, D] flattened: a user's profile tokens lie side by side.
         tokens = [self.profile_tokens[name](column) for name, column in columns.items()]

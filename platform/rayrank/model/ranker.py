@@ -8,11 +8,11 @@ from pydantic import Field
 from torch import nn
 from torch.nn import functional
 
-from rayrank.data.jagged import GROUPS, TOKEN_OF, Group, JaggedBatch
+from rayrank.data.jagged import JaggedBatch
 from rayrank.embedding.tables import Tables
 from rayrank.errors import WeightsError
 from rayrank.model.features import Vectors
-from rayrank.schema import Schema
+from rayrank.schema import Group, Schema
 from rayrank.strict import Strict
 
 
@@ -50,15 +50,15 @@ class Ranker(nn.Module):
 
     # From a batch to logits.
 
-    def lookup(self, batch: JaggedBatch, groups: Sequence[Group] = GROUPS) -> Vectors:
-        """The vectors of all ids in some of a batch's groups, in one call to the tables.
+    def lookup(self, batch: JaggedBatch, groups: Sequence[Group] | None = None) -> Vectors:
+        """The vectors of all ids in a batch, or in some of its groups, in one call to the tables.
 
         A training step makes one such call, for all groups: TorchRec's fused optimizers update the
         tables once for each. Collective where tables are sharded.
         """
         places: dict[str, list[tuple[Group, str]]] = {table: [] for table in self.schema.tables}
-        for group in groups:
-            for name, feature in self.schema.features_of(TOKEN_OF[group]).items():
+        for group in self.schema.groups if groups is None else groups:
+            for name, feature in self.schema.features_of(group.token).items():
                 if feature.table is not None:
                     places[feature.table].append((group, name))
         ids = {table: [batch.ids(*place) for place in of] for table, of in places.items()}
@@ -74,7 +74,7 @@ class Ranker(nn.Module):
 
     def encode_prefix(self, batch: JaggedBatch, vectors: Vectors) -> Any:
         """What the model makes of users before it knows what to score: a frozen dataclass of
-        tensors, which can be kept. It reads profile, history and realtime, never candidates."""
+        tensors, which can be kept. It reads profile and sequences, never candidates."""
         raise NotImplementedError
 
     def score_candidates(self, prefix: Any, batch: JaggedBatch, vectors: Vectors) -> torch.Tensor:
@@ -89,13 +89,21 @@ class Ranker(nn.Module):
 
     # In training.
 
-    def loss_sum(self, logits_CK: torch.Tensor, batch: JaggedBatch) -> torch.Tensor:
-        """Binary cross-entropy in nats, summed over candidates and tasks: a scalar.
+    def loss(self, logits_CK: torch.Tensor, batch: JaggedBatch) -> torch.Tensor:
+        """What training minimises, in nats, a scalar: each task's binary cross-entropy, averaged
+        over the candidates whose label is known, summed over tasks."""
+        return (self.loss_sums(logits_CK, batch) / self.known_labels(batch).clamp(min=1)).sum()
 
-        Summed, not averaged: the trainer divides by the candidates of the *global* batch.
+    def known_labels(self, batch: JaggedBatch) -> torch.Tensor:
+        """float32 [tasks]: of how many of a batch's candidates each label is known."""
+        return (~torch.isnan(self._labels_CK(batch))).sum(0).float()
+
+    def loss_sums(self, logits_CK: torch.Tensor, batch: JaggedBatch) -> torch.Tensor:
+        """[tasks]: binary cross-entropy in nats, summed over candidates whose label is known.
+
+        Summed, not averaged: the trainer divides by the known labels of the *global* batch.
         """
         log_p_CK = self.log_probabilities(logits_CK)
-        total = logits_CK.new_zeros(())
         log_not: dict[str, torch.Tensor] = {}
         for k, (name, task) in enumerate(self.schema.tasks.items()):
             log_not[name] = functional.logsigmoid(-logits_CK[:, k])
@@ -105,15 +113,19 @@ class Ranker(nn.Module):
                 log_not[name] = torch.logaddexp(
                     log_not[task.given], log_p_CK[:, parent] + log_not[name]
                 )
-            y_C = batch.labels(name)
-            total = total - (y_C * log_p_CK[:, k] + (1 - y_C) * log_not[name]).sum()
-        return total
+        labels_CK, log_not_CK = self._labels_CK(batch), torch.stack(list(log_not.values()), dim=1)
+        known_CK = ~torch.isnan(labels_CK)
+        y_CK = labels_CK.nan_to_num()  # before it meets a logit: 0 x NaN in a gradient is NaN
+        return (-(y_CK * log_p_CK + (1 - y_CK) * log_not_CK) * known_CK).sum(0)
+
+    def _labels_CK(self, batch: JaggedBatch) -> torch.Tensor:
+        return torch.stack([batch.labels(task) for task in self.schema.tasks], dim=1)
 
     def auxiliary_loss(self, batch: JaggedBatch) -> torch.Tensor | None:
         """What else is minimised, a scalar, or None. Called after `forward` of the same batch, of
         which the model may have kept what it needs, under the same autocast.
 
-        Like `loss_sum` it is a sum, and is divided by the candidates of the global batch. A sum
+        Like `loss_sums` it is a sum, and is divided by the candidates of the global batch. A sum
         over users, tokens or candidates in which each term depends on its own user alone has the
         same gradient however users are dealt to batches and ranks; a mean over the batch, or
         negatives taken from it, has not. A term that is no such sum, say a penalty on weights, is

@@ -1,8 +1,8 @@
 """Where every token stands in its user's sequence, and what it may see.
 
-Order: profile | history | realtime | candidates. MTGR's dynamic mixed mask (arXiv 2505.18654,
-section 3.3) needs one integer per token, because every group ascends in time: token i sees the
-prefix [0, visible_end[i]) and itself.
+Order: profile | static part of each sequence | realtime of all sequences, merged in the order of
+known_at | candidates. MTGR's dynamic mixed mask (arXiv 2505.18654, section 3.3) then needs one
+integer per token: token i sees the prefix [0, visible_end[i]) and itself.
 """
 
 from collections.abc import Sequence as Several
@@ -12,88 +12,125 @@ import torch
 from hstu_kernels import jagged_concat
 from torch.nn.functional import pad
 
-from rayrank.data.jagged import GROUPS, Group, JaggedBatch
-
-PREFIX: tuple[Group, ...] = GROUPS[:-1]
-"""The groups that do not change with what is to be scored."""
+from rayrank.data.jagged import JaggedBatch
+from rayrank.schema import CANDIDATES, PROFILE, Group, Schema
 
 
 @dataclass(frozen=True)
 class Sequence:
-    """The layout of T tokens of B users."""
+    """The layout of T tokens of B users, in segments: what lies side by side for every user."""
 
     offsets: torch.Tensor
     """int64 [B + 1]: where each user's sequence starts."""
     group_T: torch.Tensor
-    """int64 [T]: 0 profile, 1 history, 2 realtime, 3 candidate."""
+    """int64 [T]: the place of each token's group in `Schema.groups`."""
     visible_end: torch.Tensor
     """int64 [T], relative to the user's sequence."""
-    group_offsets: tuple[torch.Tensor, ...]
-    """Per group int64 [B + 1]: where each user's tokens start among the group's."""
-    group_tokens: tuple[int, ...]
-    """Per group the number of its tokens."""
+    segment_offsets: tuple[torch.Tensor, ...]
+    """Per segment int64 [B + 1]: where each user's tokens start among the segment's."""
+    segment_tokens: tuple[int, ...]
+    """Per segment the number of its tokens."""
+
+
+def sequence(batch: JaggedBatch, schema: Schema, *, candidates: bool = True) -> Sequence:
+    """Lay out a batch, or (without candidates) what does not change with what is to be scored.
+
+    Segments: profile, a static part for each sequence, the merged realtime, candidates. Works on
+    the batch's device, without waiting for it.
+    """
+    place = {group: number for number, group in enumerate(schema.groups)}
+    profile_B = torch.full(
+        (batch.users,), len(schema.features_of(PROFILE.token)), device=batch.device
+    )
+    realtime = realtime_of(batch, schema.realtime)
+    lengths = [profile_B, *(batch.lengths(group) for group in schema.static)]
+    static_B = torch.stack(lengths).sum(0)
+    counts = [batch.counts[group] for group in (PROFILE, *schema.static)]
+    groups = [_constant(place[group], batch, group) for group in (PROFILE, *schema.static)]
+    ends = [
+        static_B.repeat_interleave(of_B, output_size=count)
+        for of_B, count in zip(lengths, counts, strict=True)
+    ]
+
+    lengths.append(realtime.lengths_B)
+    counts.append(len(realtime.known_at_R))
+    groups.append(merge_realtime(batch, [_constant(place[g], batch, g) for g in schema.realtime]))
+    of_R = realtime.users_R
+    ends.append(static_B[of_R] + realtime.earlier(of_R, realtime.known_at_R, batch))
+    if candidates:
+        lengths.append(batch.lengths(CANDIDATES))
+        counts.append(batch.candidates)
+        groups.append(_constant(place[CANDIDATES], batch, CANDIDATES))
+        of_C = users_of(batch, CANDIDATES)
+        ends.append(static_B[of_C] + known_before(realtime, batch))
+
+    offsets_SB = pad(torch.stack(lengths).cumsum(1), (1, 0))
+    segment_offsets = offsets_SB.unbind()
+    return Sequence(
+        offsets=offsets_SB.sum(0),
+        group_T=jagged_concat([g[:, None] for g in groups], segment_offsets).squeeze(1),
+        visible_end=jagged_concat([e[:, None] for e in ends], segment_offsets).squeeze(1),
+        segment_offsets=segment_offsets,
+        segment_tokens=tuple(counts),
+    )
 
 
 @dataclass(frozen=True)
 class Realtime:
-    """When the realtime events of B users were known, which decides who may see them."""
+    """When realtime behaviours of B users were known, which decides who may see them."""
 
     lengths_B: torch.Tensor
-    """int64 [B]: events per user."""
+    """int64 [B]: behaviours per user."""
     known_at_R: torch.Tensor
     """int64 ms [R], ascending within a user."""
 
+    @property
+    def users_R(self) -> torch.Tensor:
+        """int64 [R]: whose each one is."""
+        return torch.repeat_interleave(self.lengths_B, output_size=len(self.known_at_R))
 
-def sequence(
-    batch: JaggedBatch, profile_features: int, groups: Several[Group] = GROUPS
-) -> Sequence:
-    """Lay out a batch: all its groups, or the first ones (`PREFIX`). Works on the batch's device,
-    without waiting for it."""
-    profile_B = torch.full((batch.users,), profile_features, device=batch.device)
-    lengths_GB = torch.stack([profile_B, *(batch.lengths(group) for group in groups[1:])])
-    offsets_GB = pad(lengths_GB.cumsum(1), (1, 0))
-    group_offsets = offsets_GB.unbind()
-    group_tokens = tuple(batch.counts[group] for group in groups)
-
-    static_B = lengths_GB[0] + lengths_GB[1]
-    realtime = realtime_of(batch)
-    ends = []
-    for group, lengths_B in zip(groups, lengths_GB, strict=True):
-        end = static_B.repeat_interleave(lengths_B, output_size=batch.counts[group])
-        if group not in ("profile", "history"):
-            end = end + known_before(realtime, batch, group)
-        ends.append(end[:, None])
-    group_BG = torch.arange(len(groups), device=batch.device).repeat(batch.users)
-    return Sequence(
-        offsets=offsets_GB.sum(0),
-        group_T=group_BG.repeat_interleave(lengths_GB.T.flatten(), output_size=sum(group_tokens)),
-        visible_end=jagged_concat(ends, group_offsets).squeeze(1),
-        group_offsets=group_offsets,
-        group_tokens=group_tokens,
-    )
+    def earlier(
+        self, users_N: torch.Tensor, times_N: torch.Tensor, batch: JaggedBatch
+    ) -> torch.Tensor:
+        """int64 [N]: how many behaviours of each one's user were known strictly before its time
+        (ms). batch is of the same users and windows."""
+        before = torch.searchsorted(
+            _window_key(self.known_at_R, self.users_R, batch), _window_key(times_N, users_N, batch)
+        )
+        first_B = self.lengths_B.cumsum(0) - self.lengths_B
+        return before - first_B[users_N]
 
 
-def realtime_of(batch: JaggedBatch) -> Realtime:
-    """The realtime events of a batch's users."""
-    return Realtime(batch.lengths("realtime"), batch.times("realtime"))
+def realtime_of(batch: JaggedBatch, groups: Several[Group]) -> Realtime:
+    """The realtime behaviours of a batch's users, of all sequences (`Schema.realtime`) or one."""
+    if len(groups) == 1:  # ascends already
+        return Realtime(batch.lengths(groups[0]), batch.times(groups[0]))
+    none_B = torch.zeros_like(batch.window_start)
+    lengths_B = torch.stack([none_B, *(batch.lengths(group) for group in groups)]).sum(0)
+    return Realtime(lengths_B, merge_realtime(batch, [batch.times(group) for group in groups]))
 
 
-def known_before(realtime: Realtime, batch: JaggedBatch, group: Group) -> torch.Tensor:
-    """int64 [elements of realtime or candidates]: how many of the user's realtime events were
-    known strictly before each one's time. `realtime` is of the batch's users and windows."""
-    lengths_B, known_at_R = realtime.lengths_B, realtime.known_at_R
-    of_R = torch.repeat_interleave(lengths_B, output_size=len(known_at_R))
-    of = users_of(batch, group)
-    before = torch.searchsorted(
-        _window_key(known_at_R, of_R, batch), _window_key(batch.times(group), of, batch)
-    )
-    first_B = lengths_B.cumsum(0) - lengths_B
-    return before - first_B[of]
+def merge_realtime(batch: JaggedBatch, parts: Several[torch.Tensor]) -> torch.Tensor:
+    """Realtime parts [n, ...], one of each sequence in the schema's order, as one [R, ...] in the
+    order in which their behaviours were known."""
+    if not parts:
+        return batch.realtime_order  # of none
+    return torch.cat(list(parts)).index_select(0, batch.realtime_order)
+
+
+def known_before(realtime: Realtime, batch: JaggedBatch) -> torch.Tensor:
+    """int64 [C]: how many of the user's realtime behaviours were known strictly before each
+    candidate was shown. `realtime` is of the batch's users and windows."""
+    return realtime.earlier(users_of(batch, CANDIDATES), batch.times(CANDIDATES), batch)
 
 
 def users_of(batch: JaggedBatch, group: Group) -> torch.Tensor:
-    """int64 [elements of history, realtime or candidates]: whose each one is."""
+    """int64 [elements of a sequence's part, or candidates]: whose each one is."""
     return torch.repeat_interleave(batch.lengths(group), output_size=batch.counts[group])
+
+
+def _constant(value: int, batch: JaggedBatch, group: Group) -> torch.Tensor:
+    return torch.full((batch.counts[group],), value, device=batch.device)
 
 
 def _window_key(times: torch.Tensor, user: torch.Tensor, batch: JaggedBatch) -> torch.Tensor:

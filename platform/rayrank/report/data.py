@@ -57,6 +57,12 @@ class DataFacts(Strict):
     """Exposures per user row."""
     tokens: NonNegativeInt
     lengths: Lengths
+    elements: dict[str, NonNegativeInt]
+    """Part of a sequence -> behaviours in all rows."""
+    complete_until: str
+    """Until when the log holds all that happened."""
+    labels: dict[str, str]
+    """Task -> how many labels are positive, and how many are not known."""
 
 
 class LossPoint(NamedTuple):

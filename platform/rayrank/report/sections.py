@@ -86,6 +86,9 @@ def sequences(data: ReportData) -> Element:
         ("median", f"{lengths.p50:,.0f}"),
         ("99th percentile", f"{lengths.p99:,.0f}"),
         ("longest", f"{lengths.max:,.0f}"),
+        *((name.replace("_", " ", 1), f"{count:,}") for name, count in facts.elements.items()),
+        ("log complete until", facts.complete_until),
+        *((f"{task} labels", told) for task, told in facts.labels.items()),
     ]
     bins = [
         [_whole(low, high), f"{count:,}"]
@@ -93,9 +96,10 @@ def sequences(data: ReportData) -> Element:
     ]
     return section(
         "Sequences",
-        "A user row is one user on one day: profile, history, today, candidates. The axis grows "
-        "by factors. Batches are packed by cost, because the few rows in the tail hold so much "
-        "of the work; padding all rows to the longest would waste nearly all of it.",
+        "A user row is one user on one day: profile, what was done before, today, candidates. A "
+        "label that is not known yet is no negative: it is in no loss and no metric. The axis "
+        "grows by factors. Batches are packed by cost, because the few rows in the tail hold so "
+        "much of the work; padding all rows to the longest would waste nearly all of it.",
         columns(
             histogram(
                 "Tokens per user row",

@@ -1,4 +1,4 @@
-"""docs/config.md: every key of a run and of an application, made from the code (`make docs`)."""
+"""docs/config.md: every key of a run, an endpoint and a log, made from the code (`make docs`)."""
 
 import inspect
 import json
@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from rayrank.model.build import SHORT, ranker_class
 from rayrank.model.ranker import ModelConfig
 from rayrank.run.config import RunConfig
+from rayrank.schema import Schema
 from rayrank.serve.app import RankingArgs
 from rayrank.strict import Strict
 
@@ -31,7 +32,20 @@ SERVING = """\
 
 The `args` of `serve_apps/ranking.yaml`, or `serve run serve_apps.ranking:build key=value …`.
 """
-BOUNDS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
+LOG = """\
+# A log
+
+`schema.yaml`, beside the tables of a log of your own (docs/data.md says how it is meant).
+"""
+BOUNDS = {
+    "minimum": "≥",
+    "exclusiveMinimum": ">",
+    "maximum": "≤",
+    "exclusiveMaximum": "<",
+    "multipleOf": "a multiple of",
+    "minItems": "no fewer than",
+    "maxLength": "of length ≤",
+}
 KINDS = {"integer": "integer", "number": "number", "string": "text", "boolean": "true or false"}
 
 
@@ -59,7 +73,8 @@ def sections(model: type[Strict], prefix: str = "", kind: str = "") -> Iterator[
     defaults = _defaults(model)
     keys: list[Key] = []
     inner: list[Section] = []
-    for name, field in model.model_fields.items():
+    for attribute, field in model.model_fields.items():
+        name = field.alias or attribute
         dotted = f"{prefix}{name}"
         if field.annotation is ModelConfig:
             for short in SHORT:
@@ -68,7 +83,7 @@ def sections(model: type[Strict], prefix: str = "", kind: str = "") -> Iterator[
             named = field.annotation is not found  # a dict of them, by name
             inner += sections(found, f"{dotted}.NAME." if named else f"{dotted}.")
         else:
-            default = _written(defaults[name]) if name in defaults else "needed"
+            default = _written(defaults[attribute]) if attribute in defaults else "needed"
             meaning = " ".join((field.description or "").split())
             keys.append(Key(dotted, kind_of(properties[name]), default, meaning))
     title = f"`{prefix.rstrip('.')}`" if prefix else "At the top"
@@ -86,16 +101,19 @@ def kind_of(schema: dict[str, Any]) -> str:
         return ", ".join(f"`{value}`" for value in schema["enum"])
     if schema["type"] == "null":
         return "null"
-    if schema["type"] == "array":
-        return f"list of: {kind_of(schema['items'])}"
+    if schema["type"] == "object":
+        named = ", ".join(f"`{name}`" for name in schema["propertyNames"]["enum"])
+        return f"of {named}: {kind_of(schema['additionalProperties'])}"
     bounds = [f"{sign} {schema[bound]}" for bound, sign in BOUNDS.items() if bound in schema]
+    if schema["type"] == "array":
+        return ", ".join([f"list of: {kind_of(schema['items'])}", *bounds])
     return " ".join([KINDS[schema["type"]], ", ".join(bounds)]).strip()
 
 
 def page() -> str:
     """The whole page."""
     parts = []
-    for lead, model in ((RUN, RunConfig), (SERVING, RankingArgs)):
+    for lead, model in ((RUN, RunConfig), (SERVING, RankingArgs), (LOG, Schema)):
         parts.append(lead)
         for section in sections(model):
             lines = [f"## {section.title}", "", section.text, ""]

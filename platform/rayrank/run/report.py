@@ -75,6 +75,9 @@ def report_data(run: Run, stats: RowStats, evaluation: Evaluation, checked: Chec
             user_rows=stats.rows,
             tokens=stats.tokens,
             compression=stats.exposures / stats.rows,
+            elements=stats.elements,
+            complete_until=stats.complete_until(),
+            labels=stats.labels_in_words(),
             lengths=Lengths(**stats.length_summary(), edges=edges, counts=counts),
         ),
         steps=[

@@ -63,6 +63,8 @@ def build(run: Run) -> RowStats:
             f"row: mean {lengths['mean']:.0f}, p50 {lengths['p50']:.0f}, "
             f"p99 {lengths['p99']:.0f}, max {lengths['max']:.0f}"
         )
+        labels = "; ".join(f"{task} {told}" for task, told in stats.labels_in_words().items())
+        say(f"labels, the log being complete until {stats.complete_until()}: {labels}")
     return stats
 
 
@@ -143,7 +145,6 @@ def export(run: Run, name: str) -> Manifest:
             trained=trained.folder,
             schema=schema,
             rows=run.rows(),
-            max_history=run.config.data.max_history,
             metrics=metrics,
         )
         name_version(run.folder.bundles, EXPORTED, manifest.version)
@@ -179,7 +180,7 @@ def check(run: Run, version: str | None = None) -> Checked:
         scored = read_parquet(scores / SCORES)
         users = scored["user"].combine_chunks().unique()[:REPLAYED_USERS]
         times = read_stats(rows).split_times_ms
-        requests = replay(log, schema, users, times, run.config.data.max_history)
+        requests = replay(log, schema, users, times)
         write_whole(run.folder.request, json.dumps(requests[0], default=float))
         key = local_api_key(run.folder.api_key)
         args = RankingArgs(bundles=str(run.folder.bundles), version=manifest.version)

@@ -24,6 +24,8 @@ class DataSummary(Strict):
     tokens: int
     lengths: dict[str, float]
     """Tokens per row: mean, p50, p99, max."""
+    labels: dict[str, str]
+    """Task -> how many are positive, and how many are not known."""
 
 
 class TrainSummary(Strict):
@@ -69,6 +71,7 @@ def summarize(run: Run, stats: RowStats, evaluation: Evaluation, checked: Checke
             compression=stats.exposures / stats.rows,
             tokens=stats.tokens,
             lengths=stats.length_summary(),
+            labels=stats.labels_in_words(),
         ),
         train={name: _training(run, name) for name in run.config.rankers},
         evaluation=evaluation,
@@ -107,6 +110,8 @@ def summary_table(summary: Summary) -> Table:
         f"({data.compression:.1f} to one), {data.tokens:,} tokens",
     )
     table.add_row("lengths", ", ".join(f"{k} {v:,.0f}" for k, v in data.lengths.items()))
+    for task, told in data.labels.items():
+        table.add_row(f"{task} labels", told)
     for name, training in summary.train.items():
         table.add_row(
             name,

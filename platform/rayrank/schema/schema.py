@@ -1,146 +1,53 @@
 """`schema.yaml`: the one file a user writes to bring a data set.
 
-It names every column of the log: which token it belongs to, its kind, the embedding table it
-shares, and the tasks to predict. Everything else in rayrank is derived from it.
+It names every column of the log: which tokens it belongs to, its kind, the embedding table it
+shares, the sequences of behaviours, and the tasks to predict. Everything else in rayrank is
+derived from it.
 """
 
-import re
-from datetime import timedelta
 from functools import cached_property
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import (
-    BeforeValidator,
-    Field,
-    FiniteFloat,
-    PlainSerializer,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, field_validator, model_validator
 
+from rayrank.schema.groups import CANDIDATES, PROFILE, Group, realtime_of, static_of
+from rayrank.schema.parts import EXPOSURES, Feature, Name, Sequence, Table, Task
 from rayrank.storage import AnyPath, place
 from rayrank.strict import Strict, parse, read_yaml
 
-Token = Literal["profile", "behaviour", "candidate"]
-Kind = Literal["id", "ids", "bucket", "number"]
-Source = Literal["exposures", "items", "users"]
-
 # What rows and requests call their own columns, and no feature or task may be called.
 RESERVED = {"user", "item", "time", "time_ms", "known_at", "known_at_ms"}
-UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-
-
-def _duration(value: Any) -> Any:
-    """'90s', '10m', '1h', '7d' -> timedelta; anything else is left to pydantic."""
-    match = re.fullmatch(r"(\d{1,9})([smhd])", value) if isinstance(value, str) else None
-    if match is None:
-        raise ValueError("expected a duration such as 90s, 10m, 1h or 7d")
-    return timedelta(seconds=int(match[1]) * UNITS[match[2]])
-
-
-Duration = Annotated[
-    timedelta,
-    BeforeValidator(_duration),
-    PlainSerializer(lambda value: f"{int(value.total_seconds())}s"),
-]
-Name = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=64)]
-
-
-Int64 = Annotated[int, Field(ge=-(2**63), lt=2**63)]
-
-
-class Table(Strict):
-    """An embedding table, shared by every feature that names it."""
-
-    dim: Annotated[int, Field(gt=0, le=1024, multiple_of=4)]
-    capacity: Annotated[int, Field(gt=0)] = 1 << 17
-    """The most distinct ids it may hold, over all ranks: its memory budget."""
-
-
-class Feature(Strict):
-    """One column, and what it becomes."""
-
-    tokens: Annotated[list[Token], Field(min_length=1)]
-    kind: Kind
-    source: Source = "exposures"
-    column: str | None = None
-    """The column's name in its source; the feature's own name unless said."""
-    table: str | None = None
-    boundaries: list[FiniteFloat] | None = None
-    """For `bucket`: ascending edges; value x becomes the number of edges <= x."""
-    transform: Literal["none", "log1p"] = "none"
-    default: Int64 | FiniteFloat | str | None = None
-    """What a missing value means. Without one, a missing value is an error."""
-    as_of: str | None = None
-    """For statistics: the column that says when they were computed. Checked not to lie after
-    the exposure."""
-
-    @model_validator(mode="after")
-    def _fits_its_kind(self) -> "Feature":
-        embedded = self.kind != "number"
-        if embedded and self.table is None:
-            raise ValueError(f"a feature of kind {self.kind} needs a table")
-        if not embedded and self.table is not None:
-            raise ValueError("a feature of kind number takes no table; use kind bucket or id")
-        if (self.kind == "bucket") != (self.boundaries is not None):
-            raise ValueError("boundaries belong to kind bucket, and bucket needs them")
-        if self.boundaries is not None and self.boundaries != sorted(set(self.boundaries)):
-            raise ValueError("boundaries must ascend strictly")
-        if self.transform != "none" and self.kind != "number":
-            raise ValueError("transform belongs to kind number")
-        if self.kind == "ids" and self.default is not None:
-            raise ValueError("a list takes no default: a missing list is an empty one")
-        if self.kind in ("number", "bucket") and isinstance(self.default, str):
-            raise ValueError(f"the default of a {self.kind} must be a number")
-        if self.kind == "id" and isinstance(self.default, float):
-            raise ValueError("the default of an id must be a 64-bit integer or a string")
-        if len(set(self.tokens)) != len(self.tokens):
-            raise ValueError("a token is named twice")
-        return self
-
-
-class Task(Strict):
-    """A binary outcome to predict: a column of 0 and 1, or an event within a time."""
-
-    label: str | None = None
-    """A column of the exposures that holds 0 or 1."""
-    event: str | None = None
-    """A `type` in the events table."""
-    within: Duration | None = None
-    after: str | None = None
-    """For `event`: the task whose positive outcome starts the clock (else the exposure does)."""
-    given: str | None = None
-    """ESMM: this task's probability is its parent's times its own given the parent."""
-
-    @model_validator(mode="after")
-    def _one_origin(self) -> "Task":
-        if (self.label is None) == (self.event is None):
-            raise ValueError("a task needs either a label column or an event")
-        if (self.event is None) != (self.within is None):
-            raise ValueError("event and within go together")
-        if self.after is not None and self.event is None:
-            raise ValueError("after belongs to an event")
-        return self
 
 
 class Schema(Strict):
     """A data set, described. See docs/data.md for an example with every key."""
 
     name: Name
+    """Of the data set; reports and answers carry it."""
     user: str
+    """The column of the user's key, in every table that has one."""
     item: str
+    """The column of the item's key, in every table that has one."""
     time: str
     """When the exposure happened: a timestamp column, or an integer in `time_unit`."""
     time_unit: Literal["s", "ms", "us"] = "ms"
+    """Of times that are integers, since 1970 UTC."""
     timezone: str = "UTC"
     """Whose midnight starts a window."""
+    request: str | None = None
+    """Which request an exposure was shown by. Candidates of one request see what was known when it
+    came, and so nothing of each other's outcomes, as in serving. Unless said, each candidate sees
+    what was known when it was shown itself."""
     known_at: str | None = None
     """When the columns in `outcomes` were known; the exposure's time unless said."""
+    as_of: dict[Literal["items", "users"], str] = {}
+    """Tables whose rows change: of each the column that says from when a row holds. What counts is
+    the latest that is not after the exposure, or the behaviour, that it is joined to."""
     outcomes: list[str] = []
     """Columns that happen after the exposure. Behaviours may carry them, candidates never."""
-    behaviours: str | None = None
-    """A task: only its positive exposures enter history. All exposures do unless said."""
+    sequences: dict[Name, Sequence] = {}
+    """What users did before, a sequence of behaviours each, in the order of their tokens."""
     tables: dict[Name, Table] = {}
     features: Annotated[dict[Name, Feature], Field(min_length=1)]
     tasks: Annotated[dict[Name, Task], Field(min_length=1)]
@@ -156,31 +63,56 @@ class Schema(Strict):
 
     @model_validator(mode="after")
     def _features_fit_their_tokens(self) -> "Schema":
+        known = {PROFILE.token, CANDIDATES.token, *self.sequences}
         for name, feature in self.features.items():
-            where = f"features.{name}"
+            where, column = f"features.{name}", self.column(name)
             if name in RESERVED:
                 raise ValueError(f"{where}: the name is taken; call it otherwise and set column")
             if feature.table is not None and feature.table not in self.tables:
                 raise ValueError(f"{where}: no table {feature.table!r} in tables")
-            if "profile" in feature.tokens:
-                if feature.tokens != ["profile"]:
-                    raise ValueError(f"{where}: a profile feature is in no other token")
-                if feature.source != "users" and self.column(name) != self.user:
+            for token in feature.tokens:
+                if token not in known:
                     raise ValueError(
-                        f"{where}: a profile feature comes from users (or is the user)"
+                        f"{where}: no token {token!r}; there are {', '.join(sorted(known))}"
                     )
+            if PROFILE.token in feature.tokens:
+                if len(feature.tokens) > 1:
+                    raise ValueError(f"{where}: a profile feature is in no other token")
+                if feature.source == "items":
+                    raise ValueError(f"{where}: a profile feature comes from users or exposures")
             elif feature.source == "users":
                 raise ValueError(f"{where}: a feature of users belongs to token profile")
-            if "candidate" in feature.tokens and self.column(name) in self.outcome_columns:
+            if {PROFILE.token, CANDIDATES.token} & {*feature.tokens} and self._is_outcome(name):
                 raise ValueError(
-                    f"{where}: column {self.column(name)!r} is known only after the exposure; "
+                    f"{where}: column {column!r} is known only after the exposure; "
                     "as a feature of a candidate it would leak the answer"
                 )
-            if feature.as_of is not None and feature.source != "exposures":
+            elsewhere = [t for t, s in self.sequences.items() if s.table != EXPOSURES]
+            if feature.as_of is not None and (feature.source or {*elsewhere} & {*feature.tokens}):
                 raise ValueError(f"{where}: as_of belongs to features of exposures")
         unused = set(self.tables) - {f.table for f in self.features.values()}
         if unused:
             raise ValueError(f"tables.{sorted(unused)[0]}: no feature uses it")
+        return self
+
+    @model_validator(mode="after")
+    def _sequences_can_be_read(self) -> "Schema":
+        for name, sequence in self.sequences.items():
+            where = f"sequences.{name}"
+            if name in RESERVED | {PROFILE.token, CANDIDATES.token, CANDIDATES.name}:
+                raise ValueError(f"{where}: the name is taken")
+            if sequence.where is not None and sequence.where not in self.tasks:
+                raise ValueError(f"{where}.where: no task {sequence.where!r}")
+            if not self.features_of(name):
+                raise ValueError(f"{where}: no feature has it among its tokens")
+            for feature in self.own_features_of(name) if sequence.table == EXPOSURES else {}:
+                if self.column(feature) in self.attributed:
+                    task = self.column(feature)
+                    raise ValueError(
+                        f"features.{feature}: whether {task!r} follows is not known before its "
+                        f"time is over, so {name!r} would hide each exposure that long; write a "
+                        f"sequence of its own instead: {task}s: {{from: exposures, where: {task}}}"
+                    )
         return self
 
     @model_validator(mode="after")
@@ -193,30 +125,81 @@ class Schema(Strict):
                 if other is not None and other not in earlier:
                     raise ValueError(f"tasks.{name}.{key}: no task {other!r} above it")
             earlier.append(name)
-        if self.behaviours is not None and self.behaviours not in self.tasks:
-            raise ValueError(f"behaviours: no task {self.behaviours!r}")
         return self
+
+    # Token groups.
+
+    @cached_property
+    def groups(self) -> tuple[Group, ...]:
+        """Every group of tokens, in the order of a user row."""
+        return (PROFILE, *self.static, *self.realtime, CANDIDATES)
+
+    @cached_property
+    def static(self) -> tuple[Group, ...]:
+        """The sequences' parts from before the window."""
+        return tuple(static_of(name) for name in self.sequences)
+
+    @cached_property
+    def realtime(self) -> tuple[Group, ...]:
+        """The sequences' parts from inside the window."""
+        return tuple(realtime_of(name) for name in self.sequences)
+
+    def features_of(self, token: str) -> dict[str, Feature]:
+        """The features of a token (of `Group.token`), in the order of the file."""
+        return {name: f for name, f in self.features.items() if token in f.tokens}
+
+    def is_user(self, feature: str) -> bool:
+        """Whether a profile feature is the user's own key."""
+        return self.features[feature].source is None and self.column(feature) == self.user
+
+    def own_features_of(self, token: str) -> dict[str, Feature]:
+        """Those of them for which no table is joined."""
+        return {name: f for name, f in self.features_of(token).items() if f.source is None}
+
+    # Columns.
 
     def column(self, feature: str) -> str:
         """The column of its source that `feature` is read from."""
         return self.features[feature].column or feature
 
-    @cached_property
-    def outcome_columns(self) -> frozenset[str]:
-        """Columns of an exposure that are known only after it: labels (attributed ones too),
-        `outcomes`, and when they were known."""
-        labels = {task.label or name for name, task in self.tasks.items()}
-        known_at = {self.known_at} if self.known_at not in (None, self.time) else set()
-        return frozenset(labels | known_at | set(self.outcomes))
-
-    def features_of(self, token: Token) -> dict[str, Feature]:
-        """The features of a token, in the order of the file."""
-        return {name: f for name, f in self.features.items() if token in f.tokens}
+    def label_known_at(self, task: str) -> str:
+        """The column that says when a task's label column was known."""
+        return self.tasks[task].known_at or self.known_at or self.time
 
     @property
-    def has_events(self) -> bool:
-        """Whether any task is attributed from the events table."""
-        return any(task.event is not None for task in self.tasks.values())
+    def attributed(self) -> frozenset[str]:
+        """The tasks whose labels are made from events: columns that no file holds."""
+        return frozenset(name for name, task in self.tasks.items() if task.event is not None)
+
+    @property
+    def outcome_known_at(self) -> dict[str, str]:
+        """Columns of an exposure that are known only after it, labels and `outcomes`: each with
+        the column that says when."""
+        at = self.known_at or self.time
+        labels = {
+            task.label_column: self.label_known_at(name)
+            for name, task in self.tasks.items()
+            if task.label_column is not None
+        }
+        return dict.fromkeys(self.outcomes, at) | labels
+
+    def known_at_columns(self, sequence: str) -> list[str]:
+        """The columns of its table that say when behaviours were known: with the latest of them,
+        and of `time`."""
+        of = self.sequences[sequence]
+        if of.table != EXPOSURES:
+            return [of.known_at] if of.known_at else []
+        carried = {self.column(name) for name in self.own_features_of(sequence)}
+        if of.where is not None and of.where not in self.attributed:
+            carried.add(str(self.tasks[of.where].label_column))
+        columns = {at for column, at in self.outcome_known_at.items() if column in carried}
+        return sorted(columns - {self.time})
+
+    def _is_outcome(self, feature: str) -> bool:
+        times = set(self.outcome_known_at.values()) - {self.time}
+        return self.features[feature].source is None and self.column(feature) in (
+            {*self.outcome_known_at, *times, *self.attributed}
+        )
 
 
 def load_schema(path: str | AnyPath) -> Schema:

@@ -18,7 +18,7 @@ class Limits(Strict):
     candidates: Positive = 2048
     """In one request."""
     behaviours: Positive = 4096
-    """In one request."""
+    """In all sequences of one request."""
     list_ids: Positive = 256
     """Ids in one list-valued feature."""
     batch_tokens: Positive = 16_384

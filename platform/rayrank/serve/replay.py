@@ -9,39 +9,24 @@ import pyarrow.compute as pc
 
 from rayrank.data.build import SPLITS
 from rayrank.data.log import Log, tables_needed
-from rayrank.data.partition import Tables, build_rows
-from rayrank.schema import Feature, Schema
+from rayrank.data.partition import build_rows
+from rayrank.schema import CANDIDATES, PROFILE, Feature, Schema, realtime_of, static_of
 
 Request = dict[str, Any]
 TEST = SPLITS.index("test")
 
 
-def replay(
-    log: Log, schema: Schema, users: pa.Array, split_times_ms: list[int], max_history: int
-) -> list[Request]:
+def replay(log: Log, schema: Schema, users: pa.Array, split_times_ms: list[int]) -> list[Request]:
     """A request for every test row of some users (keys as the log has them).
 
     The builder runs once more on those users' exposures, leaving every value raw; its cuts are
     the builder's, so the rows are too. Each candidate keeps its own time.
     """
-    needed = tables_needed(schema)
-
-    def of_users(table: str) -> pa.Table | None:
-        if table not in needed:
-            return None
-        part = log.read(table, needed[table])
-        return part.filter(pc.is_in(part[schema.user], value_set=users))
-
-    exposures = of_users("exposures")
-    assert exposures is not None
-    items = log.read("items", needed["items"]) if "items" in needed else None
-    built = build_rows(
-        Tables(exposures, of_users("events"), of_users("users"), items),
-        schema,
-        split_times_ms,
-        max_history,
-        column=_raw,
-    )
+    tables = {table: log.read(table, columns) for table, columns in tables_needed(schema).items()}
+    for table in tables.keys() - {"items"}:
+        of_users = pc.is_in(tables[table][schema.user], value_set=users)
+        tables[table] = tables[table].filter(of_users)
+    built = build_rows(tables, schema, split_times_ms, column=_raw)
     rows = built.rows.filter(pa.array(np.asarray(built.split) == TEST))
     return [_request(schema, row) for row in rows.to_pylist()]
 
@@ -52,22 +37,23 @@ def _raw(values: pa.Array, feature: Feature, where: str) -> pa.Array:
 
 
 def _request(schema: Schema, row: dict[str, Any]) -> Request:
-    history, realtime, shown = row["history"], row["realtime"], row["candidates"]
-    behaviours = {name: history[name] + realtime[name] for name in history}
+    shown = row[CANDIDATES.name]
     profile = {
-        name: value
-        for name, value in row.get("profile", {}).items()
-        if schema.features[name].source == "users"
+        name: value for name, value in row.get(PROFILE.name, {}).items() if not schema.is_user(name)
     }
-    candidates = {name: shown[name] for name in schema.features_of("candidate")}
+    candidates = {name: shown[name] for name in schema.features_of(CANDIDATES.token)}
     return {
         "user": row["user"],
         "time_ms": shown["time"][-1],
         "profile": profile,
-        "behaviours": {
-            "time_ms": behaviours.pop("time"),
-            "known_at_ms": behaviours.pop("known_at"),
-            **behaviours,
+        "sequences": {
+            name: _behaviours(row[static_of(name).name], row[realtime_of(name).name])
+            for name in schema.sequences
         },
         "candidates": {"item": shown["item"], "time_ms": shown["time"], **candidates},
     }
+
+
+def _behaviours(static: dict[str, Any], realtime: dict[str, Any]) -> dict[str, Any]:
+    columns = {name: static[name] + realtime[name] for name in static}
+    return {"time_ms": columns.pop("time"), "known_at_ms": columns.pop("known_at"), **columns}

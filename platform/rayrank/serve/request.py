@@ -2,15 +2,16 @@
 
     {"user": …, "time_ms": …,
      "profile":    {FEATURE: value, …},
-     "behaviours": {"time_ms": […], "known_at_ms": […], FEATURE: […], …},
+     "sequences":  {SEQUENCE: {"time_ms": […], "known_at_ms": […], FEATURE: […], …}, …},
      "candidates": {"item": […], "time_ms": […], FEATURE: […], …}}
 
-`profile` and `behaviours` may be left out where there is nothing to say; known_at_ms defaults to
-the behaviours' times, the candidates' time_ms to the request's. From the columns on, the code is
-the training reader's: `encode`, then `group`.
+`profile`, `sequences` and each sequence may be left out where there is nothing to say; known_at_ms
+defaults to the behaviours' times, the candidates' time_ms to the request's. From the columns on,
+the code is the training reader's: `encode`, then `group`.
 """
 
 import json
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,11 +23,11 @@ from rayrank.data.ids import IdTypes
 from rayrank.data.times import EARLIEST_MS, LATEST_MS, window_start
 from rayrank.data.user_rows import Behaviours, Candidates, group
 from rayrank.errors import DataError
-from rayrank.schema import Feature, Schema, Token
+from rayrank.schema import CANDIDATES, PROFILE, Feature, Schema
 from rayrank.serve.errors import RequestError
 from rayrank.serve.limits import Limits
 
-SECTIONS = ("user", "time_ms", "profile", "behaviours", "candidates")
+SECTIONS = ("user", "time_ms", "profile", "sequences", "candidates")
 
 
 @dataclass(frozen=True)
@@ -49,9 +50,8 @@ class RankRequest:
 class RequestParser:
     """Turns request bodies into user rows of one schema."""
 
-    def __init__(self, schema: Schema, id_types: IdTypes, max_history: int, limits: Limits) -> None:
-        self.schema, self.id_types = schema, id_types
-        self.max_history, self.limits = max_history, limits
+    def __init__(self, schema: Schema, id_types: IdTypes, limits: Limits) -> None:
+        self.schema, self.id_types, self.limits = schema, id_types, limits
 
     def parse(self, body: bytes) -> RankRequest:
         """The request in a body.
@@ -69,22 +69,20 @@ class RequestParser:
         items = self._column(candidates, "item", "candidates", self.limits.candidates)
         if not items:
             raise RequestError(422, "candidates.item", "is empty; expected at least one candidate")
-        shown = self._times(candidates, "time_ms", "candidates", len(items), [now] * len(items))
+        count, most = len(items), self.limits.candidates
+        shown = self._times(candidates, "time_ms", "candidates", [now] * count, most, count)
         _within(shown, start, now, "candidates.time_ms", "the request's window and time")
         order = np.argsort(shown, kind="stable")
 
-        behaviours = _object(request.get("behaviours", {}), "behaviours")
-        happened = self._times(
-            behaviours, "time_ms", "behaviours", None, [] if not behaviours else None
-        )
-        known = self._times(behaviours, "known_at_ms", "behaviours", len(happened), happened)
-        sent = "known_at_ms" if "known_at_ms" in behaviours else "time_ms"
-        _within(known, EARLIEST_MS, now, f"behaviours.{sent}", "the request's time")
-        if (known < happened).any():
-            raise RequestError(422, "behaviours.known_at_ms", "lies before the behaviour's time_ms")
+        sequences = _object(request.get("sequences", {}), "sequences")
+        _only(sequences, self.schema.sequences, "sequences")
+        parsed: dict[str, Behaviours] = {}
+        for name in self.schema.sequences:
+            sent = sum(len(behaviours.user) for behaviours in parsed.values())
+            parsed[name] = self._behaviours(sequences.get(name, {}), name, now, sent)
 
         candidate_features = self._features(
-            candidates, "candidate", "candidates", len(items), {"item", "time_ms"}
+            candidates, CANDIDATES.token, "candidates", len(items), {"item", "time_ms"}
         )
         rows, _ = group(
             Candidates(
@@ -94,34 +92,41 @@ class RequestParser:
                 time_ms=shown[order],
                 item=_items(items).take(pa.array(order)),
                 features=candidate_features.take(pa.array(order)),
-                labels=None,
             ),
-            Behaviours(
-                user=np.zeros(len(happened), np.int64),
-                time_ms=happened,
-                known_at_ms=known,
-                features=self._features(
-                    behaviours, "behaviour", "behaviours", len(happened), {"time_ms", "known_at_ms"}
-                ),
-            ),
+            parsed,
             self._profile(request, user),
             pa.array([str(user)]),
-            self.max_history,
         )
         return RankRequest(rows, order, items)
+
+    def _behaviours(self, columns: Any, name: str, now: int, sent: int) -> Behaviours:
+        """One sequence of a request whose sequences before it hold `sent` behaviours."""
+        where = f"sequences.{name}"
+        columns = _object(columns, where)
+        most = self.limits.behaviours - sent
+        happened = self._times(columns, "time_ms", where, [] if not columns else None, most)
+        count = len(happened)
+        known = self._times(columns, "known_at_ms", where, happened, most, count)
+        told = "known_at_ms" if "known_at_ms" in columns else "time_ms"
+        _within(known, EARLIEST_MS, now, f"{where}.{told}", "the request's time")
+        if (known < happened).any():
+            raise RequestError(422, f"{where}.known_at_ms", "lies before the behaviour's time_ms")
+        features = self._features(columns, name, where, count, {"time_ms", "known_at_ms"})
+        keep = self.schema.sequences[name].keep
+        return Behaviours(np.zeros(count, np.int64), happened, known, features, keep)
 
     def _profile(self, request: dict[str, Any], user: int | str) -> pa.Table:
         given = _object(request.get("profile", {}), "profile")
         columns = {name: [value] for name, value in given.items()}
-        for name in self.schema.features_of("profile"):
-            if self.schema.features[name].source != "users":  # the user's own id
+        for name in self.schema.features_of(PROFILE.token):
+            if self.schema.is_user(name):
                 if name in columns:
                     raise RequestError(422, f"profile.{name}", "is taken from user; leave it out")
                 columns[name] = [user]
-        return self._features(columns, "profile", "profile", 1, set())
+        return self._features(columns, PROFILE.token, "profile", 1, set())
 
     def _features(
-        self, columns: dict[str, Any], token: Token, section: str, length: int, other: set[str]
+        self, columns: dict[str, Any], token: str, section: str, length: int, other: set[str]
     ) -> pa.Table:
         features = self.schema.features_of(token)
         _only(columns, {*features, *other}, section)
@@ -154,7 +159,8 @@ class RequestParser:
             elements = [element for value in values for element in value or ()]
         for element in elements:
             missing = element is None and feature.kind != "ids"
-            if not missing and (not isinstance(element, expected) or isinstance(element, bool)):
+            wrong = not isinstance(element, expected) or isinstance(element, bool)
+            if not missing and (wrong or _is_nan(element)):
                 raise RequestError(
                     422, where, f"expected {_names(expected)}, found {_found(element)}"
                 )
@@ -176,13 +182,16 @@ class RequestParser:
         return values
 
     def _times(
-        self, columns: dict[str, Any], name: str, section: str, length: int | None, default: Any
+        self,
+        columns: dict[str, Any],
+        name: str,
+        section: str,
+        default: Any,
+        most: int,
+        length: int | None = None,
     ) -> np.ndarray:
         if name not in columns and default is not None:
             return np.asarray(default, np.int64)
-        most = self.limits.behaviours
-        if section != "behaviours":
-            most = max(most, self.limits.candidates)
         values = self._column(columns, name, section, most)
         if length is not None and len(values) != length:
             raise RequestError(
@@ -269,6 +278,11 @@ def _array(values: list[Any], feature: Feature, kind: str) -> pa.Array:
 
 def _ids(values: list[Any], feature: Feature, kind: pa.DataType) -> pa.Array:
     return pa.array(values, pa.list_(kind) if feature.kind == "ids" else kind)
+
+
+def _is_nan(value: Any) -> bool:
+    """Python reads it, and it is no JSON."""
+    return isinstance(value, float) and math.isnan(value)
 
 
 def _found(value: Any) -> str:

@@ -48,7 +48,7 @@ def load_served(folder: AnyPath, limits: Limits) -> Served:
     """Load a bundle, checked byte by byte. Raises BundleError."""
     bundle = load_bundle(folder)
     manifest = bundle.manifest
-    parser = RequestParser(bundle.schema, manifest.id_types, manifest.max_history, limits)
+    parser = RequestParser(bundle.schema, manifest.id_types, limits)
     logger.info("loaded %s: ranker %s, version %s", folder, manifest.ranker, manifest.version)
     return Served(Engine(bundle), parser)
 

@@ -39,7 +39,6 @@ def export(
     trained: AnyPath,
     schema: Schema,
     rows: AnyPath,
-    max_history: int,
     metrics: dict[str, Any],
 ) -> Manifest:
     """Write the bundle of a finished training run under `bundles`, with what evaluation found.
@@ -56,7 +55,6 @@ def export(
         schema=schema,
         model=config.model,
         seed=config.train.seed,
-        max_history=max_history,
         id_types=read_stats(rows).id_types,
         metrics=metrics,
         made_from=checkpoint_origin(rows, trained, checkpoint),

@@ -36,9 +36,9 @@ class Optimizer:
     def step(self, batch: JaggedBatch, step: int, done: float) -> "StepFacts":
         """Forward, backward, update on this rank's batch. Collective.
 
-        The loss is the mean over the candidates of all ranks' batches, and so is the gradient:
-        TorchRec and DDP average over ranks, so each rank scales its sum by ranks / candidates. The
-        model's auxiliary loss, a sum as well, is scaled with it.
+        The loss of a task is the mean over the known labels of all ranks' batches, and so is the
+        gradient: TorchRec and DDP average over ranks, so each rank scales its sum by ranks / known
+        labels. The model's auxiliary loss, a sum as well, is scaled by ranks / candidates.
         """
         tables = tables_of(self.sharded)
         rate = self.rate(step, done)
@@ -51,28 +51,27 @@ class Optimizer:
         ):
             logits = self.sharded(batch)
             auxiliary = self.ranker.auxiliary_loss(batch)
-        loss_sum = self.ranker.loss_sum(logits, batch)
-        minimised = loss_sum if auxiliary is None else loss_sum + auxiliary
+        sums_K = self.ranker.loss_sums(logits, batch)
         own = 0.0 if auxiliary is None else float(auxiliary.detach())
-        totals = torch.tensor(
-            [float(loss_sum.detach()), batch.candidates, batch.tokens, batch.users, own],
-            dtype=torch.float64,
-            device=batch.device,
-        )
+        facts = [batch.candidates, batch.tokens, batch.users, own]
+        known_K = self.ranker.known_labels(batch)
+        totals = torch.cat([sums_K.detach(), known_K, known_K.new_tensor(facts)]).double()
         dist.all_reduce(totals)
-        candidates = float(totals[1])
-        (minimised * (dist.get_world_size() / candidates)).backward()
+        total_sums_K, total_known_K, (candidates, tokens, users, own) = (
+            totals[: len(sums_K)],
+            totals[len(sums_K) : -4].clamp(min=1),
+            totals[-4:].tolist(),
+        )
+        minimised = (sums_K / total_known_K.to(sums_K.dtype)).sum()
+        if auxiliary is not None:
+            minimised = minimised + auxiliary / candidates
+        (minimised * dist.get_world_size()).backward()
         torch.nn.utils.clip_grad_norm_(self.dense.values(), self.config.clip_norm)
         self.adamw.step()
         self.adamw.zero_grad()
         self.ranker.after_step()
-        return StepFacts(
-            float(totals[0]) / candidates,
-            int(totals[1]),
-            int(totals[2]),
-            int(totals[3]),
-            float(totals[4]) / candidates,
-        )
+        loss = float((total_sums_K / total_known_K).sum())
+        return StepFacts(loss, int(candidates), int(tokens), int(users), own / candidates)
 
     def state(self) -> dict[str, torch.Tensor]:
         """AdamW's state as named tensors: no pickling."""
@@ -97,7 +96,7 @@ class StepFacts(NamedTuple):
     """What happened in one step, over all ranks."""
 
     loss: float
-    """Nats per candidate, summed over tasks."""
+    """Nats per known label, summed over tasks."""
     candidates: int
     tokens: int
     users: int

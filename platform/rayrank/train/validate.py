@@ -10,7 +10,7 @@ from rayrank.data.ids import to_ids
 from rayrank.data.jagged import to_jagged
 from rayrank.data.packing import pack, row_costs
 from rayrank.metrics import auc, gauc
-from rayrank.schema import Schema
+from rayrank.schema import CANDIDATES, Schema
 from rayrank.storage import AnyPath, files_in, read_parquet
 from rayrank.train.config import TrainConfig
 
@@ -21,8 +21,9 @@ Metrics = dict[str, dict[str, float]]
 def validate(
     sharded: DistributedModelParallel, folder: AnyPath, schema: Schema, config: TrainConfig
 ) -> Metrics:
-    """{task: {auc, gauc}} on the user rows in `folder`, the same on every rank; {} if there are
-    none. Collective: ranks take turns over the batches, and empty ones fill the last turn."""
+    """{task: {auc, gauc}} over the known labels of the user rows in `folder`, the same on every
+    rank; {} if there are none. Collective: ranks take turns over the batches, and empty ones fill
+    the last turn."""
     files = files_in(folder, "*.parquet")
     if not files:
         return {}
@@ -37,17 +38,19 @@ def validate(
         batch = to_jagged(part, schema).to(next(sharded.parameters()).device)
         probabilities = sharded.module.probabilities(sharded(batch)).cpu().double().numpy()
         user = to_ids(part["user"].combine_chunks(), "user").to_numpy()
-        columns = [np.repeat(user, batch.lengths("candidates").cpu().numpy()).view(np.float64)]
+        columns = [np.repeat(user, batch.lengths(CANDIDATES).cpu().numpy()).view(np.float64)]
         columns += [batch.labels(task).cpu().double().numpy() for task in schema.tasks]
         scored.append(np.column_stack([*columns, probabilities]))
     gathered: list[np.ndarray] = [np.empty(0)] * world_size
     dist.all_gather_object(gathered, np.concatenate(scored))
     table = np.concatenate(gathered)
     users, tasks = np.ascontiguousarray(table[:, 0]).view(np.int64), len(schema.tasks)
-    return {
-        task: {
-            "auc": auc(table[:, 1 + k], table[:, 1 + tasks + k]),
-            "gauc": gauc(users, table[:, 1 + k], table[:, 1 + tasks + k]),
+    metrics = {}
+    for k, task in enumerate(schema.tasks):
+        label, score = table[:, 1 + k], table[:, 1 + tasks + k]
+        known = ~np.isnan(label)
+        metrics[task] = {
+            "auc": auc(label[known], score[known]),
+            "gauc": gauc(users[known], label[known], score[known]),
         }
-        for k, task in enumerate(schema.tasks)
-    }
+    return metrics
