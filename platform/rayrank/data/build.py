@@ -5,6 +5,7 @@ in one partition; items are small and go to every task.
 """
 
 import json
+from collections import Counter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -28,7 +29,7 @@ from rayrank.data.log import (
 )
 from rayrank.data.partition import OBSERVED, build_rows, last_ms
 from rayrank.data.row_stats import STATS, TRAIN, RowStats, row_stats
-from rayrank.data.times import to_ms
+from rayrank.data.times import column_ms
 from rayrank.errors import DataError, RayrankError
 from rayrank.schema import EXPOSURES, Schema
 from rayrank.storage import AnyPath, absolute, remove_folder, write_whole, writing_file
@@ -53,11 +54,7 @@ def build(log: Log, schema: Schema, out: AnyPath, config: DataConfig, watch: Wat
     complete_until_ms = _check_values(log, schema)
     if config.complete_until is not None:
         complete_until_ms = int(config.complete_until.timestamp() * 1000)
-    time_ms = to_ms(
-        log.read(EXPOSURES, [schema.time])[schema.time].combine_chunks(),
-        schema.time_unit,
-        schema.time,
-    ).to_numpy()
+    time_ms = column_ms(log.read(EXPOSURES, [schema.time]), schema.time, schema)
     cuts = split_times(time_ms, config.split)
 
     try:
@@ -125,13 +122,11 @@ def _check_values(log: Log, schema: Schema) -> int:
     check = ray.remote(num_cpus=1)(_checked)
     files = [(table, file) for table in tables_needed(schema) for file in log.files(table)]
     found = ray.get([check.remote(log, schema, table, file) for table, file in files])
-    counts: dict[str, dict[str, int]] = {}
+    counts: dict[str, Counter[str]] = {}
     for (table, _), facts in zip(files, found, strict=True):
         if isinstance(facts, RayrankError):
             raise facts
-        of_table = counts.setdefault(table, {})
-        for name, rows in facts.types.items():
-            of_table[name] = of_table.get(name, 0) + rows
+        counts.setdefault(table, Counter()).update(facts.types)
     check_types(schema, counts, log.root)
     return max(facts.last_ms for facts in found)
 

@@ -1,94 +1,85 @@
 """The feature columns of tokens: of the rows they are made of, with items and users joined."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Literal
 
 import numpy as np
 import pyarrow as pa
 
 from rayrank.data.ids import to_ids
-from rayrank.data.times import to_ms
+from rayrank.data.times import column_ms
 from rayrank.errors import DataError
-from rayrank.schema import EXPOSURES, PROFILE, Feature, Schema
+from rayrank.schema import Feature, Schema
 
 ColumnFn = Callable[[pa.Array, Feature, str], pa.Array]
 """Turns a raw column, of a feature, into what a row stores; the string says where it is from."""
 
 
+Tables = Mapping[str, pa.Table]
+"""All rows of some users, by table: exposures, events and others as the log has them, users and
+items to join. Those that `tables_needed` names must be there."""
+
+Joined = Literal["items", "users"]
+
+
 class FeatureSource:
-    """Feature columns of tokens that are rows of a table, with items joined."""
+    """Feature columns of tokens that are rows of a table, with items and users joined."""
 
     def __init__(
         self,
         schema: Schema,
         rows: pa.Table,
         time_ms: np.ndarray,
-        items: pa.Table | None,
+        tables: Tables,
         column: ColumnFn,
         table: str,
     ) -> None:
-        """time_ms int64 [rows]: as of when items are joined; table: what to call `rows` in
-        errors."""
-        self.schema, self.rows, self.column = schema, rows, column
-        self.table, self.items, self.item_row = table, items, None
-        if items is not None and schema.item in rows.column_names:
-            keys = to_ids(rows[schema.item].combine_chunks(), schema.item)
-            self.item_row = _rows_of(schema, "items", items, keys.to_numpy(), time_ms)
+        """time_ms int64 [rows]: as of when items and users of `tables` are joined; table: what to
+        call `rows` in errors."""
+        self.schema, self.rows, self.time_ms = schema, rows, time_ms
+        self.tables, self.column, self.table = tables, column, table
+        self._joined: dict[Joined, pa.Array] = {}
 
     def features(self, token: str) -> pa.Table:
         """All features of a token, encoded by `column`, a line per row. Raises DataError."""
         columns = {}
         for name, feature in self.schema.features_of(token).items():
-            columns[name] = self.column(
-                self._raw(name, feature), feature, self._where(name, feature)
-            )
+            raw, where = self._raw(feature, self.schema.column(name))
+            columns[name] = self.column(raw, feature, where)
         return pa.table(columns) if columns else self.rows.select([])
 
-    def _raw(self, name: str, feature: Feature) -> pa.Array:
-        column = self.schema.column(name)
-        if feature.source == "items":
-            assert self.items is not None
-            return self.items[column].combine_chunks().take(self.item_row)
-        return self.rows[column].combine_chunks()
-
-    def _where(self, name: str, feature: Feature) -> str:
-        where = f"{feature.source or self.table}: column {self.schema.column(name)!r}"
-        if feature.source == "items" and self.item_row is not None and self.item_row.null_count:
-            missing = self.rows[self.schema.item].filter(self.item_row.is_null())[0]
-            where += f" (item {missing.as_py()!r} is in {self.table} but has no row in items)"
-        return where
-
-
-def profiles(
-    schema: Schema, users: pa.Table | None, shown: pa.Table, time_ms: np.ndarray, column: ColumnFn
-) -> pa.Table:
-    """The profile features of user rows, a line for each. shown: the first exposure of each, and
-    time_ms int64 its time, as of which users are joined. Raises DataError."""
-    user_keys = shown[schema.user].combine_chunks()
-    rows = None
-    if users is not None:
-        keys = to_ids(user_keys, schema.user).to_numpy()
-        rows = _rows_of(schema, "users", users, keys, time_ms)
-    columns = {}
-    for name, feature in schema.features_of(PROFILE.token).items():
-        source_column = schema.column(name)
-        where = f"{feature.source or EXPOSURES}: column {source_column!r}"
-        if feature.source == "users":
-            assert users is not None
-            assert rows is not None
-            if rows.null_count:
-                missing = user_keys.filter(rows.is_null())[0].as_py()
+    def _raw(self, feature: Feature, column: str) -> tuple[pa.Array, str]:
+        """The column as the log has it, and where that is from."""
+        where = f"{feature.source or self.table}: column {column!r}"
+        if feature.source is None:
+            return self.rows[column].combine_chunks(), where
+        joined = self._rows_of(feature.source)
+        if joined.null_count:
+            key = self._key(feature.source)
+            missing = self.rows[key].filter(joined.is_null())[0].as_py()
+            if feature.source == "items":
+                where += f" (item {missing!r} is in {self.table} but has no row in items)"
+            else:
                 where += f" (user {missing!r} has exposures but no row in users)"
-            raw = users[source_column].combine_chunks().take(rows)
-        else:
-            raw = shown[source_column].combine_chunks()
-        columns[name] = column(raw, feature, where)
-    return pa.table(columns)
+        return self.tables[feature.source][column].combine_chunks().take(joined), where
+
+    def _rows_of(self, table: Joined) -> pa.Array:
+        """The row of each of ours in a table that is joined, found when it is first asked for."""
+        if table not in self._joined:
+            key = self._key(table)
+            keys = to_ids(self.rows[key].combine_chunks(), key).to_numpy()
+            self._joined[table] = _rows_of(
+                self.schema, table, self.tables[table], keys, self.time_ms
+            )
+        return self._joined[table]
+
+    def _key(self, table: Joined) -> str:
+        return self.schema.item if table == "items" else self.schema.user
 
 
 def _rows_of(
     schema: Schema,
-    table: Literal["items", "users"],
+    table: Joined,
     rows: pa.Table,
     keys: np.ndarray,
     time_ms: np.ndarray,
@@ -100,8 +91,7 @@ def _rows_of(
     present = to_ids(rows[column].combine_chunks(), where).to_numpy()
     since = np.full(len(present), np.iinfo(np.int64).min)
     if table in schema.as_of:
-        changes = schema.as_of[table]
-        since = to_ms(rows[changes].combine_chunks(), schema.time_unit, changes).to_numpy()
+        since = column_ms(rows, schema.as_of[table], schema)
     order = np.lexsort((since, present))
     present, since = present[order], since[order]
     if ((present[1:] == present[:-1]) & (since[1:] == since[:-1])).any():

@@ -10,7 +10,7 @@ Each is a file `NAME.parquet` or a folder `NAME/` of Parquet files, on any files
 """
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -116,7 +116,7 @@ def tables_needed(schema: Schema) -> dict[str, list[str]]:
         needed[EVENTS] = {schema.user, schema.item, schema.time, EVENT_TYPE}
     for name, sequence in schema.sequences.items():
         columns = needed.setdefault(sequence.table, {schema.user})
-        columns |= {*schema.known_at_columns(name), sequence.time or schema.time}
+        columns |= {*schema.known_at_columns(name), schema.time_column(name)}
         if sequence.type is not None:
             columns.add(EVENT_TYPE)
     for name, feature in schema.features.items():
@@ -206,10 +206,10 @@ def keys_of(schema: Schema, table: str) -> list[str]:
 
 def times_of(schema: Schema, table: str) -> set[str]:
     """The columns of a table that hold times."""
-    times = {s.time or schema.time for s in schema.sequences.values() if s.table == table}
+    times: set[str] = set()
     for name, sequence in schema.sequences.items():
         if sequence.table == table:
-            times.update(schema.known_at_columns(name))
+            times |= {schema.time_column(name), *schema.known_at_columns(name)}
     if table == EXPOSURES:
         times |= {schema.time, *schema.outcome_known_at.values()}
     if table == EVENTS and schema.attributed:
@@ -227,7 +227,7 @@ def types_used(schema: Schema, table: str) -> set[str]:
     return used
 
 
-def check_types(schema: Schema, counts: dict[str, dict[str, int]], where: str) -> None:
+def check_types(schema: Schema, counts: Mapping[str, Mapping[str, int]], where: str) -> None:
     """counts: table -> type -> rows, over all files. Raises DataError for a type that the schema
     names and no row has, where there are rows at all: most likely it is written otherwise."""
     for table, found in counts.items():

@@ -1,6 +1,5 @@
 """One partition of users, from raw tables to user rows. Pure Arrow and NumPy; no Ray."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,23 +9,18 @@ import pyarrow.compute as pc
 
 from rayrank.data.attribution import Outcomes, attribute
 from rayrank.data.encode import encode
-from rayrank.data.feature_columns import ColumnFn, FeatureSource, profiles
+from rayrank.data.feature_columns import ColumnFn, FeatureSource, Tables
 from rayrank.data.ids import to_ids
 from rayrank.data.labels import to_labels
 from rayrank.data.log import EVENT_TYPE, EVENTS
-from rayrank.data.times import to_ms, window_start
+from rayrank.data.times import column_ms, window_start
 from rayrank.data.user_rows import Behaviours, Candidates, group, row_starts
 from rayrank.errors import LeakageError
-from rayrank.schema import CANDIDATES, EXPOSURES, Schema, Sequence
+from rayrank.schema import CANDIDATES, EXPOSURES, PROFILE, Schema, Sequence
 
 OBSERVED = (EXPOSURES, EVENTS)
 """The tables whose last row tells how far a log goes."""
 KNOWN_TOO_EARLY = "says that an outcome was known before it happened"
-
-
-Tables = Mapping[str, pa.Table]
-"""All rows of some users, by table: exposures, events and others as the log has them, users and
-items to join. Those that `tables_needed` names must be there."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +49,7 @@ def build_rows(
     """
     exposures = tables[EXPOSURES]
     keys = to_ids(exposures[schema.user].combine_chunks(), schema.user)
-    time = times(exposures, schema.time, schema)
+    time = column_ms(exposures, schema.time, schema)
     # Within a user by time; exposures of one moment keep the log's order.
     order = np.lexsort((time, keys.to_numpy()))
     exposures, time_ms, key = exposures.take(pa.array(order)), time[order], keys.to_numpy()[order]
@@ -67,7 +61,7 @@ def build_rows(
         complete_until_ms = max(last_ms(tables[t], schema) for t in OBSERVED if t in tables)
     outcomes = _outcomes(exposures, tables, schema, key, time_ms, complete_until_ms)
     asked_ms = asked_at(exposures, schema, key, time_ms)
-    source = FeatureSource(schema, exposures, asked_ms, tables.get("items"), column, EXPOSURES)
+    source = FeatureSource(schema, exposures, asked_ms, tables, column, EXPOSURES)
     by_request = pa.array(np.lexsort((asked_ms, user)))
     asked_ms = asked_ms[by_request]
     candidates = Candidates(
@@ -82,6 +76,7 @@ def build_rows(
     )
     starts = row_starts(candidates)
     shown_first = exposures.take(by_request.take(pa.array(starts)))
+    users = FeatureSource(schema, shown_first, asked_ms[starts], tables, column, EXPOSURES)
     rows, split = group(
         candidates,
         {
@@ -90,7 +85,7 @@ def build_rows(
             else behaviours_of(schema, name, _typed(tables, sequence), tables, unique, column)
             for name, sequence in schema.sequences.items()
         },
-        profiles(schema, tables.get("users"), shown_first, asked_ms[starts], column),
+        users.features(PROFILE.token),
         user_keys,
     )
     matched = sum(int(outcomes.happened[name].sum()) for name in schema.attributed)
@@ -119,12 +114,7 @@ def last_ms(rows: pa.Table, schema: Schema) -> int:
     """The latest of the schema's `time` in a table; 0 of none, before all times."""
     if len(rows) == 0 or schema.time not in rows.column_names:
         return 0
-    return int(times(rows, schema.time, schema).max())
-
-
-def times(table: pa.Table, column: str, schema: Schema) -> np.ndarray:
-    """A column of times as int64 milliseconds. Raises DataError."""
-    return to_ms(table[column].combine_chunks(), schema.time_unit, column).to_numpy()
+    return int(column_ms(rows, schema.time, schema).max())
 
 
 def _of_exposures(
@@ -139,7 +129,7 @@ def _of_exposures(
     sequence, exposures = schema.sequences[name], source.rows
     known_at = time_ms
     for column in schema.known_at_columns(name):
-        known_at = np.maximum(known_at, times(exposures, column, schema))
+        known_at = np.maximum(known_at, column_ms(exposures, column, schema))
     picked = np.arange(len(user))
     if sequence.where is not None:
         picked = np.flatnonzero(outcomes.happened[sequence.where])
@@ -185,19 +175,19 @@ def behaviours_of(
     keys = to_ids(rows[schema.user].combine_chunks(), schema.user)
     user = pc.index_in(keys, value_set=pa.array(user_keys))
     rows, user = rows.filter(user.is_valid()), user.drop_null().cast(pa.int64()).to_numpy()
-    time_ms = times(rows, sequence.time or schema.time, schema)
+    time_ms = column_ms(rows, schema.time_column(name), schema)
     known_at = time_ms
     for at in known_at_columns(schema, name):
-        column_ms = times(rows, at, schema)
-        _fail_where(column_ms < time_ms, rows, table, schema, at, KNOWN_TOO_EARLY)
-        known_at = np.maximum(known_at, column_ms)
-    features = FeatureSource(schema, rows, time_ms, tables.get("items"), column, table)
+        at_ms = column_ms(rows, at, schema)
+        _fail_where(at_ms < time_ms, rows, table, schema, at, KNOWN_TOO_EARLY)
+        known_at = np.maximum(known_at, at_ms)
+    features = FeatureSource(schema, rows, time_ms, tables, column, table)
     return Behaviours(user, time_ms, known_at, features.features(name), sequence.keep)
 
 
 def _check_as_of(exposures: pa.Table, schema: Schema, time_ms: np.ndarray) -> None:
     for column in sorted({f.as_of for f in schema.features.values() if f.as_of}):
-        as_of = times(exposures, column, schema)
+        as_of = column_ms(exposures, column, schema)
         what = "says that statistics were computed after the exposure that carries them"
         _fail_where(as_of > time_ms, exposures, EXPOSURES, schema, column, what)
 
@@ -224,7 +214,7 @@ def _outcomes(
     """Labels and when they were known, from columns of the exposures and from events."""
     known_at: dict[str, np.ndarray] = {}
     for column in sorted(set(schema.outcome_known_at.values())):
-        known_at[column] = times(exposures, column, schema)
+        known_at[column] = column_ms(exposures, column, schema)
         _fail_where(
             known_at[column] < time_ms, exposures, EXPOSURES, schema, column, KNOWN_TOO_EARLY
         )
@@ -250,7 +240,7 @@ def _events(events: pa.Table | None, schema: Schema) -> pd.DataFrame:
         {
             "user": to_ids(events[schema.user].combine_chunks(), schema.user).to_numpy(),
             "item": to_ids(events[schema.item].combine_chunks(), schema.item).to_numpy(),
-            "time_ms": times(events, schema.time, schema),
+            "time_ms": column_ms(events, schema.time, schema),
             "type": events[EVENT_TYPE].to_pandas(),
         }
     )

@@ -1,5 +1,6 @@
 """Times are int64 milliseconds since 1970 UTC everywhere past the reader."""
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -39,6 +40,12 @@ def to_ms(values: pa.Array, unit: str, where: str) -> pa.Array:
             f"{where}: row {row} holds {values[row].as_py()!r}, which in {unit} lies outside the "
             f"years 1990 to 2100; is time_unit right?"
         )
+    return ms
+
+
+def column_ms(table: pa.Table, column: str, schema: Schema) -> np.ndarray:
+    """A column of times as int64 milliseconds. Raises DataError, as `to_ms`."""
+    ms: np.ndarray = to_ms(table[column].combine_chunks(), schema.time_unit, column).to_numpy()
     return ms
 
 

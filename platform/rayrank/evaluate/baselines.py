@@ -7,8 +7,9 @@ import pyarrow as pa
 from rayrank.data.build import SPLITS
 from rayrank.data.ids import to_ids
 from rayrank.data.log import Log
-from rayrank.data.partition import asked_at, times
+from rayrank.data.partition import asked_at
 from rayrank.data.running import running_counts, smoothed
+from rayrank.data.times import column_ms
 from rayrank.errors import DataError
 from rayrank.evaluate.predict import candidate_table
 from rayrank.schema import CANDIDATES, EXPOSURES, Schema
@@ -101,7 +102,7 @@ def oracle(log: Log, schema: Schema, test: pa.Table) -> Scores:
     request = [] if schema.request is None else [schema.request]
     truth = log.read(EXPOSURES, [schema.user, schema.item, schema.time, *request, *columns])
     users = to_ids(truth[schema.user].combine_chunks(), schema.user).to_numpy()
-    asked = asked_at(truth, schema, users, times(truth, schema.time, schema))
+    asked = asked_at(truth, schema, users, column_ms(truth, schema.time, schema))
     place = {
         key: i
         for i, key in enumerate(

@@ -13,17 +13,12 @@ import pyarrow as pa
 import torch
 
 from rayrank.data.encode import encode, stored_type
-from rayrank.data.feature_columns import FeatureSource, profiles
+from rayrank.data.feature_columns import FeatureSource, Tables
 from rayrank.data.ids import IdTypes, id_type, to_ids
 from rayrank.data.jagged import to_jagged
 from rayrank.data.packing import pack, row_costs
-from rayrank.data.partition import (
-    Tables,
-    behaviours_of,
-    known_at_columns,
-    times,
-)
-from rayrank.data.times import window_start
+from rayrank.data.partition import behaviours_of, known_at_columns
+from rayrank.data.times import column_ms, window_start
 from rayrank.data.user_rows import Behaviours, Candidates, group, row_starts
 from rayrank.errors import DataError
 from rayrank.infer.bundle import Bundle
@@ -88,12 +83,12 @@ def _user_rows(
     """User rows of all candidates, and which candidate stands where in them."""
     schema = bundle.schema
     keys = to_ids(candidates[schema.user].combine_chunks(), schema.user).to_numpy()
-    time_ms = times(candidates, schema.time, schema)
+    time_ms = column_ms(candidates, schema.time, schema)
     order = np.lexsort((time_ms, keys))
     unique, first, user = np.unique(keys[order], return_index=True, return_inverse=True)
     shown, time_ms = candidates.take(pa.array(order)), time_ms[order]
     user_keys = shown[schema.user].combine_chunks().take(pa.array(first))
-    features = FeatureSource(schema, shown, time_ms, joined.get("items"), encode, "candidates")
+    features = FeatureSource(schema, shown, time_ms, joined, encode, "candidates")
     to_score = Candidates(
         user=user,
         window_start_ms=window_start(pa.array(time_ms), schema).to_numpy(),
@@ -104,6 +99,7 @@ def _user_rows(
     )
     starts = row_starts(to_score)
     shown_first = shown.take(pa.array(starts))
+    users = FeatureSource(schema, shown_first, time_ms[starts], joined, encode, "candidates")
     rows, _ = group(
         to_score,
         {
@@ -112,7 +108,7 @@ def _user_rows(
             else _none(schema, name)
             for name in schema.sequences
         },
-        profiles(schema, joined.get("users"), shown_first, time_ms[starts], encode),
+        users.features(PROFILE.token),
         user_keys,
     )
     return rows, order
@@ -150,7 +146,7 @@ def _check(
     if token == CANDIDATES.token:
         needed += [(schema.time, table, name), (schema.item, table, name)]
     if token in schema.sequences:
-        time = schema.sequences[token].time or schema.time
+        time = schema.time_column(token)
         needed += [(column, table, name) for column in (time, *known_at_columns(schema, token))]
         if any(feature.source == "items" for feature in schema.features_of(token).values()):
             needed.append((schema.item, table, name))

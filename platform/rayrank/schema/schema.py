@@ -162,6 +162,10 @@ class Schema(Strict):
         """The column of its source that `feature` is read from."""
         return self.features[feature].column or feature
 
+    def time_column(self, sequence: str) -> str:
+        """The column of its table that says when a sequence's behaviours happened."""
+        return self.sequences[sequence].time or self.time
+
     def label_known_at(self, task: str) -> str:
         """The column that says when a task's label column was known."""
         return self.tasks[task].known_at or self.known_at or self.time

@@ -55,7 +55,9 @@ class Optimizer:
         own = 0.0 if auxiliary is None else float(auxiliary.detach())
         facts = [batch.candidates, batch.tokens, batch.users, own]
         known_K = self.ranker.known_labels(batch)
-        totals = torch.cat([sums_K.detach(), known_K, known_K.new_tensor(facts)]).double()
+        # In float64: counts of tokens outgrow float32.
+        counts = torch.tensor(facts, dtype=torch.float64, device=batch.device)
+        totals = torch.cat([sums_K.detach(), known_K, counts])
         dist.all_reduce(totals)
         total_sums_K, total_known_K, (candidates, tokens, users, own) = (
             totals[: len(sums_K)],
