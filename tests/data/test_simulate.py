@@ -25,11 +25,13 @@ class Simulated:
     exposures: pd.DataFrame
     items: pd.DataFrame
     events: pd.DataFrame
+    users: pd.DataFrame
 
 
 def run(folder: Path, config: SimulateConfig) -> Simulated:
     simulate(config, folder)
-    frames = (pd.read_parquet(folder / f"{t}.parquet") for t in ("exposures", "items", "events"))
+    names = ("exposures", "items", "events", "users")
+    frames = (pd.read_parquet(folder / f"{name}.parquet") for name in names)
     return Simulated(folder, *frames)
 
 
@@ -196,3 +198,17 @@ def test_a_failure_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.Mon
     with pytest.raises(OSError, match="disk full"):
         simulate(SimulateConfig(users=10), tmp_path / "log")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_world_is_the_one_whose_figures_are_shown(tmp_path: Path) -> None:
+    """The README's tables are of this log: whoever changes the world makes them anew."""
+    world = run(tmp_path, SimulateConfig(users=120, days=3, seed=3))
+    exposures = world.exposures
+    assert (len(exposures), int(exposures["click"].sum()), len(world.events)) == (15312, 2841, 874)
+    means = exposures[
+        ["item_id", "position", "hour", "distance_km", "user_cuisine_ctr", "p_click", "p_order"]
+    ].mean()
+    expected = [199.17522, 4.23674, 16.38369, 4.47985, 0.1778, 0.18362, 0.05558]
+    assert means.round(5).tolist() == expected
+    assert world.items[["price", "rating"]].mean().round(5).tolist() == [35.8325, 4.20325]
+    assert world.users[["age", "is_member"]].mean().round(5).tolist() == [41.7, 0.25833]

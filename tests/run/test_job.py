@@ -1,6 +1,7 @@
 """What every job does first: its arguments, its run, and a fault told as one message."""
 
 import argparse
+import inspect
 import sys
 from pathlib import Path
 
@@ -68,3 +69,7 @@ def test_a_run_begins_with_a_look_at_its_log(tmp_path: Path) -> None:
     unreadable = RunConfig.model_validate(content | {"rankers": RANKER})
     with pytest.raises(DataError, match="no such folder"):
         begin(unreadable, new=False)
+
+
+def test_a_job_runs_on_a_cluster_unless_it_says_otherwise() -> None:
+    assert inspect.signature(run_job).parameters["on_ray"].default is True

@@ -155,6 +155,12 @@ def test_another_key_is_refused(client: Client, sent: str) -> None:
     assert client.http.get("/healthz").json() == {"status": "ok"}
 
 
+def test_who_has_a_key_is_not_asked_for_one(client: Client) -> None:
+    answer = client.post("{}")
+    assert answer.status_code == 422
+    assert "WWW-Authenticate" not in answer.headers
+
+
 def test_a_body_may_be_as_large_as_the_limit_and_no_larger(client: Client) -> None:
     asked = json.dumps(request(0))
     assert client.post("x".ljust(LIMITS.body_bytes)).status_code == 400
@@ -234,6 +240,7 @@ def test_latencies_are_milliseconds(client: Client, counted: Samples) -> None:
     assert within["+Inf"] == client.statuses["200"]
     assert within["+Inf"] - within["200.0"] >= client.lone
     bounds = sorted(float(bound) for bound in within)
+    assert bounds == [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, math.inf]
     over = next(bound for bound in bounds if bound >= 1000 * client.slowest_s)
     assert over == math.inf or within[str(over)] == within["+Inf"]
 
