@@ -41,7 +41,7 @@ features:
 tasks:
   finish: {label: finished}
 """
-DAYS, EVENING = 6, pd.Timestamp("2026-06-07 18:00")
+DAYS, EVENING = 6, pd.Timestamp("2026-06-07 18:00", tz="UTC")
 
 
 def write_log(folder: Path) -> None:
@@ -63,7 +63,7 @@ def write_log(folder: Path) -> None:
         {
             "listener": [f"listener-{number}" for number in listener],
             "episode": items["episode"].to_numpy()[episode],
-            "heard_at": pd.Timestamp("2026-06-01") + pd.to_timedelta(seconds, unit="s"),
+            "heard_at": pd.Timestamp("2026-06-01", tz="UTC") + pd.to_timedelta(seconds, unit="s"),
             "finished": random.random(1200) < np.where(liked, 0.95, 0.05),
         }
     )

@@ -19,8 +19,9 @@ def main(run_dir: str) -> None:
     bundle = rayrank.load_bundle(f"{run_dir}/bundles/current")
     run = rayrank.Run(rayrank.load_config(f"{run_dir}/config.yaml"))
     log, _ = run.open_log()
-    exposures, users, items = (
-        pd.read_parquet(f"{log.root}/{name}.parquet") for name in ("exposures", "users", "items")
+    exposures, users, items, events = (
+        pd.read_parquet(f"{log.root}/{name}.parquet")
+        for name in ("exposures", "users", "items", "events")
     )
 
     # What the trainer found of a hundred users.
@@ -29,11 +30,11 @@ def main(run_dir: str) -> None:
     trained = pd.read_parquet(f"{scores}/scores.parquet")
     trained = trained[trained["user"].isin(trained["user"].unique()[:100])]
 
-    # The same exposures as a table without outcomes, and what those users clicked before.
+    # The same exposures as a table without outcomes, and what those users did before.
     shown = exposures[exposures["time_ms"] >= trained["time"].min()]
     shown = shown[shown["user_id"].isin(trained["user"])]
     candidates = shown.drop(columns=["click", "p_click", "p_order"])
-    did = {"clicks": exposures[exposures["click"] == 1]}
+    did = {"clicks": exposures[exposures["click"] == 1], "orders": events}
 
     scored = rayrank.score(bundle, candidates, sequences=did, users=users, items=items)
     print(scored[["user_id", "item_id", "p.click", "p.order"]].head().to_string())

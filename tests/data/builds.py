@@ -3,16 +3,16 @@
 import random
 from pathlib import Path
 
-import pyarrow as pa
 import pyarrow.parquet as pq
-from rayrank.data.build import SPLITS, build, split_times
+from rayrank.data.build import build
 from rayrank.data.config import DataConfig
 from rayrank.data.log import Log
+from rayrank.data.row_files import SPLITS, row_files
 from rayrank.data.row_stats import RowStats
 from rayrank.schema import Schema
 
 from .logs import DAY, HOUR, START, Record, Records, ordered, searched, shop_schema, shown
-from .reference import user_rows
+from .reference import split_times, user_rows
 
 
 def random_log(users: int = 14, exposures: int = 160) -> Records:
@@ -64,8 +64,9 @@ def config(partitions: int = 3) -> DataConfig:
 def run(log: Log, out: Path, *, schema: Schema = SCHEMA, partitions: int = 3) -> RowStats:
     steps: list[tuple[int, int]] = []
     stats = build(log, schema, out, config(partitions), lambda done, of: steps.append((done, of)))
-    assert steps == [(done, partitions) for done in range(1, len(steps) + 1)]
-    assert steps
+    of = steps[-1][1]
+    assert steps == [(done, of) for done in range(1, of + 1)]
+    assert of > partitions  # the files of the log are steps too
     return stats
 
 
@@ -76,13 +77,12 @@ def content(out: Path) -> dict[str, list[Record]]:
             pq.read_table(out / split).to_pylist(),
             key=lambda row: (str(row["user"]), row["window_start"]),
         )
-        if list((out / split).glob("*.parquet"))
+        if row_files(out / split)
         else []
         for split in SPLITS
     }
 
 
 def expected_rows() -> list[Record]:
-    times = pa.array([e["t"] for e in LOG.exposures]).to_numpy()
-    cuts = split_times(times, config().split)
+    cuts = split_times([e["t"] for e in LOG.exposures], valid=0.1, test=0.25)
     return user_rows(LOG, SCHEMA, cuts)

@@ -26,6 +26,7 @@ SHOP: Record = {
     "timezone": "Asia/Shanghai",
     "known_at": "k",
     "outcomes": ["watched"],
+    "duplicates": "keep",
     "sequences": {
         "views": {"from": "exposures"},
         "clicks": {"from": "exposures", "where": "click"},
@@ -121,7 +122,7 @@ def shop(changes: Record | None = None) -> Record:
         if value is None:
             inner.pop(last, None)
         else:
-            inner[last] = value
+            inner[last] = copy.deepcopy(value)
     return content
 
 

@@ -28,6 +28,15 @@ def midnight(time_ms: int, zone: str) -> int:
     return int(start.timestamp() * 1000)
 
 
+def split_times(times: list[int], valid: float, test: float) -> list[int]:
+    """When valid and test start, as shares of the exposures in time order; where a split has none,
+    after the last one."""
+    ascending = sorted(times)
+    ascending.append(ascending[-1] + 1)
+    trained = int((1 - test) * len(times))
+    return [ascending[int((1 - valid) * trained)], ascending[trained]]
+
+
 def outcomes(
     schema: Schema, exposures: list[Record], events: list[Record], complete_until: int | None = None
 ) -> dict[str, list[Outcome]]:

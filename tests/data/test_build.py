@@ -2,7 +2,7 @@
 any kind leaves no rows."""
 
 import json
-import random
+import re
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -11,13 +11,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
-from rayrank.data.build import SPLITS, build, split_times
+from rayrank.data.build import build
 from rayrank.data.config import SplitConfig
 from rayrank.data.ids import hash_string
+from rayrank.data.row_files import SPLITS, row_files
 from rayrank.data.row_stats import RowStats, read_stats
 from rayrank.data.user_rows import row_schema
 from rayrank.errors import DataError, LeakageError
 
+from . import reference
 from .builds import LOG, SCHEMA, config, content, expected_rows, run
 from .logs import (
     ALL_USERS_ALIKE,
@@ -64,7 +66,7 @@ def test_the_rows_are_those_of_the_reference(built: tuple[Path, RowStats]) -> No
 def test_every_file_has_the_schema_of_a_row(built: tuple[Path, RowStats]) -> None:
     out, _ = built
     expected = row_schema(SCHEMA, pa.int64(), pa.int64())
-    files = list(out.glob("*/*.parquet"))
+    files = [file for split in SPLITS for file in row_files(out / split)]
     assert files
     for file in files:
         found = pq.read_schema(file)
@@ -135,7 +137,7 @@ def same_stats(a: RowStats, b: RowStats) -> None:
 def test_partitions_and_files_do_not_matter(built: tuple[Path, RowStats], tmp_path: Path) -> None:
     out, stats = built
     log = write(tmp_path / "log", {name: LOG.table(name) for name in TYPES}, files=4)
-    old = tmp_path / "rows" / "train" / "old.parquet"
+    old = tmp_path / "rows" / "train" / "2026-01-01" / "old.parquet"
     old.parent.mkdir(parents=True)
     old.write_bytes(b"of a build that was cut")
     same_stats(run(log, tmp_path / "rows", partitions=1), stats)
@@ -203,10 +205,12 @@ def test_string_keys_no_users_and_a_list(tmp_path: Path) -> None:
 
 
 FAULTS: list[tuple[Record, type[Exception], str]] = [
-    # Found by the check of all values, before anything is built.
     ({"click": 2}, DataError, r"exposures.parquet: column 'click': row 3 holds 2"),
-    # Found only where rows are built, within a partition.
-    ({"s": START + 9 * DAY}, LeakageError, r"exposures: column 's' says .* the first of user 5"),
+    (
+        {"s": START + 9 * DAY},
+        LeakageError,
+        r"exposures.parquet: column 's' says .* the first of user 5",
+    ),
 ]
 
 
@@ -227,6 +231,17 @@ def test_a_failing_build_says_why_and_leaves_no_rows(
     assert [path for path in out.rglob("*") if path.is_file()] == []
 
 
+@pytest.mark.parametrize("table", ["users", "items"])
+def test_a_key_that_two_files_hold(tmp_path: Path, table: str) -> None:
+    """Found only where rows are made."""
+    log = write(tmp_path / "log", {name: LOG.table(name) for name in TYPES}, files=2)
+    first, second = log.files(table)
+    pq.write_table(pa.concat_tables([pq.read_table(file) for file in (first, second)]), second)
+    with pytest.raises(DataError, match=rf"{table}.*: a key occurs twice; expected one row for"):
+        run(log, tmp_path / "rows")
+    assert not list((tmp_path / "rows").rglob("*.parquet"))
+
+
 def test_a_log_of_which_nothing_can_be_trained(tmp_path: Path) -> None:
     """Two moments: the later one is the test's, the earlier valid's."""
     shows = [shown(1, 1, START), shown(1, 1, START + HOUR)]
@@ -245,23 +260,24 @@ def test_a_misspelt_event_is_told_before_anything_is_built(tmp_path: Path) -> No
         run(write(tmp_path / "log", tables), tmp_path / "rows", schema=schema)
 
 
+def test_what_is_cut_and_what_belongs_nowhere_is_told(tmp_path: Path) -> None:
+    schema = shop_schema({"features.tags.limit": 1})
+    log = write(tmp_path / "log", {name: LOG.table(name) for name in TYPES})
+    told: list[str] = []
+    build(log, schema, tmp_path / "rows", config(), lambda done, of: None, told.append)
+    outcomes = reference.outcomes(
+        schema, sorted(LOG.exposures, key=lambda e: (e["u"], e["t"])), LOG.events
+    )["order"]
+    positives = sum(outcome.happened for outcome in outcomes)
+    longer = sum(len(item["tags"]) > 1 for item in LOG.items)
+    assert told[1:] == [f"tags: {longer} lists are longer than its limit; their first ids count"]
+    belong, there = map(int, re.findall(r"\d+", told[0]))
+    assert told[0] == f"order: {belong} of {there} events belong to an exposure"
+    assert positives <= belong < there == len(LOG.events)
+    rows = content(tmp_path / "rows")["test"]
+    assert {len(tags) for row in rows for tags in row["candidates"]["tags"]} == {0, 1}
+
+
 def test_no_rows_yet(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"no user rows; run jobs/build_rows\.py first"):
         read_stats(tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("valid", "test", "expected"),
-    [
-        (0.0, 0.25, [75, 0, 25]),
-        (0.2, 0.25, [60, 15, 25]),
-        (0.0, 0.0, [100, 0, 0]),
-        (0.5, 0.0, [50, 50, 0]),
-    ],
-)
-def test_splits_are_shares_in_time_order(valid: float, test: float, expected: list[int]) -> None:
-    shuffled = random.Random(1).sample(range(START, START + 100), 100)
-    share = config().split.model_copy(update={"valid": valid, "test": test})
-    first, second = split_times(pa.array(shuffled).to_numpy(), share)
-    split = [(time >= first) + (time >= second) for time in shuffled]
-    assert [split.count(number) for number in range(3)] == expected

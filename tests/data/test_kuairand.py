@@ -5,13 +5,14 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from rayrank.data.build import split_times
-from rayrank.data.config import SplitConfig
 from rayrank.data.kuairand import convert
-from rayrank.data.log import Log, check_columns, check_file, tables_needed
+from rayrank.data.log import Log, tables_needed
 from rayrank.data.partition import build_rows
 from rayrank.errors import DataError
 from rayrank.schema import load_schema
+
+from .checked import check
+from .reference import split_times
 
 REAL = Path(__file__).parents[3] / "shared" / "data" / "kuairand"
 
@@ -83,11 +84,7 @@ def test_running_rates_by_hand(tmp_path: Path, separator: str, as_folder: bool) 
 
 
 def check_all(folder: Path) -> None:
-    log, schema = Log(str(folder)), load_schema(folder / "schema.yaml")
-    check_columns(log, schema)
-    for table in tables_needed(schema):
-        for file in log.files(table):
-            check_file(log, schema, table, file)
+    check(Log(str(folder)), load_schema(folder / "schema.yaml"))
 
 
 def test_several_logs_and_the_feature_files(tmp_path: Path) -> None:
@@ -166,7 +163,7 @@ def test_kuairand_itself(tmp_path: Path) -> None:
     log, schema = Log(str(tmp_path / "log")), load_schema(tmp_path / "log" / "schema.yaml")
     exposures = log.read("exposures", tables_needed(schema)["exposures"])
     assert len(exposures) == 41_828
-    cuts = split_times(exposures["time_ms"].to_numpy(), SplitConfig(valid=0.1, test=0.2))
+    cuts = split_times(exposures["time_ms"].to_pylist(), valid=0.1, test=0.2)
     built = build_rows({"exposures": exposures}, schema, cuts)
     shown = np.diff(built.rows["candidates"].combine_chunks().field("time").offsets.to_numpy())
     assert shown.sum() == 41_828

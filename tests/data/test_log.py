@@ -5,10 +5,10 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from rayrank.data.log import Log, check_columns, check_file, check_types, tables_needed
+from rayrank.data.log import Log, check_types, tables_needed
 from rayrank.errors import DataError
-from rayrank.schema import Schema
 
+from .checked import check
 from .logs import START, TYPES, Record, Records, ordered, searched, shop_schema, shown, write
 
 SOUND = Records(
@@ -29,13 +29,6 @@ def replaced(table: str, column: str, values: list[object] | pa.Array) -> dict[s
     position = tables[table].column_names.index(column)
     tables[table] = tables[table].set_column(position, column, pa.array(values))
     return tables
-
-
-def check(log: Log, schema: Schema) -> None:
-    check_columns(log, schema)
-    for table in tables_needed(schema):
-        for file in log.files(table):
-            check_file(log, schema, table, file)
 
 
 def fault(folder: Path, tables: dict[str, pa.Table], changes: Record | None = None) -> str:

@@ -1,7 +1,7 @@
 """The scales of numbers, of logs so short that they can be counted by hand."""
 
 import pytest
-from rayrank.data.partition import build_rows
+from rayrank.data.partition import Cuts, build_rows
 from rayrank.data.row_stats import RowStats, row_stats
 from rayrank.schema import Schema
 
@@ -11,8 +11,8 @@ SCHEMA = shop_schema()
 
 
 def stats(records: Records, test_from: int, schema: Schema = SCHEMA) -> RowStats:
-    cuts = [test_from, test_from]
-    return row_stats(build_rows(records.tables(), schema, cuts), schema, cuts, 7, {})
+    cuts = Cuts([test_from, test_from], complete_until=7)
+    return row_stats(build_rows(records.tables(), schema, cuts.splits), schema, cuts, {})
 
 
 ONE_DAY = [

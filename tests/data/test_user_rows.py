@@ -67,7 +67,7 @@ def test_equal_the_reference(
     assert without_sizes(as_records(built)) == expected
     exposures = sorted(log.exposures, key=lambda e: (e["u"], e["t"]))
     ordered = reference.outcomes(schema, exposures, log.events, complete_until)["order"]
-    assert built.attributed == sum(outcome.happened for outcome in ordered)
+    assert built.attributed.sum() == sum(outcome.happened for outcome in ordered)
 
 
 @settings
@@ -276,3 +276,13 @@ def test_string_keys_stay_strings() -> None:
         "user 1": 2,
         "user 2": 1,
     }
+
+
+def test_exposures_that_are_alike_in_everything() -> None:
+    twice = Records([shown(1, 1), shown(2, 1), shown(2, 1), shown(2, 1), shown(2, 1, ctr=0.5)])
+    refusing = shop_schema({"duplicates": "refuse"})
+    with pytest.raises(DataError, match=r"2 rows are there twice.* the first of user 2 and item 1"):
+        build(twice, refusing)
+    alike = Records([shown(1, 1), shown(2, 1), shown(2, 2), shown(2, 1, ctr=0.5)])
+    assert build(alike, refusing).rows["user"].to_pylist() == [1, 2]
+    assert sum(len(row["labels"]["click"]) for row in build(twice, SCHEMA).rows.to_pylist()) == 5

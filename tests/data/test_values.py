@@ -156,22 +156,6 @@ def test_a_bucket_is_the_number_of_edges_at_or_below() -> None:
     assert "row 0 is missing" in refusal(pa.array([None], pa.float64()), BUCKET)
 
 
-def test_lists() -> None:
-    values = [[1, 2], [], None, [3]]
-    expected = [[1, 2], [], [], [3]]
-    assert encoded(pa.array(values), IDS) == expected
-    assert encoded(pa.array(values, pa.large_list(pa.uint8())), IDS) == expected
-    assert encoded(pa.array([[9], *values, [9]]).slice(1, 4), IDS) == expected
-    assert encoded(pa.nulls(2), IDS) == [[], []]
-    assert encoded(pa.array([[], []], pa.list_(pa.null())), IDS) == [[], []]
-    assert encoded(pa.array([], pa.list_(pa.string())), IDS) == []
-    assert encoded(pa.array([["a"], ["b", "a"]]), IDS) == [
-        [hash_string("a")],
-        [hash_string("b"), hash_string("a")],
-    ]
-    assert "a list holds a missing id" in refusal(pa.array([[1, None]]), IDS)
-
-
 @pytest.mark.parametrize(
     ("values", "feature", "expected"),
     [
@@ -200,13 +184,22 @@ MS = 1_649_581_149_287
         (pa.array([MS * 1000 + 999]), "us", MS),
         (pa.array([MOMENT], pa.timestamp("us", "UTC")), "s", MS),
         (pa.array([MOMENT], pa.timestamp("ns", "Asia/Shanghai")), "s", MS),
-        (pa.array([MOMENT.replace(tzinfo=None)], pa.timestamp("ms")), "s", MS),
     ],
 )
 def test_times(values: pa.Array, unit: str, expected: int) -> None:
     result = to_ms(values, unit, "x")
     assert result.type == pa.int64()
     assert result.to_pylist() == [expected]
+
+
+def test_timestamps_of_no_zone_are_refused_unless_one_is_said() -> None:
+    naive = pa.array([MOMENT.replace(tzinfo=None)], pa.timestamp("ms"))
+    with pytest.raises(DataError, match=r"x: timestamps without a time zone; .*timestamp_zone:"):
+        to_ms(naive, "ms", "x")
+    assert to_ms(naive, "ms", "x", "UTC").to_pylist() == [MS]
+    assert to_ms(naive, "ms", "x", "Asia/Shanghai").to_pylist() == [MS - 8 * 3_600_000]
+    aware = naive.cast(pa.timestamp("ms", "UTC"))
+    assert to_ms(aware, "ms", "x", "Asia/Shanghai").to_pylist() == [MS]
 
 
 def test_no_times() -> None:
@@ -221,7 +214,7 @@ def test_no_times() -> None:
         (pa.array([MS]), "s"),
         (pa.array([MS * 1000]), "ms"),
         (pa.array([2**64 - 1], pa.uint64()), "ms"),
-        (pa.array([dt.datetime(1970, 1, 1)]), "ms"),
+        (pa.array([dt.datetime(1970, 1, 1, tzinfo=dt.UTC)]), "ms"),
     ],
 )
 def test_a_wrong_unit_is_caught(values: pa.Array, unit: str) -> None:

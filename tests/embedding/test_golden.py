@@ -11,7 +11,7 @@ import zlib
 import numpy as np
 import pytest
 import torch
-from rayrank.data.pack_epochs import _mix as mix_in_numpy
+from rayrank.data.mixing import mix as mix_in_numpy
 from rayrank.embedding.hashing import initial_vectors, mix, table_seed
 
 MASK = (1 << 64) - 1

@@ -71,10 +71,10 @@ def evaluate_small(run: Path) -> Evaluated:
     rows = run / "rows" / "0123456789ab"
     files = {"train": [[("a", -2, 30), ("b", -2, 30)]], "test": FILES}
     for split, parts in files.items():
-        (rows / split).mkdir(parents=True)
+        (rows / split / "2022-04-16").mkdir(parents=True)
         for number, part in enumerate(parts):
             users = pa.concat_tables([user_row(*told) for told in part])
-            pq.write_table(users, rows / split / f"part-{number}.parquet")
+            pq.write_table(users, rows / split / "2022-04-16" / f"part-{number}.parquet")
     rankers = []
     for kind in KINDS:
         folder = run / "rankers" / kind / f"version of {kind}"

@@ -8,8 +8,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
-from rayrank.data.build import SPLITS
 from rayrank.data.partition import build_rows
+from rayrank.data.row_files import SPLITS
 from rayrank.errors import DataError
 from rayrank.evaluate.baselines import (
     gradient_boosting,
@@ -32,10 +32,10 @@ def build(folder: Path, records: Records, schema: Schema = SCHEMA) -> Path:
     built = build_rows(records.tables(), schema, CUTS)
     for number, name in enumerate(SPLITS):
         rows = built.rows.filter(pa.array(built.split == number))
-        if len(rows):
-            (folder / name).mkdir(parents=True)
         for row in range(len(rows)):
-            pq.write_table(rows.slice(row, 1), folder / name / f"part-{row:03}.parquet")
+            day = folder / name / f"day {row}"
+            day.mkdir(parents=True)
+            pq.write_table(rows.slice(row, 1), day / "part.parquet")
     return folder
 
 

@@ -251,7 +251,7 @@ def missing(table: str) -> Change:
             "views: column 'click': its ids are of type string",
         ),
         (holding("candidates", "ctr", ["much"] * 5), "candidates: column 'ctr': expected numbers"),
-        (holding("candidates", "t", [1] * 5), "t: row 0 holds 1, which in ms lies outside"),
+        (holding("candidates", "t", [1] * 5), "column 't': row 0 holds 1, which in ms"),
         (holding("candidates", "ctr", [0.5, None] * 2 + [0.5]), "candidates: column 'ctr': row"),
         (holding("searches", "seen", [START]), "searches: column 'seen' says that an outcome was"),
         (holding("users", "u", [1, 1]), "users: column 'u': a key occurs twice"),

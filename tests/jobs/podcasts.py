@@ -52,7 +52,7 @@ def write_podcasts(folder: Path, listeners: int = 40, days: int = 6) -> None:
         {
             "listener": [f"listener-{u}" for u in who],
             "episode": [f"episode/{e}" for e in what],
-            "heard_at": pa.array(when, pa.timestamp("us")),
+            "heard_at": pa.array(when, pa.timestamp("us", "UTC")),
             "finished": pa.array(finished),
         }
     )

@@ -4,16 +4,17 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rayrank.data.jagged import JaggedBatch
+from rayrank.data.jagged import JaggedBatch, to_jagged
 from rayrank.embedding.tables import LocalTables
 from rayrank.model.ranker import Ranker
 from rayrank.schema import Schema, Task
 
-from .rows import SCHEMA, User, candidate, features, jagged
+from .rows import SCHEMA, User, candidate, features, jagged, table
 
 CHAIN: Schema = SCHEMA.model_copy(
     update={
@@ -30,13 +31,18 @@ PROFILE = features(SCHEMA, "profile", 0)
 LOGITS = st.lists(st.lists(st.floats(-12, 12), min_size=4, max_size=4), min_size=1, max_size=6)
 
 
-def labelled(labels: Sequence[tuple[int | None, ...]]) -> JaggedBatch:
+def labelled(
+    labels: Sequence[tuple[int | None, ...]], weights: list[float] | None = None
+) -> JaggedBatch:
     shown = [
         candidate(0, i)
         | {f"label.{t}": math.nan if y is None else y for t, y in zip(PARENT, row, strict=True)}
         for i, row in enumerate(labels)
     ]
-    return jagged([User(PROFILE, candidates=shown)], CHAIN)
+    rows = table([User(PROFILE, candidates=shown)], CHAIN)
+    if weights is not None:
+        rows = rows.append_column("weight", pa.array([weights], pa.list_(pa.float32())))
+    return to_jagged(rows, CHAIN)
 
 
 def naive(logits: np.ndarray) -> np.ndarray:
@@ -80,6 +86,28 @@ def test_loss_is_binary_cross_entropy(rows: list[list[float]], data: st.DataObje
     )
     mean = sum(s / n for s, n in zip(sums, known, strict=True) if n)
     assert RANKER.loss(logits, batch).item() == pytest.approx(mean, rel=1e-6)
+
+
+@given(rows=LOGITS, data=st.data())
+def test_a_weight_counts_as_so_many_candidates(
+    rows: list[list[float]], data: st.DataObject
+) -> None:
+    bits = st.tuples(*[st.sampled_from([0, 1, None])] * 4)
+    each = st.lists(st.tuples(bits, st.integers(0, 3)), min_size=len(rows), max_size=len(rows))
+    labels, weights = zip(*data.draw(each), strict=True)
+    logits = torch.tensor(rows, dtype=torch.float64)
+    often = torch.repeat_interleave(torch.arange(len(rows)), torch.tensor(weights))
+    repeated = labelled([labels[row] for row in often.tolist()])
+    weighted = labelled(labels, list(weights))
+    assert RANKER.known_labels(weighted).tolist() == RANKER.known_labels(repeated).tolist()
+    assert RANKER.loss(logits, weighted).item() == pytest.approx(
+        RANKER.loss(logits[often], repeated).item(), rel=1e-6
+    )
+    # In proportion: it is a mean.
+    tenths = labelled(labels, [weight / 10 for weight in weights])
+    assert RANKER.loss(logits, tenths).item() == pytest.approx(
+        RANKER.loss(logits, weighted).item(), rel=1e-5
+    )
 
 
 def test_an_unknown_label_pulls_at_nothing() -> None:

@@ -1,6 +1,7 @@
 """Stages know what their work was made from: what is complete passes, what is else is refused."""
 
 import shutil
+from datetime import timedelta
 from pathlib import Path
 
 import pyarrow as pa
@@ -65,7 +66,10 @@ def contents(root: Path) -> dict[str, tuple[int, bytes]]:
 def add_an_exposure(folder: Path) -> None:
     file = folder / "log" / "exposures" / "two.parquet"
     table = pq.read_table(file)
-    pq.write_table(pa.concat_tables([table, table.slice(len(table) - 1)]), file)
+    last = table.slice(len(table) - 1).to_pylist()[0]
+    another = last | {"heard_at": last["heard_at"] + timedelta(seconds=1)}
+    more = pa.Table.from_pylist([another], table.schema)
+    pq.write_table(pa.concat_tables([table, more]), file)
 
 
 def test_the_same_log_again_has_nothing_to_do(
@@ -102,7 +106,8 @@ def test_a_build_that_was_cut_is_begun_anew(folder: Path) -> None:
     rows = Path(str(run.rows()))
     whole = {name: content for name, (_, content) in contents(rows).items()}
     (rows / STATS).unlink()
-    shutil.copy(next((rows / "train").glob("*.parquet")), rows / "train" / "left-over.parquet")
+    one = next((rows / "train").glob("*/*.parquet"))
+    shutil.copy(one, one.with_name("left-over.parquet"))
     build(run)
     assert {name: content for name, (_, content) in contents(rows).items()} == whole
 

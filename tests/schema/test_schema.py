@@ -91,8 +91,8 @@ FAULTS: list[tuple[str, object, str]] = [
     ("features.i.table", GONE, "features.i: a feature of kind id needs a table"),
     ("features.ctr.table", "item", "features.ctr: a feature of kind number takes no table"),
     # Kinds.
-    ("features.age.boundaries", GONE, "features.age: boundaries belong to kind bucket"),
-    ("features.i.boundaries", [1], "features.i: boundaries belong to kind bucket"),
+    ("features.age.boundaries", GONE, "features.age: boundaries belongs to kind bucket"),
+    ("features.i.boundaries", [1], "features.i: boundaries belongs to kind bucket"),
     ("features.age.boundaries", [40, 18], "features.age: boundaries must ascend"),
     ("features.age.boundaries", [18, 18], "features.age: boundaries must ascend"),
     ("features.age.boundaries", [float("nan")], "features.age.boundaries.0: "),

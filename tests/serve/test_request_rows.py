@@ -11,16 +11,17 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rayrank.data.build import SPLITS
 from rayrank.data.ids import IdTypes
 from rayrank.data.jagged import to_jagged
 from rayrank.data.partition import build_rows
+from rayrank.data.row_files import SPLITS
 from rayrank.schema import CANDIDATES, PROFILE, static_of
 from rayrank.serve.limits import Limits
 from rayrank.serve.replay import TEST, replay
 from rayrank.serve.request import RequestParser
 
 from ..data.logs import DAY, START, TYPES, Records, logs, shop_schema, write
+from ..data.test_crosses import CROSSES
 
 # The user's own id is a feature too.
 SCHEMA = shop_schema(
@@ -28,6 +29,13 @@ SCHEMA = shop_schema(
         "features.uid": {"tokens": ["profile"], "kind": "id", "column": "u", "table": "city"},
         "sequences.views.keep": 2,
         "sequences.searches.keep": 1,
+        "features.look": {
+            "tokens": ["views", "candidate"],
+            "kind": "vector",
+            "width": 2,
+            "default": 0,
+        },
+        **CROSSES,
     }
 )
 Key = Callable[[int], Any]
@@ -48,6 +56,9 @@ def keyed(records: Records, kind: str) -> dict[str, pa.Table]:
         ]
         types = {n: arrow if n in ("u", "i") else t for n, t in TYPES[name].items()}
         tables[name] = pa.Table.from_pylist(rows, pa.schema(types))
+    looks = [[row["ctr"], row["t"] % 7] for row in records.exposures]
+    column = pa.array(looks, pa.list_(pa.float64()))
+    tables["exposures"] = tables["exposures"].append_column("look", column)
     return tables
 
 

@@ -28,8 +28,9 @@ def folder(ray_cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     work = tmp_path_factory.mktemp("loop")
     users = [user(40 + shown, shown) for shown in SHOWN]
     for split, rows in (("train", users), ("valid", VALID)):
-        (work / "rows" / split).mkdir(parents=True)
-        pq.write_table(table(rows), work / "rows" / split / "part.parquet")
+        day = work / "rows" / split / "2022-04-16"
+        day.mkdir(parents=True)
+        pq.write_table(table(rows), day / "part.parquet")
     (work / "rows" / STATS).write_text(json.dumps(RowStats().to_json()))
     config = ranker_config(
         epochs=2,

@@ -109,8 +109,9 @@ def write_case(folder: Path, case: Case) -> None:
             pq.write_table(table(users[rank]), folder / f"step-{number}-{rank}.parquet")
     pq.write_table(table([user(1, 5), user(2, 4)]), folder / "alike.parquet")
     rows = table(VALID)
-    pq.write_table(rows.slice(0, 3), folder / "rows" / "valid" / "a.parquet")
-    pq.write_table(rows.slice(3), folder / "rows" / "valid" / "b.parquet")
+    for day, part in (("2022-04-16", rows.slice(0, 3)), ("2022-04-17", rows.slice(3))):
+        (folder / "rows" / "valid" / day).mkdir(parents=True)
+        pq.write_table(part, folder / "rows" / "valid" / day / "part.parquet")
 
 
 def run_world(folder: Path, cases: dict[str, Case]) -> None:

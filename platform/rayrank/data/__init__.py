@@ -1,1 +1,1 @@
-"""Logs -> user rows -> packed batches. Only `build`, `pack_epoch` and `ray_*` touch Ray."""
+"""Logs -> user rows -> batches. Only `build`, `survey` and `tasks` touch Ray."""

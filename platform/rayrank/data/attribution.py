@@ -1,6 +1,6 @@
 """Labels from later events: which exposure an order belongs to, and when that was known."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -18,6 +18,9 @@ class Outcomes:
     """bool [n]: whether it came true as far as the log goes, which a label may not tell yet."""
     known_at: dict[str, np.ndarray]
     """int64 ms [n]: when that was known."""
+    events: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """Of tasks that follow from events: how many there are, how many of them belong to an
+    exposure."""
 
     @staticmethod
     def of_columns(label: dict[str, np.ndarray], known_at: dict[str, np.ndarray]) -> "Outcomes":
@@ -53,6 +56,7 @@ def attribute(
     label, happened, known_at = (
         dict(of) for of in (columns.label, columns.happened, columns.known_at)
     )
+    counted: dict[str, tuple[int, int]] = {}
     for name, task in schema.tasks.items():
         if task.label is not None:
             continue
@@ -63,13 +67,15 @@ def attribute(
             # An event that came before the parent's outcome was known is no consequence of it.
             eligible, anchor = happened[task.after], known_at[task.after]
         rows = np.flatnonzero(eligible)
+        of_type = events[events["type"] == task.event]
         touched = _latest_exposure(
             pd.DataFrame(
                 {"user": user[rows], "item": item[rows], "time_ms": anchor[rows], "row": rows}
             ),
-            events[events["type"] == task.event],
+            of_type,
             within_ms,
         )
+        counted[name] = (len(of_type), len(touched))
         first = touched.groupby("row")["event_ms"].min()
         happened[name] = np.zeros(len(user), bool)
         happened[name][first.index] = True
@@ -79,7 +85,7 @@ def attribute(
         if task.after is not None:
             unknown |= np.isnan(label[task.after])
         label[name] = np.where(unknown, np.float32(np.nan), happened[name].astype(np.float32))
-    return Outcomes(label, happened, known_at)
+    return Outcomes(label, happened, known_at, counted)
 
 
 def _latest_exposure(exposures: pd.DataFrame, events: pd.DataFrame, within_ms: int) -> pd.DataFrame:

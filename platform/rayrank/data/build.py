@@ -1,49 +1,41 @@
-"""The user-row builder on Ray Data: one hash repartition on the user, then whole partitions.
-
-Exposures, events and users travel through the same shuffle, so that everything about a user meets
-in one partition; items are small and go to every task.
-"""
+"""Building user rows from a log: all of them, or some days."""
 
 import json
-from collections import Counter
-from typing import Any, NamedTuple
+from collections.abc import Callable
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
-import ray
-
-from rayrank import errors
-from rayrank.data.config import DataConfig, SplitConfig
-from rayrank.data.ids import IdTypes, id_type, to_ids
-from rayrank.data.log import (
-    EVENT_TYPE,
-    Log,
-    check_columns,
-    check_file,
-    check_types,
-    tables_needed,
-    tables_of,
-    types_of,
-    types_used,
-)
-from rayrank.data.partition import OBSERVED, build_rows, last_ms
-from rayrank.data.row_stats import STATS, TRAIN, RowStats, row_stats
-from rayrank.data.times import column_ms
-from rayrank.errors import DataError, RayrankError
-from rayrank.schema import EXPOSURES, Schema
-from rayrank.storage import AnyPath, absolute, remove_folder, write_whole, writing_file
+from rayrank.data.chunks import Chunk, chunks_of
+from rayrank.data.config import DataConfig
+from rayrank.data.days import NEW, Book, Span, parse_days, read_book
+from rayrank.data.log import Log, check_columns, tables_needed
+from rayrank.data.partition import Cuts
+from rayrank.data.row_files import SPLITS
+from rayrank.data.row_stats import STATS, TRAIN, RowStats
+from rayrank.data.shuffle import Days, Made, Work, make_rows
+from rayrank.data.state import finish_state, states
+from rayrank.data.survey import Survey, survey
+from rayrank.data.times import day_of, end_ms, start_ms
+from rayrank.errors import DataError
+from rayrank.schema import Schema
+from rayrank.storage import AnyPath, absolute, files_in, remove_folder, write_whole
 from rayrank.versions import MadeFrom
 from rayrank.watch import Watch
 
-SPLITS = ("train", "valid", "test")
-KEY = "__user"
-FORMAT = 2
+Say = Callable[[str], object]
+"""Takes a line for the user."""
+FORMAT = 3
 """Of the user rows; raised when the same log would give others."""
+PARTITION_BYTES = 64 << 20
+"""Of the log's columns that a partition of users holds, where nothing is said."""
+FEWEST_PARTITIONS = 4
+REQUEST_MS = 86_400_000
+"""How long a request may last: what was asked for before midnight and shown after it belongs
+together."""
 
 
-def build(log: Log, schema: Schema, out: AnyPath, config: DataConfig, watch: Watch) -> RowStats:
-    """Check the log, then write `out/{train,valid,test}/*.parquet` and, last, `out/stats.json`.
+def build(
+    log: Log, schema: Schema, out: AnyPath, config: DataConfig, watch: Watch, say: Say = print
+) -> RowStats:
+    """Check the log, then write `out/{train,valid,test}/DAY/*.parquet` and, last, `out/stats.json`.
 
     Every exposure of the log becomes exactly one candidate. Raises DataError or LeakageError,
     naming file or table, column and user; no rows are then left in `out`.
@@ -51,35 +43,109 @@ def build(log: Log, schema: Schema, out: AnyPath, config: DataConfig, watch: Wat
     out = absolute(out)
     _remove_rows(out)  # of a build that was cut
     check_columns(log, schema)
-    complete_until_ms = _check_values(log, schema)
-    if config.complete_until is not None:
-        complete_until_ms = int(config.complete_until.timestamp() * 1000)
-    time_ms = column_ms(log.read(EXPOSURES, [schema.time]), schema.time, schema)
-    cuts = split_times(time_ms, config.split)
-
+    chunks = chunks_of(log, schema)
+    found = survey(log, schema, chunks, config.split)
+    cuts = Cuts(found.split_times_ms, _complete_until(config, found))
+    partitions = config.partitions or partitions_for(chunks)
     try:
-        stats = _group(log, schema, out, cuts, complete_until_ms, config, watch)
-        if stats.exposures != len(time_ms):
+        made = make_rows(Work(log, schema, out, chunks, partitions, cuts), watch)
+        stats = RowStats.merge([made.stats[day] for day in sorted(made.stats)])
+        if stats.exposures != found.exposures:
             raise DataError(
-                f"{log.root}: {len(time_ms)} exposures went in, {stats.exposures} came "
-                "out; this is a fault of the builder"
+                f"{log.root}: {found.exposures} exposures went in, {stats.exposures} came out; "
+                "this is a fault of the builder"
             )
-        if stats.rows_of_split[TRAIN] == 0:
-            raise DataError(
-                f"{log.root}: no row is left to train on: valid and test take all "
-                f"{stats.exposures} exposures; make data.split.valid or data.split.test smaller"
-            )
-        for task, unknown in stats.unknown.items():
-            if unknown == stats.exposures:
-                raise DataError(
-                    f"{log.root}: task {task!r}: not one label is known; the log is complete until "
-                    f"{stats.complete_until()}"
-                )
+        _check(stats, log)
     except BaseException:
         _remove_rows(out)
         raise
     write_whole(out / STATS, json.dumps(stats.to_json(), indent=1))
+    _tell(made, say)
     return stats
+
+
+def build_days(
+    log: Log,
+    schema: Schema,
+    out: AnyPath,
+    config: DataConfig,
+    wanted: str,
+    watch: Watch,
+    say: Say = print,
+) -> Span | None:
+    """Build some days' rows (`parse_days` says how they are wanted), from the log of these days and
+    what users did before; returns which were built, None where nothing is new.
+
+    They begin with the last day before which everything was known, so that rows whose labels have
+    become known since are written anew. Each day's rows are those that a build of the whole log
+    makes, byte for byte with the same partitions. Raises DataError and LeakageError as `build`, and
+    leaves the days that were there as they are.
+    """
+    out = absolute(out)
+    for left in files_in(out, "**/.*.writing-*"):  # by a build that was cut
+        left.unlink()
+    check_columns(log, schema)
+    if not config.split.by_date():
+        raise DataError(
+            "rows that are kept by day are split by date, as shares would move with every day: set "
+            "data.split.test (and data.split.valid) to a date, or to 0"
+        )
+    chunks = chunks_of(log, schema)
+    found, zone = survey(log, schema, chunks, config.split), schema.timezone
+    in_log = Span(day_of(found.first_ms, zone), day_of(found.last_exposure_ms, zone))
+    book = read_book(out)
+    if wanted == NEW and book is not None and book.is_of(found.exposures, found.last_ms):
+        return None
+    days = parse_days(wanted, in_log, book)
+    state = max((day for day in states(out) if day <= days.first), default=None)
+    span = Span(in_log.first if state is None else state, days.last)
+    since = None if state is None else start_ms(state, zone)
+    if since is not None and book is not None:
+        # What came before may still take part: in a request, or in whose event it was.
+        chunks = chunks_of(log, schema, since - max(REQUEST_MS, book.takes_ms))
+    cuts = Cuts(
+        found.split_times_ms, _complete_until(config, found), since, end_ms(span.last, zone)
+    )
+    partitions = config.partitions or partitions_for(chunks) if book is None else book.partitions
+    work = Work(log, schema, out, chunks, partitions, cuts, Days(*span, state))
+    made = make_rows(work, watch)
+    if made.state is not None:
+        finish_state(out, made.state)
+    kept = {} if book is None else book.days
+    takes_ms = max(made.takes_ms, 0 if book is None else book.takes_ms)
+    book = Book(partitions, takes_ms, found.exposures, found.last_ms, kept | made.stats)
+    _check(book.stats(), log)
+    book.write(out)
+    write_whole(out / STATS, json.dumps(book.stats().to_json(), indent=1))
+    _tell(made, say)
+    return span
+
+
+def rows_made_from(log: Log, schema: Schema, config: DataConfig) -> MadeFrom:
+    """What user rows are made from: the content of the tables, the schema, the cuts. Reads the
+    whole log; how many partitions it was grouped in changes no row."""
+    return {"log": log.fingerprint(tables_needed(schema))} | _cut(schema, config)
+
+
+def days_made_from(log: Log, schema: Schema, config: DataConfig) -> MadeFrom:
+    """What rows that are kept by day are made from: the place of a log that grows, the schema, the
+    cuts. Which days there are, their book says."""
+    return {"log_by_day": log.root} | _cut(schema, config)
+
+
+def _cut(schema: Schema, config: DataConfig) -> MadeFrom:
+    told = config.model_dump(mode="json")
+    return {
+        "schema": schema.model_dump(mode="json"),
+        "split": told["split"],
+        "complete_until": told["complete_until"],
+        "format": FORMAT,
+    }
+
+
+def partitions_for(chunks: list[Chunk]) -> int:
+    """How many partitions of users hold the chunks, at `PARTITION_BYTES` each."""
+    return max(FEWEST_PARTITIONS, -(-sum(chunk.bytes for chunk in chunks) // PARTITION_BYTES))
 
 
 def _remove_rows(out: AnyPath) -> None:
@@ -87,171 +153,29 @@ def _remove_rows(out: AnyPath) -> None:
         remove_folder(out / split)
 
 
-def rows_made_from(log: Log, schema: Schema, config: DataConfig) -> MadeFrom:
-    """What user rows are made from: the content of the tables, the schema, the cuts. Reads the
-    whole log; how many partitions it was grouped in changes no row."""
-    return {
-        "log": log.fingerprint(tables_needed(schema)),
-        "schema": schema.model_dump(mode="json"),
-        "split": config.split.model_dump(mode="json"),
-        "complete_until": config.model_dump(mode="json")["complete_until"],
-        "format": FORMAT,
-    }
-
-
-def split_times(time_ms: np.ndarray, split: SplitConfig) -> list[int]:
-    """When valid and test start, given every exposure's time."""
-    trained = int((1 - split.test) * len(time_ms))
-    # Past the last exposure means: nothing belongs to that split.
-    ends = np.append(np.sort(time_ms), time_ms.max() + 1)
-    return [int(ends[int((1 - split.valid) * trained)]), int(ends[trained])]
-
-
-class _FileFacts(NamedTuple):
-    """What the check of a file tells of it, beside that it is sound."""
-
-    last_ms: int
-    """Of its exposures or events."""
-    types: dict[str, int]
-    """Of its rows, where the schema tells them apart by type."""
-
-
-def _check_values(log: Log, schema: Schema) -> int:
-    """Every file at once, each in a task of its own; the first fault in file order is raised.
-    Returns the time (ms) of the log's last exposure or event."""
-    check = ray.remote(num_cpus=1)(_checked)
-    files = [(table, file) for table in tables_needed(schema) for file in log.files(table)]
-    found = ray.get([check.remote(log, schema, table, file) for table, file in files])
-    counts: dict[str, Counter[str]] = {}
-    for (table, _), facts in zip(files, found, strict=True):
-        if isinstance(facts, RayrankError):
-            raise facts
-        counts.setdefault(table, Counter()).update(facts.types)
-    check_types(schema, counts, log.root)
-    return max(facts.last_ms for facts in found)
-
-
-def _checked(log: Log, schema: Schema, table: str, file: str) -> _FileFacts | RayrankError:
-    # Returned, not raised: Ray would wrap it in its own traceback.
-    try:
-        rows = check_file(log, schema, table, file)
-    except RayrankError as error:
-        return error
-    types: dict[str, int] = {}
-    if types_used(schema, table):
-        counted = rows[EVENT_TYPE].value_counts().to_pylist()
-        types = {row["values"]: row["counts"] for row in counted}
-    return _FileFacts(last_ms(rows, schema) if table in OBSERVED else 0, types)
-
-
-def _group(
-    log: Log,
-    schema: Schema,
-    out: AnyPath,
-    cuts: list[int],
-    complete_until_ms: int,
-    config: DataConfig,
-    watch: Watch,
-) -> RowStats:
-    needed = tables_needed(schema)
-    items = ray.put(log.read("items", needed["items"])) if "items" in needed else None
-    shuffled = [table for table in needed if table != "items"]
-    template = {t: types_of(log, t, needed[t]) for t in shuffled}
-    columns: list[pa.Field] = [pa.field(KEY, pa.int64())]
-    columns += [
-        pa.field(f"{t}.{c}", template[t].field(c).type) for t in shuffled for c in needed[t]
-    ]
-    union = pa.schema(columns)
-
-    id_types = _id_types(log, schema)
-    files = pa.table(
-        {
-            "table": [t for t in shuffled for _ in log.files(t)],
-            "file": [f for t in shuffled for f in log.files(t)],
-        }
-    )
-
-    def read(batch: pa.Table) -> pa.Table:
-        parts = []
-        for table, file in zip(batch["table"].to_pylist(), batch["file"].to_pylist(), strict=True):
-            rows = log.read_file(file, needed[table])
-            present = {f"{table}.{c}": rows[c] for c in needed[table]}
-            present[KEY] = to_ids(rows[schema.user].combine_chunks(), schema.user)
-            parts.append(
-                pa.table(
-                    [
-                        present[f.name].cast(f.type)
-                        if f.name in present
-                        else pa.nulls(len(rows), f.type)
-                        for f in union
-                    ],
-                    schema=union,
-                )
-            )
-        return pa.concat_tables(parts)
-
-    def grouped(batch: pa.Table) -> pa.Table:
-        def side(table: str) -> pa.Table:
-            rows = batch.filter(batch[f"{table}.{schema.user}"].is_valid())
-            rows = rows.select([f"{table}.{c}" for c in needed[table]])
-            return rows.rename_columns(needed[table])
-
-        tables = {table: side(table) for table in shuffled}
-        if len(tables[EXPOSURES]) == 0:
-            return pa.table({"stats": pa.array([], pa.string())})
-        if items is not None:
-            tables["items"] = ray.get(items)
-        try:
-            built = build_rows(tables, schema, cuts, complete_until_ms)
-        except RayrankError as error:
-            return pa.table({"stats": [json.dumps({"error": [type(error).__name__, str(error)]})]})
-        # Users are disjoint between partitions, so their smallest key names a partition.
-        part = (
-            f"part-{np.uint64(batch[KEY].combine_chunks().to_numpy().view(np.uint64).min()):016x}"
+def _check(stats: RowStats, log: Log) -> None:
+    if stats.rows_of_split[TRAIN] == 0:
+        raise DataError(
+            f"{log.root}: no row is left to train on: valid and test take all "
+            f"{stats.exposures} exposures; make data.split.valid or data.split.test smaller"
         )
-        for number, name in enumerate(SPLITS):
-            rows = built.rows.filter(pa.array(built.split == number))
-            if len(rows):
-                with writing_file(out / name / f"{part}.parquet") as file:
-                    pq.write_table(rows, file, row_group_size=1024)
-        stats = row_stats(built, schema, cuts, complete_until_ms, id_types)
-        return pa.table({"stats": [json.dumps(stats.to_json())]})
-
-    dataset = (
-        ray.data.from_arrow(files)
-        .repartition(len(files))
-        .map_batches(read, batch_size=None, batch_format="pyarrow")
-        .repartition(config.partitions, keys=[KEY])
-        .map_batches(grouped, batch_size=None, batch_format="pyarrow", zero_copy_batch=True)
-    )
-    dataset.set_name(f"user rows {out.name}")
-    parts: list[str] = []
-    for row in dataset.iter_rows():
-        part = json.loads(row["stats"])
-        if "error" in part:
-            _raise(part["error"])
-        parts.append(row["stats"])
-        watch(len(parts), config.partitions)
-    # In an order of their own: a sum of floats must not depend on which partition came first.
-    return RowStats.merge([RowStats.from_json(json.loads(part)) for part in sorted(parts)])
+    for name, unknown in stats.unknown.items():
+        if unknown == stats.exposures:
+            raise DataError(
+                f"{log.root}: task {name!r}: not one label is known; the log is complete until "
+                f"{stats.complete_until()}"
+            )
 
 
-def _id_types(log: Log, schema: Schema) -> IdTypes:
-    types = {t: types_of(log, t, columns) for t, columns in tables_needed(schema).items()}
-    found: IdTypes = {}
-    for name, feature in schema.features.items():
-        if feature.kind in ("id", "ids"):
-            column = schema.column(name)
-            for table in {feature.source} if feature.source else sorted(tables_of(schema, name)):
-                kind = id_type(types[table].field(column).type)
-                if found.setdefault(name, kind) != kind:
-                    raise DataError(
-                        f"{log.files(table)[0]}: column {column!r}: its ids are of type {kind}, "
-                        f"those of other tables of feature {name!r} {found[name]}: they would "
-                        "never meet"
-                    )
-    return found
+def _tell(made: Made, say: Say) -> None:
+    for name, (there, belong) in made.events.items():
+        say(f"{name}: {belong:,} of {there:,} events belong to an exposure")
+    for name, lists in made.lists_cut.items():
+        if lists:
+            say(f"{name}: {lists:,} lists are longer than its limit; their first ids count")
 
 
-def _raise(error: list[Any]) -> None:
-    raise getattr(errors, error[0])(error[1])
+def _complete_until(config: DataConfig, found: Survey) -> int:
+    if config.complete_until is None:
+        return found.last_ms
+    return int(config.complete_until.timestamp() * 1000)

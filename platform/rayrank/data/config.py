@@ -1,5 +1,6 @@
 """How a log is made and cut."""
 
+from datetime import date
 from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, Field, model_validator
@@ -8,12 +9,29 @@ from rayrank.strict import Positive, Share, Strict
 
 
 class SplitConfig(Strict):
-    """Shares of the exposures in time order: the last go to test, those before them to valid."""
+    """What is later goes to valid and test: by shares of the exposures in time order, or by date.
+    Rows that are kept by day need dates, or nothing (0)."""
 
-    valid: Share = 0.0
-    """Of the exposures that are not test."""
-    test: Share = 0.2
-    """Of all exposures: the last of them, which no ranker is trained on."""
+    valid: Share | date = 0.0
+    """A share of the exposures that are not test; or the first day of valid."""
+    test: Share | date = 0.2
+    """A share of all exposures: the last of them, which no ranker is trained on; or the first day
+    of test."""
+
+    @model_validator(mode="after")
+    def _alike(self) -> "SplitConfig":
+        if isinstance(self.valid, date) and not isinstance(self.test, date):
+            raise ValueError("valid is a date, so test must be one")
+        if isinstance(self.test, date):
+            if not isinstance(self.valid, date) and self.valid != 0:
+                raise ValueError("test is a date, so valid must be one, or 0")
+            if isinstance(self.valid, date) and self.valid > self.test:
+                raise ValueError("valid starts after test")
+        return self
+
+    def by_date(self) -> bool:
+        """Whether the cuts stay where they are when the log grows."""
+        return isinstance(self.test, date) or self.valid == self.test == 0
 
 
 class SimulateConfig(Strict):
@@ -48,8 +66,9 @@ class DataConfig(Strict):
     complete_until: AwareDatetime | None = None
     """Until when the log holds all that happened; until its last exposure or event unless said.
     What is still open then is an unknown label, no negative."""
-    partitions: Positive = 4
-    """Of users. Several per core; each must fit in a worker's memory."""
+    partitions: Positive | None = None
+    """Of users; each must fit in a worker's memory. From the log's size unless said: 64 MiB of its
+    columns each, and 4 at least."""
 
     @model_validator(mode="after")
     def _has_its_path(self) -> "DataConfig":

@@ -17,6 +17,8 @@ def stored_type(feature: Feature) -> pa.DataType:
     """The Arrow type of one element of `feature` in a user row."""
     if feature.kind == "number":
         return pa.float32()
+    if feature.width is not None:
+        return pa.list_(pa.float32(), feature.width)
     return pa.list_(pa.int64()) if feature.kind == "ids" else pa.int64()
 
 
@@ -28,7 +30,7 @@ def encode(values: pa.Array | pa.ChunkedArray, feature: Feature, where: str) -> 
     """
     values = values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
     if feature.kind == "ids":
-        return _encode_lists(values, where)
+        return _encode_lists(values, feature.limit, where)
     if feature.kind == "id":
         return _fill(
             to_ids(values, where)
@@ -37,6 +39,8 @@ def encode(values: pa.Array | pa.ChunkedArray, feature: Feature, where: str) -> 
             _default_id(feature),
             where,
         )
+    if feature.width is not None:
+        return _encode_vectors(values, feature, feature.width, where)
     numbers = _numbers(values, where)
     numbers = pc.if_else(pc.is_nan(numbers), None, numbers)  # pandas' word for missing
     default = None if feature.default is None else float(feature.default)
@@ -61,19 +65,69 @@ def encode(values: pa.Array | pa.ChunkedArray, feature: Feature, where: str) -> 
     return pa.array(stored)
 
 
-def _encode_lists(values: pa.Array, where: str) -> pa.Array:
+def _encode_vectors(values: pa.Array, feature: Feature, width: int, where: str) -> pa.Array:
+    kind = values.type
+    is_list = pa.types.is_list(kind) or pa.types.is_large_list(kind)
+    if not (is_list or pa.types.is_fixed_size_list(kind) or pa.types.is_null(kind)):
+        raise DataError(f"{where}: expected vectors (lists of {width} numbers), found {kind}")
+    if pa.types.is_null(kind):
+        values = values.cast(pa.list_(pa.float32(), width))
+    missing = values.is_null().to_numpy(zero_copy_only=False)
+    lengths = pc.list_value_length(values).fill_null(width).to_numpy(zero_copy_only=False)
+    if (lengths != width).any():
+        row = int(np.argmax(lengths != width))
+        raise DataError(f"{where}: row {row} holds {lengths[row]} numbers, expected {width}")
+    if missing.any() and feature.default is None:
+        raise DataError(
+            f"{where}: row {int(missing.argmax())} is missing ({int(missing.sum())} of "
+            f"{len(values)} are); expected a vector, or a default in the schema"
+        )
+    vectors = np.full((len(values), width), feature.default or 0, np.float64)
+    flat = _numbers(values.drop_null().flatten(), where).to_numpy(zero_copy_only=False)
+    vectors[~missing] = flat.reshape(-1, width)
+    with np.errstate(over="ignore"):
+        vectors = vectors.astype(np.float32)
+    finite = np.isfinite(vectors)
+    if not finite.all():
+        row, place = np.argwhere(~finite)[0]
+        raise DataError(f"{where}: row {row} holds {vectors[row, place]}, expected finite numbers")
+    return pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), width)
+
+
+MOST_IDS = 1000
+"""In a list, where the schema says no limit."""
+
+
+def lists_cut(values: pa.ChunkedArray, feature: Feature) -> int:
+    """How many lists of a raw column `encode` cuts to the feature's limit."""
+    if feature.limit is None or pa.types.is_null(values.type):
+        return 0
+    longer = pc.sum(pc.greater(pc.list_value_length(values), feature.limit)).as_py()
+    return int(longer or 0)
+
+
+def _encode_lists(values: pa.Array, limit: int | None, where: str) -> pa.Array:
     kind = values.type
     if not (pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_null(kind)):
         raise DataError(f"{where}: expected a list of ids, found {kind}")
     if pa.types.is_null(kind):
         values = values.cast(pa.list_(pa.int64()))
+    lengths = pc.fill_null(pc.list_value_length(values), 0).to_numpy(zero_copy_only=False)
+    if limit is not None:
+        values = pc.list_slice(values, 0, limit)
+        lengths = np.minimum(lengths, limit)
+    elif len(lengths) and lengths.max() > MOST_IDS:
+        row, most = int(lengths.argmax()), int(lengths.max())
+        raise DataError(
+            f"{where}: row {row} holds a list of {most:,} ids, more than {MOST_IDS:,}; shorten it, "
+            "or say how many of them count (limit in the schema)"
+        )
     values = values.cast(pa.list_(values.type.value_type))
-    lengths = pc.fill_null(pc.list_value_length(values), 0)
     flat = values.flatten()
     ids = pa.array([], pa.int64()) if len(flat) == 0 else to_ids(flat, where)
     if ids.null_count:
         raise DataError(f"{where}: a list holds a missing id")
-    offsets = np.concatenate([[0], np.cumsum(lengths.to_numpy(zero_copy_only=False))])
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
     return pa.ListArray.from_arrays(pa.array(offsets.astype(np.int32)), ids)
 
 

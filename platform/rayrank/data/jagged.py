@@ -93,13 +93,22 @@ class JaggedBatch:
         """float32 [elements of the group]."""
         return self._view("numbers", group.name, feature)
 
+    def vectors(self, group: Group, feature: str, width: int) -> torch.Tensor:
+        """float32 [elements of the group, width]."""
+        return self._view("vectors", group.name, feature).view(-1, width)
+
+    @property
+    def weight(self) -> torch.Tensor | None:
+        """float32 [C]: how much each candidate counts in training; None where all do alike."""
+        return self._view("weight") if ("weight",) in self._segments else None
+
     def labels(self, task: str) -> torch.Tensor:
         """float32 [C] of 0 and 1, NaN where it is unknown; KeyError for a batch without labels."""
         return self._view("labels", task)
 
     def _view(self, *key: str) -> torch.Tensor:
         start, length = self._segments[key]
-        if key[0] in ("numbers", "labels"):
+        if key[0] in ("numbers", "vectors", "labels", "weight"):
             return self.buffer[self._floats_from :].view(torch.float32)[start : start + length]
         return self.buffer[: self._floats_from].view(torch.int64)[start : start + length]
 
@@ -129,6 +138,9 @@ def to_jagged(rows: pa.Table, schema: Schema) -> JaggedBatch:
             if feature.kind == "number":
                 floats["numbers", name, feature_name] = _numpy(values)
                 continue
+            if feature.kind == "vector":
+                floats["vectors", name, feature_name] = _numpy(values.flatten())
+                continue
             if feature.kind == "ids":
                 ints["list_lengths", name, feature_name] = _lengths(values)
                 values = values.flatten()
@@ -140,6 +152,8 @@ def to_jagged(rows: pa.Table, schema: Schema) -> JaggedBatch:
     if "labels" in columns:
         for task in schema.tasks:
             floats["labels", task] = _numpy(columns["labels"].field(task).flatten())
+    if "weight" in columns:
+        floats["weight",] = _numpy(columns["weight"].flatten())
     return _pack(ints, floats, len(rows), counts)
 
 

@@ -137,15 +137,15 @@ def schema_of(
     tables: dict[str, Any] = {"video": {"dim": 16}, "user": {"dim": 16}, "hour": {"dim": 16}}
     features: dict[str, Any] = {
         "user_id": {"tokens": ["profile"], "kind": "id", "table": "user"},
-        "video_id": {"tokens": ["views", "candidate"], "kind": "id", "table": "video"},
+        "video_id": {"tokens": ["views", "clicks", "candidate"], "kind": "id", "table": "video"},
         "hour": {"tokens": ["candidate"], "kind": "id", "table": "hour"},
         "duration_ms": {
-            "tokens": ["views", "candidate"],
+            "tokens": ["views", "clicks", "candidate"],
             "kind": "number",
             "transform": "log1p",
         },
-        "play_time_ms": {"tokens": ["views"], "kind": "number", "transform": "log1p"},
-        "watched_share": {"tokens": ["views"], "kind": "number"},
+        "play_time_ms": {"tokens": ["views", "clicks"], "kind": "number", "transform": "log1p"},
+        "watched_share": {"tokens": ["views", "clicks"], "kind": "number"},
     }
     for label in (*LABELS, *(action for action in ACTIONS if action in exposures)):
         features[label] = {"tokens": ["views"], "kind": "number"}
@@ -156,7 +156,7 @@ def schema_of(
         features[f"{key}_count"] = as_of | {"transform": "log1p"}
     for source, table, tokens in (
         ("users", users, ["profile"]),
-        ("items", videos, ["views", "candidate"]),
+        ("items", videos, ["views", "clicks", "candidate"]),
     ):
         for column in [] if table is None else list(table.columns[1:]):
             tables[column] = {"dim": 16}
@@ -177,7 +177,11 @@ def schema_of(
         "timezone": "Asia/Shanghai",
         "known_at": "known_ms",
         "outcomes": sorted(outcomes),
-        "sequences": {"views": {"from": "exposures"}},
+        "duplicates": "keep",  # as published
+        "sequences": {
+            "views": {"from": "exposures"},
+            "clicks": {"from": "exposures", "where": "is_click"},
+        },
         "tables": tables,
         "features": features,
         "tasks": {"is_click": {"label": "is_click"}, "long_view": {"label": "long_view"}},

@@ -10,7 +10,7 @@ Each is a file `NAME.parquet` or a folder `NAME/` of Parquet files, on any files
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,10 +19,7 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
-from rayrank.data.encode import encode
-from rayrank.data.ids import id_type, to_ids
-from rayrank.data.labels import to_labels
-from rayrank.data.times import to_ms
+from rayrank.data.ids import id_type
 from rayrank.errors import DataError
 from rayrank.schema import EXPOSURES, Schema
 from rayrank.storage import arrow_place, place
@@ -89,29 +86,29 @@ class Log:
         """The number of rows in one file."""
         return int(pq.read_metadata(file, filesystem=self._where[0]).num_rows)
 
-    def read(self, table: str, columns: list[str]) -> pa.Table:
-        """Some columns of a whole table, in memory."""
-        return pa.concat_tables(
-            [self.read_file(file, columns) for file in self.files(table)],
-            promote_options="permissive",
-        )
+    def open(self, file: str) -> pa.NativeFile:
+        """A file to read from any place."""
+        return self._where[0].open_input_file(file)
 
-    def read_file(self, file: str, columns: list[str]) -> pa.Table:
-        """Some columns of one file; DataError where what its footer promises cannot be read."""
-        try:
-            return pq.read_table(
-                file, columns=columns, filesystem=self._where[0], partitioning=None
-            )
-        except (pa.ArrowInvalid, OSError) as error:
-            raise DataError(f"{file}: damaged: {error}") from None
+    def read(self, table: str, columns: list[str]) -> pa.Table:
+        """Some columns of a whole table, in memory; DataError where what a file's footer promises
+        cannot be read."""
+        parts = []
+        for file in self.files(table):
+            try:
+                with self.open(file) as source:
+                    parts.append(pq.ParquetFile(source).read(columns))
+            except (pa.ArrowInvalid, OSError) as error:
+                raise DataError(f"{file}: damaged: {error}") from None
+        return pa.concat_tables(parts, promote_options="permissive")
 
 
 def tables_needed(schema: Schema) -> dict[str, list[str]]:
     """Each table the schema reads, and the columns it needs there, sorted."""
-    needed: dict[str, set[str]] = {EXPOSURES: {schema.user, schema.item, schema.time}}
-    needed[EXPOSURES] |= schema.outcome_known_at.keys() | schema.outcome_known_at.values()
-    if schema.request is not None:
-        needed[EXPOSURES].add(schema.request)
+    outcomes = schema.outcome_known_at
+    shown = {schema.user, schema.item, schema.time, *outcomes.keys(), *outcomes.values()}
+    shown |= {column for column in (schema.request, schema.weight) if column is not None}
+    needed: dict[str, set[str]] = {EXPOSURES: shown}
     if schema.attributed:
         needed[EVENTS] = {schema.user, schema.item, schema.time, EVENT_TYPE}
     for name, sequence in schema.sequences.items():
@@ -119,7 +116,8 @@ def tables_needed(schema: Schema) -> dict[str, list[str]]:
         columns |= {*schema.known_at_columns(name), schema.time_column(name)}
         if sequence.type is not None:
             columns.add(EVENT_TYPE)
-    for name, feature in schema.features.items():
+    given = {name: f for name, f in schema.features.items() if f.kind != "cross"}
+    for name, feature in given.items():
         column = schema.column(name)
         if feature.source is not None:
             key = schema.item if feature.source == "items" else schema.user
@@ -212,11 +210,21 @@ def times_of(schema: Schema, table: str) -> set[str]:
             times |= {schema.time_column(name), *schema.known_at_columns(name)}
     if table == EXPOSURES:
         times |= {schema.time, *schema.outcome_known_at.values()}
+        times |= {feature.as_of for feature in schema.features.values() if feature.as_of}
     if table == EVENTS and schema.attributed:
         times.add(schema.time)
     if table in ("items", "users") and table in schema.as_of:
         times.add(schema.as_of[table])
     return times
+
+
+def happened_columns(schema: Schema, table: str) -> set[str]:
+    """The columns of a table that say when its rows happened: those of its sequences, and `time`.
+    None of what is joined."""
+    if table in ("items", "users"):
+        return set()
+    times = {schema.time_column(n) for n, s in schema.sequences.items() if s.table == table}
+    return times | ({schema.time} & times_of(schema, table))
 
 
 def types_used(schema: Schema, table: str) -> set[str]:
@@ -237,42 +245,3 @@ def check_types(schema: Schema, counts: Mapping[str, Mapping[str, int]], where: 
                     f"{where}: {table}: column {EVENT_TYPE!r}: no row is of type {wanted!r}, which "
                     f"the schema names; there are {', '.join(sorted(found)[:20])}"
                 )
-
-
-def check_file(log: Log, schema: Schema, table: str, file: str) -> pa.Table:
-    """The columns of one file that the schema reads, every value of which fits it. Raises
-    DataError naming file and column."""
-    rows = log.read_file(file, tables_needed(schema)[table])
-
-    def where(column: str) -> str:
-        return f"{file}: column {column!r}"
-
-    _check_keys_of(schema, table, rows, where)
-    for time in sorted(times_of(schema, table)):
-        to_ms(rows[time].combine_chunks(), schema.time_unit, where(time))
-    if types_used(schema, table):
-        if id_type(rows[EVENT_TYPE].type) != "string":
-            raise DataError(f"{where(EVENT_TYPE)}: expected strings, found {rows[EVENT_TYPE].type}")
-        if rows[EVENT_TYPE].null_count:
-            raise DataError(f"{where(EVENT_TYPE)}: {rows[EVENT_TYPE].null_count} types are missing")
-    if table == EXPOSURES:
-        for task in schema.tasks.values():
-            if task.label_column is not None:
-                to_labels(rows[task.label_column].combine_chunks(), task, where(task.label_column))
-    for name, feature in schema.features.items():
-        if table in ({feature.source} if feature.source else tables_of(schema, name)):
-            column = schema.column(name)
-            encode(rows[column], feature, where(column))
-    return rows
-
-
-def _check_keys_of(schema: Schema, table: str, rows: pa.Table, where: Callable[[str], str]) -> None:
-    keys = keys_of(schema, table)
-    for key in keys:
-        if rows[key].null_count:
-            raise DataError(f"{where(key)}: {rows[key].null_count} keys are missing")
-        to_ids(rows[key].combine_chunks(), where(key))
-    if table in ("items", "users"):
-        versions = [keys[0], *times_of(schema, table)]
-        if len(rows.group_by(versions).aggregate([])) != len(rows):
-            raise DataError(f"{where(keys[0])}: a key occurs twice; expected one row for each")

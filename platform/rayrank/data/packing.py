@@ -1,30 +1,9 @@
-"""Packed batches: whole users up to a cost budget, one packed batch an Arrow row.
+"""Packing whole user rows into batches by what they cost."""
 
-A row can be dealt, split off or sent as one, so no splitter can ever cut a user. Batches are
-packed anew for every epoch, from rows in an order that (seed, epoch) alone decides.
-"""
-
-from collections.abc import Iterator
-from pathlib import Path
-from typing import NamedTuple
+import heapq
 
 import numpy as np
 import pyarrow as pa
-
-from rayrank.storage import AnyPath, files_in
-
-USERS = "users"
-
-
-class Packing(NamedTuple):
-    """What decides, with the rows, which batches there are and in which order."""
-
-    seed: int
-    epochs: int
-    max_cost: float
-    """Of a batch."""
-    pair_cost: float
-    """Of a visible pair, in tokens."""
 
 
 def row_costs(rows: pa.Table, pair_cost: float) -> np.ndarray:
@@ -49,34 +28,35 @@ def pack(costs: np.ndarray, max_cost: float) -> list[np.ndarray]:
     return batches
 
 
-class PackedBatches:
-    """The packed batches of one epoch, as `data.pack_epochs` wrote them: Arrow IPC, mapped into
-    memory (or read batch by batch from an object store), one record batch of one row for each."""
+def balance(costs: np.ndarray, max_cost: float) -> list[np.ndarray]:
+    """Indices of rows per batch: the fewest batches that come out alike in cost, `max_cost` at
+    most. A row that alone costs more is a batch of its own.
 
-    def __init__(self, folder: AnyPath, seed: int) -> None:
-        self._files: list[pa.RecordBatchFileReader] = []
-        locations = []
-        for path in files_in(folder, "*.arrow"):
-            local = isinstance(path, Path)
-            reader = pa.ipc.open_file(pa.memory_map(str(path)) if local else path.open("rb"))
-            locations += [(len(self._files), i) for i in range(reader.num_record_batches)]
-            self._files.append(reader)
-        # Batches of one file are alike in size and age: deal them in an order of no pattern.
-        order = np.random.default_rng(seed).permutation(len(locations))
-        self._locations = [locations[i] for i in order]
+    Longest processing time first (Graham 1969): the dearest row that is left goes to the batch
+    that is cheapest so far; rows that cost the same go in the order given.
+    """
+    order = np.argsort(-costs, kind="stable")
+    alone = int((costs > max_cost).sum())  # the first ones, in this order
+    batches = [order[row : row + 1] for row in range(alone)]
+    rest = order[alone:]
+    if len(rest) == 0:
+        return batches
+    left = costs[rest].tolist()
+    # Two rows of more than half the budget never share a batch.
+    number = max(int(np.ceil(sum(left) / max_cost)), int((costs[rest] > max_cost / 2).sum()), 1)
+    while (dealt := _deal(left, number, max_cost)) is None:
+        number += max(1, number // 64)
+    return batches + [rest[dealt == batch] for batch in range(number)]
 
-    def __len__(self) -> int:
-        return len(self._locations)
 
-    def rows(self, number: int) -> pa.Table:
-        """The user rows of batch `number`."""
-        file, index = self._locations[number]
-        users = self._files[file].get_batch(index).column(USERS)
-        return pa.Table.from_struct_array(users.flatten())
-
-    def deal(self, rank: int, world_size: int, done: int) -> Iterator[pa.Table]:
-        """One rank's share of the batches from number `done` on, a batch per step. In the last
-        step, ranks for which none is left get an empty table, so that all take part in it."""
-        for first in range(done, len(self), world_size):
-            number = first + rank
-            yield self.rows(number) if number < len(self) else self.rows(0).slice(0, 0)
+def _deal(costs: list[float], number: int, max_cost: float) -> np.ndarray | None:
+    """Which batch each row goes to, int64 [rows]; None where one would cost more than max_cost."""
+    loads = [(0.0, batch) for batch in range(number)]
+    batches = []
+    for cost in costs:
+        load, batch = loads[0]
+        if load + cost > max_cost:
+            return None
+        heapq.heapreplace(loads, (load + cost, batch))
+        batches.append(batch)
+    return np.array(batches)

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from rayrank.data.ids import IdTypes
-from rayrank.data.partition import UserRows
+from rayrank.data.partition import Cuts, UserRows
 from rayrank.errors import DataError
 from rayrank.schema import CANDIDATES, PROFILE, Group, Schema
 from rayrank.storage import AnyPath
@@ -111,16 +111,9 @@ def read_stats(rows: AnyPath) -> RowStats:
     return RowStats.from_json(json.loads(path.read_text()))
 
 
-def row_stats(
-    built: UserRows,
-    schema: Schema,
-    split_times_ms: list[int],
-    complete_until_ms: int,
-    id_types: IdTypes,
-) -> RowStats:
-    """The facts of one partition."""
+def row_stats(built: UserRows, schema: Schema, cuts: Cuts, id_types: IdTypes) -> RowStats:
+    """The facts of some rows."""
     rows, split = built.rows, built.split
-
     shown = np.diff(rows[CANDIDATES.name].combine_chunks().field("time").offsets.to_numpy())
     tokens = rows["tokens"].to_numpy()
     numbers = {}
@@ -151,9 +144,9 @@ def row_stats(
         },
         positives={task: int(pc.sum(label).as_py() or 0) for task, label in labels.items()},
         unknown={task: label.null_count for task, label in labels.items()},
-        attributed=built.attributed,
-        split_times_ms=split_times_ms,
-        complete_until_ms=complete_until_ms,
+        attributed=int(built.attributed.sum()),
+        split_times_ms=cuts.splits,
+        complete_until_ms=cuts.complete_until,
         id_types=id_types,
     )
 

@@ -11,8 +11,9 @@ time_unit: ms
 timezone: Asia/Shanghai
 
 sequences:
-  # What was clicked, as in MTGR; what was passed over is no history.
+  # What was clicked, as in MTGR, and what was ordered; what was passed over is no history.
   clicks: {from: exposures, where: click}
+  orders: {from: events, type: order}
 
 tables:
   item: {dim: 16}
@@ -31,10 +32,10 @@ features:
   is_member: {tokens: [profile], kind: id, source: users, table: member}
 
   # What was shown, in the past and now.
-  item_id: {tokens: [clicks, candidate], kind: id, table: item}
-  cuisine: {tokens: [clicks, candidate], kind: id, source: items, table: cuisine}
+  item_id: {tokens: [clicks, orders, candidate], kind: id, table: item}
+  cuisine: {tokens: [clicks, orders, candidate], kind: id, source: items, table: cuisine}
   price:
-    tokens: [clicks, candidate]
+    tokens: [clicks, orders, candidate]
     kind: bucket
     source: items
     table: price

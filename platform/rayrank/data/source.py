@@ -11,7 +11,7 @@ from rayrank.versions import MadeFrom, claim, require
 
 SCHEMA = "schema.yaml"
 """Written last: a log with a schema is whole."""
-FORMAT = 1
+FORMAT = 2
 """Of what the simulator and the reader of KuaiRand's files write; raised when that changes."""
 
 

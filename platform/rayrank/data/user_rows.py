@@ -12,6 +12,7 @@
                   window's exposures
     labels        struct of lists, one per task: 0, 1, or null where it is not known
     labels_known_at  the same of int64 ms: when each was  (both in training rows only)
+    weight        list of float32: how much each candidate counts in training (where there are some)
 
 The parts of sequences ascend in known_at, candidates in time. `group` works on any Arrow column
 types, so the same code groups encoded columns (training, requests) and raw ones (replays).
@@ -55,6 +56,23 @@ class Candidates:
     """A column per task, null where unknown."""
     labels_known_at: pa.Table | None = None
     """When they were known; there where labels are."""
+    weight: pa.Array | None = None
+    """float32 [n]: how much each counts in training, where that is said."""
+
+    def take(self, picked: np.ndarray) -> "Candidates":
+        """Some of them, int64 [picked]."""
+        rows = pa.array(picked)
+        return Candidates(
+            self.user[picked],
+            self.window_start_ms[picked],
+            self.split[picked],
+            self.time_ms[picked],
+            self.item.take(rows),
+            self.features.take(rows),
+            None if self.labels is None else self.labels.take(rows),
+            None if self.labels_known_at is None else self.labels_known_at.take(rows),
+            None if self.weight is None else self.weight.take(rows),
+        )
 
 
 def row_starts(candidates: Candidates) -> np.ndarray:
@@ -67,15 +85,22 @@ def group(
     sequences: Mapping[str, Behaviours],
     profiles: pa.Table,
     user_keys: pa.Array,
+    order: np.ndarray | None = None,
 ) -> tuple[pa.Table, np.ndarray]:
     """The user rows of all candidates, and each row's split, int64 [rows].
 
-    profiles [rows] are those of `row_starts`; user_keys [users] are indexed by the users' indices.
-    No Python call per group: sort, offsets, takes.
+    profiles and user_keys [rows] are those of `row_starts`; order int64 [rows]: in which order rows
+    stand in what is returned, theirs unless said. No Python call per group: sort, offsets, takes.
     """
     starts = row_starts(candidates)
+    shown = np.diff(np.append(starts, len(candidates.user)))
+    if order is not None:
+        starts, shown = starts[order], shown[order]
+        taken, _ = _ranges(starts, starts + shown)
+        candidates = candidates.take(taken)
+        profiles, user_keys = profiles.take(pa.array(order)), user_keys.take(pa.array(order))
+        starts = np.cumsum(shown) - shown
     offsets = np.append(starts, len(candidates.user))
-    shown = np.diff(offsets)
     user, window = candidates.user[starts], candidates.window_start_ms[starts]
     last_shown = candidates.time_ms[offsets[1:] - 1]
     known = [behaviours.known_at_ms for behaviours in sequences.values()]
@@ -85,18 +110,18 @@ def group(
     static = np.full(len(starts), profiles.num_columns)
     realtime = np.zeros(len(starts), np.int64)
     for name, behaviours in sequences.items():
-        order = np.lexsort((behaviours.known_at_ms, behaviours.user))
-        known_keys = key(behaviours.user, behaviours.known_at_ms)[order]
+        by_time = np.lexsort((behaviours.time_ms, behaviours.known_at_ms, behaviours.user))
+        known_keys = key(behaviours.user, behaviours.known_at_ms)[by_time]
         # Behaviours known before the window, and those known before the row's last candidate.
         first = np.searchsorted(known_keys, key.first_of(user))
         cut = np.searchsorted(known_keys, key(user, window))
         last = np.maximum(cut, np.searchsorted(known_keys, key(user, last_shown)))
         kept = np.maximum(first, cut - behaviours.keep)
-        static_parts[static_of(name).name] = _behaviour_lists(behaviours, order, kept, cut)
-        realtime_parts[realtime_of(name).name] = _behaviour_lists(behaviours, order, cut, last)
+        static_parts[static_of(name).name] = _behaviour_lists(behaviours, by_time, kept, cut)
+        realtime_parts[realtime_of(name).name] = _behaviour_lists(behaviours, by_time, cut, last)
         taken, _ = _ranges(cut, last)
         row = np.repeat(np.arange(len(starts)), last - cut)
-        realtime_keys.append(key(row, behaviours.known_at_ms[order[taken]]))
+        realtime_keys.append(key(row, behaviours.known_at_ms[by_time[taken]]))
         static += cut - kept
         realtime += last - cut
 
@@ -107,7 +132,7 @@ def group(
     seen_by_realtime = _earlier(merged, merged, realtime, of_merged)
     tokens = static + realtime + shown
     columns: dict[str, pa.Array] = {
-        "user": user_keys.take(pa.array(user)),
+        "user": user_keys,
         "window_start": pa.array(window),
         "tokens": pa.array(tokens),
         # Everyone sees what is static; realtime and candidates themselves, and what was earlier.
@@ -136,6 +161,10 @@ def group(
     ):
         if of_tasks is not None:
             columns[name] = _lists({}, of_tasks, offsets.astype(np.int32))
+    if candidates.weight is not None:
+        columns["weight"] = pa.ListArray.from_arrays(
+            pa.array(offsets.astype(np.int32)), candidates.weight
+        )
     return pa.table(columns), candidates.split[starts]
 
 
@@ -161,6 +190,8 @@ def row_schema(schema: Schema, user: pa.DataType, item: pa.DataType) -> pa.Schem
     columns[CANDIDATES.name] = lists({"time": pa.int64(), "item": item}, CANDIDATES.token)
     columns["labels"] = pa.struct([(task, pa.list_(pa.float32())) for task in schema.tasks])
     columns["labels_known_at"] = pa.struct([(task, pa.list_(pa.int64())) for task in schema.tasks])
+    if schema.weight is not None:
+        columns["weight"] = pa.list_(pa.float32())
     return pa.schema(columns)
 
 

@@ -4,16 +4,16 @@ import lightgbm
 import numpy as np
 import pyarrow as pa
 
-from rayrank.data.build import SPLITS
 from rayrank.data.ids import to_ids
 from rayrank.data.log import Log
 from rayrank.data.partition import asked_at
+from rayrank.data.row_files import SPLITS, row_files
 from rayrank.data.running import running_counts, smoothed
 from rayrank.data.times import column_ms
 from rayrank.errors import DataError
 from rayrank.evaluate.predict import candidate_table
 from rayrank.schema import CANDIDATES, EXPOSURES, Schema
-from rayrank.storage import AnyPath, files_in, read_parquet
+from rayrank.storage import AnyPath, read_parquet
 
 Scores = dict[str, np.ndarray]
 """Task -> score of every test candidate, float64, in the order of `read_candidates`."""
@@ -21,7 +21,7 @@ Scores = dict[str, np.ndarray]
 
 def read_rows(rows: AnyPath, split: str) -> pa.Table:
     """All user rows of a split."""
-    files = files_in(rows / split, "*.parquet")
+    files = row_files(rows / split)
     if not files:
         raise DataError(f"{rows / split}: no user rows; run jobs/build_rows.py first")
     return pa.concat_tables([read_parquet(file) for file in files])
@@ -35,7 +35,7 @@ def read_candidates(rows: AnyPath, split: str, schema: Schema) -> pa.Table:
 def item_rate(rows: AnyPath, schema: Schema) -> Scores:
     """(c + 2.5) / (n + 5) of the item over all exposures, test ones too, of which it was known
     strictly before the exposure whether they came to be positive."""
-    every = [read_rows(rows, split) for split in SPLITS if files_in(rows / split, "*.parquet")]
+    every = [read_rows(rows, split) for split in SPLITS if row_files(rows / split)]
     shown = [table[CANDIDATES.name].combine_chunks() for table in every]
     item = to_ids(pa.concat_arrays([part.field("item").flatten() for part in shown]), "item")
     time = np.concatenate([part.field("time").flatten().to_numpy() for part in shown])
@@ -74,7 +74,7 @@ def gradient_boosting(rows: AnyPath, schema: Schema, trees: int) -> Scores | Non
         columns = [candidates.field(name).flatten().to_numpy() for name in names]
         return np.column_stack(columns).astype(np.float32), candidate_table(table, schema, None)
 
-    splits = ["train", *(["valid"] if files_in(rows / "valid", "*.parquet") else [])]
+    splits = ["train", *(["valid"] if row_files(rows / "valid") else [])]
     parts = [matrix(split) for split in splits]
     x_train = np.concatenate([x for x, _ in parts])
     x_test, _ = matrix("test")
@@ -102,7 +102,10 @@ def oracle(log: Log, schema: Schema, test: pa.Table) -> Scores:
     request = [] if schema.request is None else [schema.request]
     truth = log.read(EXPOSURES, [schema.user, schema.item, schema.time, *request, *columns])
     users = to_ids(truth[schema.user].combine_chunks(), schema.user).to_numpy()
-    asked = asked_at(truth, schema, users, column_ms(truth, schema.time, schema))
+    requests = (
+        to_ids(truth[request[0]].combine_chunks(), request[0]).to_numpy() if request else None
+    )
+    asked = asked_at(users, requests, column_ms(truth, schema.time, schema))
     place = {
         key: i
         for i, key in enumerate(

@@ -7,10 +7,11 @@ import torch
 
 from rayrank.data.jagged import to_jagged
 from rayrank.data.packing import pack, row_costs
+from rayrank.data.row_files import row_files
 from rayrank.errors import DataError
 from rayrank.evaluate.config import EvaluateConfig
 from rayrank.schema import CANDIDATES, Schema
-from rayrank.storage import AnyPath, absolute, arrow_place, files_in
+from rayrank.storage import AnyPath, absolute, arrow_place
 from rayrank.train.config import RankerConfig
 from rayrank.train.export import local_ranker
 from rayrank.watch import Watch
@@ -28,7 +29,7 @@ def predict(
 
     rows is a folder of user-row files. Raises DataError where it has none.
     """
-    files = [arrow_place(path)[1] for path in files_in(rows, "*.parquet")]
+    files = [arrow_place(path)[1] for path in row_files(rows)]
     if not files:
         raise DataError(f"{rows}: no user rows; run jobs/build_rows.py first")
     dataset = ray.data.read_parquet(files, filesystem=arrow_place(rows)[0])

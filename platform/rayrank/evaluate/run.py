@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from rayrank.data.days import rows_name
 from rayrank.data.ids import to_ids
 from rayrank.data.log import Log
 from rayrank.evaluate.baselines import gradient_boosting, item_rate, oracle, read_candidates
@@ -80,7 +81,7 @@ def evaluate(
             for task, values in scores.items():
                 scored = scored.append_column(f"p.{task}", pa.array(values))
             baselines[name] = in_order(scored)
-    evaluation = compare(trained, rows.name, tables, baselines, schema, settings)
+    evaluation = compare(trained, rows_name(rows), tables, baselines, schema, settings)
     write_whole(out / EVALUATION, evaluation.model_dump_json(indent=1))
     return evaluation
 

@@ -12,13 +12,23 @@ import pandas as pd
 import pyarrow as pa
 import torch
 
+from rayrank.data.behaviours import of_table, of_users
+from rayrank.data.crosses import with_crosses
 from rayrank.data.encode import encode, stored_type
-from rayrank.data.feature_columns import FeatureSource, Tables
-from rayrank.data.ids import IdTypes, id_type, to_ids
+from rayrank.data.ids import IdTypes, id_type
 from rayrank.data.jagged import to_jagged
+from rayrank.data.joined import KEY_OF, FeatureSource, Joined, JoinTable
 from rayrank.data.packing import pack, row_costs
-from rayrank.data.partition import behaviours_of, known_at_columns
-from rayrank.data.times import column_ms, window_start
+from rayrank.data.partition import Tables
+from rayrank.data.prepare import (
+    TOO_EARLY,
+    as_logged,
+    fail_where,
+    keys_as_logged,
+    ms,
+    prepare_columns,
+)
+from rayrank.data.times import window_start
 from rayrank.data.user_rows import Behaviours, Candidates, group, row_starts
 from rayrank.errors import DataError
 from rayrank.infer.bundle import Bundle
@@ -82,42 +92,89 @@ def _user_rows(
 ) -> tuple[pa.Table, np.ndarray]:
     """User rows of all candidates, and which candidate stands where in them."""
     schema = bundle.schema
-    keys = to_ids(candidates[schema.user].combine_chunks(), schema.user).to_numpy()
-    time_ms = column_ms(candidates, schema.time, schema)
-    order = np.lexsort((time_ms, keys))
-    unique, first, user = np.unique(keys[order], return_index=True, return_inverse=True)
-    shown, time_ms = candidates.take(pa.array(order)), time_ms[order]
-    user_keys = shown[schema.user].combine_chunks().take(pa.array(first))
-    features = FeatureSource(schema, shown, time_ms, joined, encode, "candidates")
+    keys = {"user": schema.user, "item": schema.item}
+    shown = _prepared(candidates, schema, [PROFILE.token, CANDIDATES.token], keys, [schema.time])
+    shown |= keys_as_logged(candidates, schema)
+    time_ms, key = (shown[name].to_numpy() for name in (f"ms.{schema.time}", "user_id"))
+    order = np.lexsort((time_ms, key))
+    prepared, time_ms = pa.table(shown).take(pa.array(order)), time_ms[order]
+    unique, user = np.unique(key[order], return_inverse=True)
+    tokens = [PROFILE.token, CANDIDATES.token, *before]
+    tables = {
+        name: JoinTable.of(_to_join(joined[name], schema, tokens, name), schema, name, name)
+        for name in KEY_OF
+        if name in joined
+    }
+    features = FeatureSource(schema, prepared, time_ms, tables, encode, "candidates")
     to_score = Candidates(
         user=user,
         window_start_ms=window_start(pa.array(time_ms), schema).to_numpy(),
         split=np.zeros(len(order), np.int64),
         time_ms=time_ms,
-        item=shown[schema.item].combine_chunks(),
+        item=as_logged(prepared, "item"),
         features=features.features(CANDIDATES.token),
     )
     starts = row_starts(to_score)
-    shown_first = shown.take(pa.array(starts))
-    users = FeatureSource(schema, shown_first, time_ms[starts], joined, encode, "candidates")
-    rows, _ = group(
-        to_score,
-        {
-            name: behaviours_of(schema, name, before[name], joined, unique, encode, name)
-            if name in before
-            else _none(schema, name)
-            for name in schema.sequences
-        },
-        users.features(PROFILE.token),
-        user_keys,
-    )
+    first = prepared.take(pa.array(starts))
+    users = FeatureSource(schema, first, time_ms[starts], tables, encode, "candidates")
+    behaviours = {}
+    for name, sequence in schema.sequences.items():
+        if name in before:
+            times = [schema.time_column(name), *known_at_columns(schema, name)]
+            raw = before[name]
+            rows = pa.table(_prepared(raw, schema, [name], _keys_of(schema, name), times))
+            for at in times[1:]:
+                early = ms(rows, at) < ms(rows, times[0])
+                fail_where(early, raw, schema, at, TOO_EARLY, name)
+            found = of_table(schema, name, rows, times[1:], tables, encode, name)
+            behaviours[name] = of_users(found, unique, sequence.keep)
+        else:
+            behaviours[name] = _none(schema, name)
+    profiles = users.features(PROFILE.token)
+    parts = with_crosses(schema, to_score, behaviours, profiles)
+    rows, _ = group(*parts, as_logged(first, "user"))
     return rows, order
+
+
+def _prepared(
+    rows: pa.Table, schema: Schema, tokens: list[str], keys: dict[str, str], times: list[str]
+) -> dict[str, pa.Array]:
+    """The prepared columns of the tokens' own features."""
+    own = {n: f for token in tokens for n, f in schema.own_features_of(token).items()}
+    where = tokens[0] if tokens[0] in schema.sequences else "candidates"
+    return prepare_columns(rows, schema, keys, times, own, encode, where)
+
+
+def _to_join(rows: pa.Table, schema: Schema, tokens: list[str], name: Joined) -> pa.Table:
+    """Items or users, prepared as far as the tokens need them."""
+    features = {
+        n: f for token in tokens for n, f in schema.features_of(token).items() if f.source == name
+    }
+    key = KEY_OF[name]
+    column = schema.item if name == "items" else schema.user
+    times = [schema.as_of[name]] if name in schema.as_of else []
+    return pa.table(prepare_columns(rows, schema, {key: column}, times, features, encode, name))
+
+
+def _keys_of(schema: Schema, sequence: str) -> dict[str, str]:
+    """The keys that a sequence's table needs."""
+    keys = {"user": schema.user}
+    if any(feature.source == "items" for feature in schema.features_of(sequence).values()):
+        keys["item"] = schema.item
+    return keys
+
+
+def known_at_columns(schema: Schema, name: str) -> list[str]:
+    """The columns that say when the rows of a sequence were known, in a table that was made for
+    it. What follows from events has no such column in the log: there it is called `known_at`."""
+    follows = schema.sequences[name].where in schema.attributed
+    return [*schema.known_at_columns(name), *(["known_at"] if follows else [])]
 
 
 def _none(schema: Schema, sequence: str) -> Behaviours:
     """No behaviours, of a table that need not know its columns' types."""
     none = np.empty(0, np.int64)
-    stored = {n: stored_type(f) for n, f in schema.features_of(sequence).items()}
+    stored = {n: stored_type(f) for n, f in schema.given_features_of(sequence).items()}
     keep = schema.sequences[sequence].keep
     return Behaviours(none, none, none, pa.schema(stored).empty_table(), keep)
 
@@ -148,9 +205,8 @@ def _check(
     if token in schema.sequences:
         time = schema.time_column(token)
         needed += [(column, table, name) for column in (time, *known_at_columns(schema, token))]
-        if any(feature.source == "items" for feature in schema.features_of(token).values()):
-            needed.append((schema.item, table, name))
-    for feature_name, feature in schema.features_of(token).items():
+        needed += [(key, table, name) for key in _keys_of(schema, token).values()]
+    for feature_name, feature in schema.given_features_of(token).items():
         source, source_name = table, name
         if feature.source is not None:
             found = joined.get(feature.source)

@@ -28,19 +28,20 @@ class Features(nn.Module):
         super().__init__()
         features = schema.features_of(token)
         self.embedded: dict[str, Feature] = {
-            n: f for n, f in features.items() if f.kind != "number"
+            n: f for n, f in features.items() if f.table is not None
         }
         self.numeric = [n for n, f in features.items() if f.kind == "number"]
         self.dims = [schema.tables[str(f.table)].dim for f in self.embedded.values()]
-        self.width = sum(self.dims) + len(self.numeric)
+        self.vectors = {n: f.width for n, f in features.items() if f.width is not None}
+        self.width = sum(self.dims) + len(self.numeric) + sum(self.vectors.values())
         self.dropout = nn.Dropout(dropout)
         pairs = [scales.get(f"{token}.{name}", (0.0, 1.0)) for name in self.numeric]
         self.register_buffer("mean", torch.tensor([mean for mean, _ in pairs]))
         self.register_buffer("std", torch.tensor([std for _, std in pairs]))
 
     def forward(self, batch: JaggedBatch, vectors: Vectors, group: Group) -> torch.Tensor:
-        """[elements of the group (of profile: users), width]: embedded features first, numbers
-        last; no columns where the schema has no such features."""
+        """[elements of the group (of profile: users), width]: embedded features first, then
+        numbers, then vectors; no columns where the schema has no such features."""
         rows = batch.users if group == PROFILE else batch.counts[group]
         columns = [self.mean.new_empty(rows, 0)]
         columns += [
@@ -49,6 +50,7 @@ class Features(nn.Module):
         ]
         if self.numeric:
             columns.append(self.numbers(batch, group))
+        columns += [batch.vectors(group, name, width) for name, width in self.vectors.items()]
         return torch.cat(columns, dim=1)
 
     def numbers(self, batch: JaggedBatch, group: Group) -> torch.Tensor:

@@ -174,8 +174,12 @@ class Tokenizer(nn.Module):
             {
                 name: nn.Linear(dim, width)
                 for name, dim in zip(
-                    [*self.profile.embedded, *self.profile.numeric],
-                    [*self.profile.dims, *(1 for _ in self.profile.numeric)],
+                    [*self.profile.embedded, *self.profile.numeric, *self.profile.vectors],
+                    [
+                        *self.profile.dims,
+                        *(1 for _ in self.profile.numeric),
+                        *self.profile.vectors.values(),
+                    ],
                     strict=True,
                 )
             }
@@ -227,6 +231,7 @@ class Tokenizer(nn.Module):
         if self.profile.numeric:
             numbers = self.profile.numbers(batch, PROFILE)
             columns |= {n: numbers[:, i : i + 1] for i, n in enumerate(self.profile.numeric)}
+        columns |= {n: batch.vectors(PROFILE, n, w) for n, w in self.profile.vectors.items()}
         # [B, P, D] flattened: a user's profile tokens lie side by side.
         tokens = [self.profile_tokens[name](column) for name, column in columns.items()]
         return torch.stack(tokens, dim=1).flatten(0, 1)

@@ -91,15 +91,18 @@ class Ranker(nn.Module):
 
     def loss(self, logits_CK: torch.Tensor, batch: JaggedBatch) -> torch.Tensor:
         """What training minimises, in nats, a scalar: each task's binary cross-entropy, averaged
-        over the candidates whose label is known, summed over tasks."""
-        return (self.loss_sums(logits_CK, batch) / self.known_labels(batch).clamp(min=1)).sum()
+        over the candidates whose label is known, by their weights, summed over tasks."""
+        return mean_of_known(self.loss_sums(logits_CK, batch), self.known_labels(batch)).sum()
 
     def known_labels(self, batch: JaggedBatch) -> torch.Tensor:
-        """float32 [tasks]: of how many of a batch's candidates each label is known."""
-        return (~torch.isnan(self._labels_CK(batch))).sum(0).float()
+        """float32 [tasks]: of how many of a batch's candidates each label is known; the sum of
+        their weights, where they have some."""
+        known_CK = (~torch.isnan(self._labels_CK(batch))).float()
+        return (known_CK if batch.weight is None else known_CK * batch.weight[:, None]).sum(0)
 
     def loss_sums(self, logits_CK: torch.Tensor, batch: JaggedBatch) -> torch.Tensor:
-        """[tasks]: binary cross-entropy in nats, summed over candidates whose label is known.
+        """[tasks]: binary cross-entropy in nats, summed over candidates whose label is known, each
+        times its weight.
 
         Summed, not averaged: the trainer divides by the known labels of the *global* batch.
         """
@@ -116,7 +119,8 @@ class Ranker(nn.Module):
         labels_CK, log_not_CK = self._labels_CK(batch), torch.stack(list(log_not.values()), dim=1)
         known_CK = ~torch.isnan(labels_CK)
         y_CK = labels_CK.nan_to_num()  # before it meets a logit: 0 x NaN in a gradient is NaN
-        return (-(y_CK * log_p_CK + (1 - y_CK) * log_not_CK) * known_CK).sum(0)
+        loss_CK = -(y_CK * log_p_CK + (1 - y_CK) * log_not_CK) * known_CK
+        return (loss_CK if batch.weight is None else loss_CK * batch.weight[:, None]).sum(0)
 
     def _labels_CK(self, batch: JaggedBatch) -> torch.Tensor:
         return torch.stack([batch.labels(task) for task in self.schema.tasks], dim=1)
@@ -189,6 +193,11 @@ class Ranker(nn.Module):
     def probabilities(self, logits_CK: torch.Tensor) -> torch.Tensor:
         """P(task), float32 [candidates, tasks] in [0, 1]."""
         return self.log_probabilities(logits_CK.float()).exp()
+
+
+def mean_of_known(sums_K: torch.Tensor, known_K: torch.Tensor) -> torch.Tensor:
+    """[tasks]: sums over known labels, by how many (or how much weight) there are; 0 of none."""
+    return sums_K / torch.where(known_K > 0, known_K, 1)
 
 
 def _of_tables(name: str) -> bool:

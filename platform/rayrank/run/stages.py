@@ -10,7 +10,9 @@ from collections.abc import Iterable
 from functools import partial
 
 from rayrank.data.build import build as build_user_rows
-from rayrank.data.build import rows_made_from
+from rayrank.data.build import build_days as build_user_rows_of_days
+from rayrank.data.build import days_made_from, rows_made_from
+from rayrank.data.days import read_book, rows_name
 from rayrank.data.row_stats import STATS, RowStats, read_stats
 from rayrank.data.source import prepare_log
 from rayrank.errors import BundleError, CheckError, TrainingError
@@ -39,8 +41,8 @@ REPLAYED_USERS = 150
 
 
 def build(run: Run) -> RowStats:
-    """Exposure log to user rows, on Ray Data; later stages use them from now on."""
-    with run.stage("build", "exposure log to user rows, on Ray Data") as stage:
+    """Exposure log to user rows; later stages use them from now on."""
+    with run.stage("build", "exposure log to user rows") as stage:
         log, schema = prepare_log(run.config.data, run.folder.log, new=run.new)
         made_from = rows_made_from(log, schema, run.config.data)
         rows = claim(run.folder.rows, made_from, new=run.new, counts=STATS)
@@ -50,22 +52,47 @@ def build(run: Run) -> RowStats:
         else:
             try:
                 with watching("building user rows") as watch:
-                    build_user_rows(log, schema, rows, run.config.data, watch)
+                    build_user_rows(log, schema, rows, run.config.data, watch, say)
             except BaseException:
                 remove_folder(rows)  # nothing of it is of use, and it must not stand in the way
                 raise
         name_version(run.folder.rows, CURRENT, rows.name)
         stats = read_stats(rows)
-        lengths = stats.length_summary()
-        say(
-            f"{stats.exposures:,} exposures -> {stats.rows:,} user rows "
-            f"({stats.exposures / stats.rows:.1f} to one), {stats.tokens:,} tokens; tokens per "
-            f"row: mean {lengths['mean']:.0f}, p50 {lengths['p50']:.0f}, "
-            f"p99 {lengths['p99']:.0f}, max {lengths['max']:.0f}"
-        )
-        labels = "; ".join(f"{task} {told}" for task, told in stats.labels_in_words().items())
-        say(f"labels, the log being complete until {stats.complete_until()}: {labels}")
+        _tell_rows(stats)
     return stats
+
+
+def build_days(run: Run, wanted: str) -> RowStats:
+    """Some days of the log to user rows that are kept by day (`2026-11-24`,
+    `2026-11-20..2026-11-24`, or `new`: what is not there yet); later stages use them, and the days
+    that are there, from now on."""
+    with run.stage("build", "some days of the log to user rows"):
+        log, schema = prepare_log(run.config.data, run.folder.log, new=run.new)
+        made_from = days_made_from(log, schema, run.config.data)
+        rows = claim(run.folder.rows, made_from, new=run.new, counts=STATS)
+        with watching("building user rows") as watch:
+            data = run.config.data
+            built = build_user_rows_of_days(log, schema, rows, data, wanted, watch, say)
+        name_version(run.folder.rows, CURRENT, rows.name)
+        stats = read_stats(rows)
+        if built is None:
+            say(f"nothing new: the log goes until {stats.complete_until()}, as it did")
+        else:
+            say(f"built {built}")
+        _tell_rows(stats)
+    return stats
+
+
+def _tell_rows(stats: RowStats) -> None:
+    lengths = stats.length_summary()
+    say(
+        f"{stats.exposures:,} exposures -> {stats.rows:,} user rows "
+        f"({stats.exposures / stats.rows:.1f} to one), {stats.tokens:,} tokens; tokens per "
+        f"row: mean {lengths['mean']:.0f}, p50 {lengths['p50']:.0f}, "
+        f"p99 {lengths['p99']:.0f}, max {lengths['max']:.0f}"
+    )
+    labels = "; ".join(f"{task} {told}" for task, told in stats.labels_in_words().items())
+    say(f"labels, the log being complete until {stats.complete_until()}: {labels}")
 
 
 def train(run: Run, names: Iterable[str]) -> None:
@@ -83,7 +110,7 @@ def train(run: Run, names: Iterable[str]) -> None:
         stage.reused = all(is_finished(folder) for folder in claimed.values())
         for name, folder in claimed.items():
             if is_finished(folder):
-                say(f"{name}: trained already ({folder.name}, on rows {rows.name})")
+                say(f"{name}: trained already ({folder.name}, on rows {rows_name(rows)})")
                 continue
             config = run.config.rankers[name]
             if beyond_reach(config.train) and not joined():
@@ -112,7 +139,7 @@ def evaluate(run: Run) -> Evaluation:
         before = read_evaluation(run.folder.evaluations)
         if before is not None:
             same = {ranker.name: ranker.folder.name for ranker in trained} == before.versions
-            stage.reused = same and before.rows == rows.name
+            stage.reused = same and before.rows == rows_name(rows)
         with watching("scoring the test rows") as watch:
             return evaluate_rankers(
                 trained,
@@ -166,13 +193,13 @@ def check(run: Run, version: str | None = None) -> Checked:
             return done
         made_from = manifest.made_from
         log, schema = run.open_log()
-        rows = require(
-            run.folder.rows, rows_made_from(log, schema, run.config.data), "run jobs/build_rows.py"
-        )
-        if rows.name != made_from["rows"]:
+        by_day = read_book(run.rows()) is not None
+        rows_from = (days_made_from if by_day else rows_made_from)(log, schema, run.config.data)
+        rows = require(run.folder.rows, rows_from, "run jobs/build_rows.py")
+        if rows_name(rows) != made_from["rows"]:
             raise CheckError(
                 f"{manifest.version}: learned from rows {made_from['rows']}; the log and config "
-                f"give {rows.name} now, so that its requests cannot be replayed"
+                f"give {rows_name(rows)} now, so that its requests cannot be replayed"
             )
         scores = require(
             run.folder.evaluations / manifest.ranker, dict(made_from), "run jobs/evaluate.py"

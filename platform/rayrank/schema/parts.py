@@ -16,7 +16,7 @@ from pydantic import (
 
 from rayrank.strict import Positive, Strict
 
-Kind = Literal["id", "ids", "bucket", "number"]
+Kind = Literal["id", "ids", "bucket", "cross", "number", "vector"]
 EXPOSURES = "exposures"
 """The table of what was shown, which every log has."""
 
@@ -57,7 +57,8 @@ class Feature(Strict):
     tokens: Annotated[list[str], Field(min_length=1)]
     """Which tokens it is part of: `profile`, sequences by their names, `candidate`."""
     kind: Kind
-    """An id, a list of ids (mean-pooled), a number cut into buckets, or a number as it is."""
+    """An id, a list of ids (mean-pooled), a number cut into buckets, a cross of other ids, a number
+    as it is, or a vector of numbers."""
     source: Literal["items", "users"] | None = None
     """The table that is joined for it. Unless said, it is a column of what the token itself is a
     row of: the exposures for a candidate, the sequence's own table for a behaviour."""
@@ -65,10 +66,19 @@ class Feature(Strict):
     """The column's name in its source; the feature's own name unless said."""
     table: str | None = None
     """The embedding table of its ids or buckets; several features may share one."""
+    of: Annotated[list[str], Field(min_length=2)] | None = None
+    """For `cross`: the features (ids and buckets) it is made of, each of the same token or, for a
+    candidate, of the profile. Rows hold its id; neither a log nor a request has a column for it."""
+    width: Annotated[int, Field(gt=0, le=4096)] | None = None
+    """For `vector`: how many numbers it has, such as a content embedding's. They enter the model as
+    they are."""
     boundaries: list[FiniteFloat] | None = None
     """For `bucket`: ascending edges; value x becomes the number of edges <= x."""
     transform: Literal["none", "log1p"] = "none"
     """For `number`: log1p for what has a long tail, such as counts."""
+    limit: Positive | None = None
+    """For `ids`: how many of a list count, its first ones; lists that are cut are counted and told.
+    Unless said, a list of more than 1,000 is an error."""
     default: Int64 | FiniteFloat | str | None = None
     """What a missing value means. Without one, a missing value is an error."""
     as_of: str | None = None
@@ -77,25 +87,35 @@ class Feature(Strict):
 
     @model_validator(mode="after")
     def _fits_its_kind(self) -> "Feature":
-        embedded = self.kind != "number"
+        embedded = self.kind not in ("number", "vector")
         if embedded and self.table is None:
             raise ValueError(f"a feature of kind {self.kind} needs a table")
         if not embedded and self.table is not None:
-            raise ValueError("a feature of kind number takes no table; use kind bucket or id")
-        if (self.kind == "bucket") != (self.boundaries is not None):
-            raise ValueError("boundaries belong to kind bucket, and bucket needs them")
+            raise ValueError(f"a feature of kind {self.kind} takes no table; use kind bucket or id")
+        for kind, key in (("cross", "of"), ("vector", "width"), ("bucket", "boundaries")):
+            if (self.kind == kind) != (getattr(self, key) is not None):
+                raise ValueError(f"{key} belongs to kind {kind}, which needs it")
         if self.boundaries is not None and self.boundaries != sorted(set(self.boundaries)):
             raise ValueError("boundaries must ascend strictly")
         if self.transform != "none" and self.kind != "number":
             raise ValueError("transform belongs to kind number")
+        if len(set(self.tokens)) != len(self.tokens):
+            raise ValueError("a token is named twice")
+        return self
+
+    @model_validator(mode="after")
+    def _default_fits_its_kind(self) -> "Feature":
+        elsewhere = (self.source, self.column, self.default, self.as_of)
+        if self.kind == "cross" and elsewhere != (None,) * 4:
+            raise ValueError("a cross has no source, column, default or as_of of its own")
         if self.kind == "ids" and self.default is not None:
             raise ValueError("a list takes no default: a missing list is an empty one")
-        if self.kind in ("number", "bucket") and isinstance(self.default, str):
+        if self.kind != "ids" and self.limit is not None:
+            raise ValueError("limit belongs to kind ids")
+        if self.kind in ("number", "bucket", "vector") and isinstance(self.default, str):
             raise ValueError(f"the default of a {self.kind} must be a number")
         if self.kind == "id" and isinstance(self.default, float):
             raise ValueError("the default of an id must be a 64-bit integer or a string")
-        if len(set(self.tokens)) != len(self.tokens):
-            raise ValueError("a token is named twice")
         return self
 
 

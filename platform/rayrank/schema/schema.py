@@ -33,6 +33,9 @@ class Schema(Strict):
     """When the exposure happened: a timestamp column, or an integer in `time_unit`."""
     time_unit: Literal["s", "ms", "us"] = "ms"
     """Of times that are integers, since 1970 UTC."""
+    timestamp_zone: str | None = None
+    """Whose clock timestamps that carry no time zone are read from; they are refused unless
+    said."""
     timezone: str = "UTC"
     """Whose midnight starts a window."""
     request: str | None = None
@@ -44,6 +47,12 @@ class Schema(Strict):
     as_of: dict[Literal["items", "users"], str] = {}
     """Tables whose rows change: of each the column that says from when a row holds. What counts is
     the latest that is not after the exposure, or the behaviour, that it is joined to."""
+    duplicates: Literal["refuse", "keep"] = "refuse"
+    """Exposures that are alike in every column that is read, as a log has them that was written
+    twice in part: an error, or each one an exposure of its own."""
+    weight: str | None = None
+    """How much each exposure counts in training, a column of numbers from 0; one each unless said.
+    Metrics count each exposure once."""
     outcomes: list[str] = []
     """Columns that happen after the exposure. Behaviours may carry them, candidates never."""
     sequences: dict[Name, Sequence] = {}
@@ -52,11 +61,12 @@ class Schema(Strict):
     features: Annotated[dict[Name, Feature], Field(min_length=1)]
     tasks: Annotated[dict[Name, Task], Field(min_length=1)]
 
-    @field_validator("timezone")
+    @field_validator("timezone", "timestamp_zone")
     @classmethod
-    def _is_a_timezone(cls, value: str) -> str:
+    def _is_a_timezone(cls, value: str | None) -> str | None:
         try:
-            ZoneInfo(value)
+            if value is not None:
+                ZoneInfo(value)
         except (ZoneInfoNotFoundError, ValueError, OSError):
             raise ValueError("expected an IANA time zone such as Asia/Shanghai") from None
         return value
@@ -93,6 +103,21 @@ class Schema(Strict):
         unused = set(self.tables) - {f.table for f in self.features.values()}
         if unused:
             raise ValueError(f"tables.{sorted(unused)[0]}: no feature uses it")
+        return self
+
+    @model_validator(mode="after")
+    def _crosses_have_their_parts(self) -> "Schema":
+        for name, crossed in self.features.items():
+            for part in crossed.of or ():
+                where, feature = f"features.{name}.of", self.features.get(part)
+                if feature is None or feature.kind not in ("id", "bucket"):
+                    raise ValueError(f"{where}: no feature {part!r} of kind id or bucket")
+                of_user = crossed.tokens == [CANDIDATES.token] and feature.tokens == [PROFILE.token]
+                if not of_user and not {*crossed.tokens} <= {*feature.tokens}:
+                    raise ValueError(
+                        f"{where}: {part!r} is not in every token of the cross: "
+                        f"{', '.join(crossed.tokens)}"
+                    )
         return self
 
     @model_validator(mode="after")
@@ -148,13 +173,17 @@ class Schema(Strict):
         """The features of a token (of `Group.token`), in the order of the file."""
         return {name: f for name, f in self.features.items() if token in f.tokens}
 
+    def given_features_of(self, token: str) -> dict[str, Feature]:
+        """Those of them that a log or a request gives: all but crosses."""
+        return {name: f for name, f in self.features_of(token).items() if f.kind != "cross"}
+
     def is_user(self, feature: str) -> bool:
         """Whether a profile feature is the user's own key."""
         return self.features[feature].source is None and self.column(feature) == self.user
 
     def own_features_of(self, token: str) -> dict[str, Feature]:
-        """Those of them for which no table is joined."""
-        return {name: f for name, f in self.features_of(token).items() if f.source is None}
+        """Those of them that are columns of what the token is a row of."""
+        return {name: f for name, f in self.given_features_of(token).items() if f.source is None}
 
     # Columns.
 

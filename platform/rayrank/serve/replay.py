@@ -7,9 +7,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from rayrank.data.build import SPLITS
 from rayrank.data.log import Log, tables_needed
 from rayrank.data.partition import build_rows
+from rayrank.data.row_files import SPLITS
 from rayrank.schema import CANDIDATES, PROFILE, Feature, Schema, realtime_of, static_of
 
 Request = dict[str, Any]
@@ -41,7 +41,7 @@ def _request(schema: Schema, row: dict[str, Any]) -> Request:
     profile = {
         name: value for name, value in row.get(PROFILE.name, {}).items() if not schema.is_user(name)
     }
-    candidates = {name: shown[name] for name in schema.features_of(CANDIDATES.token)}
+    candidates = {name: shown[name] for name in schema.given_features_of(CANDIDATES.token)}
     return {
         "user": row["user"],
         "time_ms": shown["time"][-1],

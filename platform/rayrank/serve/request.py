@@ -11,21 +11,20 @@ the code is the training reader's: `encode`, then `group`.
 """
 
 import json
-import math
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from rayrank.data.encode import encode
+from rayrank.data.crosses import with_crosses
 from rayrank.data.ids import IdTypes
 from rayrank.data.times import EARLIEST_MS, LATEST_MS, window_start
 from rayrank.data.user_rows import Behaviours, Candidates, group
-from rayrank.errors import DataError
-from rayrank.schema import CANDIDATES, PROFILE, Feature, Schema
+from rayrank.schema import CANDIDATES, PROFILE, Schema
 from rayrank.serve.errors import RequestError
 from rayrank.serve.limits import Limits
+from rayrank.serve.values import encode_column, found_in
 
 SECTIONS = ("user", "time_ms", "profile", "sequences", "candidates")
 
@@ -84,7 +83,8 @@ class RequestParser:
         candidate_features = self._features(
             candidates, CANDIDATES.token, "candidates", len(items), {"item", "time_ms"}
         )
-        rows, _ = group(
+        candidates_to_score, parsed, profiles = with_crosses(
+            self.schema,
             Candidates(
                 user=np.zeros(len(items), np.int64),
                 window_start_ms=np.full(len(items), start),
@@ -95,8 +95,8 @@ class RequestParser:
             ),
             parsed,
             self._profile(request, user),
-            pa.array([str(user)]),
         )
+        rows, _ = group(candidates_to_score, parsed, profiles, pa.array([str(user)]))
         return RankRequest(rows, order, items)
 
     def _behaviours(self, columns: Any, name: str, now: int, sent: int) -> Behaviours:
@@ -118,7 +118,7 @@ class RequestParser:
     def _profile(self, request: dict[str, Any], user: int | str) -> pa.Table:
         given = _object(request.get("profile", {}), "profile")
         columns = {name: [value] for name, value in given.items()}
-        for name in self.schema.features_of(PROFILE.token):
+        for name in self.schema.given_features_of(PROFILE.token):
             if self.schema.is_user(name):
                 if name in columns:
                     raise RequestError(422, f"profile.{name}", "is taken from user; leave it out")
@@ -128,7 +128,7 @@ class RequestParser:
     def _features(
         self, columns: dict[str, Any], token: str, section: str, length: int, other: set[str]
     ) -> pa.Table:
-        features = self.schema.features_of(token)
+        features = self.schema.given_features_of(token)
         _only(columns, {*features, *other}, section)
         encoded: dict[str, pa.Array] = {}
         for name, feature in features.items():
@@ -136,40 +136,10 @@ class RequestParser:
                 raise RequestError(422, f"{section}.{name}", "is missing")
             # A column that may be missing is missing in every row.
             values = columns.get(name, [None] * length)
-            encoded[name] = self._encode(values, feature, name, f"{section}.{name}", length)
+            kind = self.id_types.get(name, "integer")
+            where = f"{section}.{name}"
+            encoded[name] = encode_column(values, feature, kind, where, length, self.limits)
         return pa.table(encoded) if encoded else pa.table({"": pa.nulls(length)}).select([])
-
-    def _encode(
-        self, values: Any, feature: Feature, name: str, where: str, length: int
-    ) -> pa.Array:
-        if not isinstance(values, list) or len(values) != length:
-            found = f"{len(values)} values" if isinstance(values, list) else type(values).__name__
-            raise RequestError(422, where, f"expected a list of {length} values, found {found}")
-        kind = self.id_types.get(name, "integer")
-        expected: tuple[type, ...] = (str,) if kind == "string" else (int,)
-        if feature.kind in ("number", "bucket"):
-            expected = (int, float)
-        elements = values
-        if feature.kind == "ids":
-            for value in values:
-                if not isinstance(value, list | None) or len(value or ()) > self.limits.list_ids:
-                    raise RequestError(
-                        422, where, f"expected lists of at most {self.limits.list_ids} ids"
-                    )
-            elements = [element for value in values for element in value or ()]
-        for element in elements:
-            missing = element is None and feature.kind != "ids"
-            wrong = not isinstance(element, expected) or isinstance(element, bool)
-            if not missing and (wrong or _is_nan(element)):
-                raise RequestError(
-                    422, where, f"expected {_names(expected)}, found {_found(element)}"
-                )
-        try:
-            return encode(_array(values, feature, kind), feature, where)
-        except DataError as error:
-            raise RequestError(422, where, str(error).removeprefix(f"{where}: ")) from None
-        except (pa.ArrowInvalid, OverflowError):
-            raise RequestError(422, where, "holds a number that does not fit in 64 bits") from None
 
     def _column(self, columns: dict[str, Any], name: str, section: str, most: int) -> list[Any]:
         values = _required(columns, name, section)
@@ -235,7 +205,7 @@ def _only(columns: dict[str, Any], known: Any, section: str) -> None:
 
 def _key(value: Any, where: str) -> int | str:
     if isinstance(value, bool) or not isinstance(value, int | str):
-        raise RequestError(422, where, f"expected an integer or a string, found {_found(value)}")
+        raise RequestError(422, where, f"expected an integer or a string, found {found_in(value)}")
     return value
 
 
@@ -249,7 +219,7 @@ def _time(value: Any, where: str) -> int:
             422,
             where,
             "expected integer milliseconds since 1970, in the years "
-            f"1990 to 2100, found {_found(value)}",
+            f"1990 to 2100, found {found_in(value)}",
         )
     return value
 
@@ -262,34 +232,3 @@ def _within(times: np.ndarray, first: int, last: int, where: str, what: str) -> 
 def _items(items: list[Any]) -> pa.Array:
     keys = [_key(item, "candidates.item") for item in items]
     return pa.array([str(key) for key in keys])
-
-
-def _array(values: list[Any], feature: Feature, kind: str) -> pa.Array:
-    if feature.kind in ("number", "bucket"):
-        return pa.array([None if v is None else float(v) for v in values], pa.float64())
-    if kind == "string":
-        return _ids(values, feature, pa.string())
-    try:
-        return _ids(values, feature, pa.int64())
-    except (pa.ArrowInvalid, OverflowError):
-        # A log may hold unsigned ids, whose bits the builder keeps.
-        return _ids(values, feature, pa.uint64())
-
-
-def _ids(values: list[Any], feature: Feature, kind: pa.DataType) -> pa.Array:
-    return pa.array(values, pa.list_(kind) if feature.kind == "ids" else kind)
-
-
-def _is_nan(value: Any) -> bool:
-    """Python reads it, and it is no JSON."""
-    return isinstance(value, float) and math.isnan(value)
-
-
-def _found(value: Any) -> str:
-    return type(value).__name__ if isinstance(value, list | dict) else f"{value!r:.80}"
-
-
-def _names(types: tuple[type, ...]) -> str:
-    if str in types:
-        return "a string"
-    return "a number" if float in types else "an integer"

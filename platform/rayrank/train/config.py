@@ -18,7 +18,7 @@ class TrainConfig(Strict):
     epochs: Positive = 1
     """Times that every user row is trained."""
     max_cost: Annotated[float, Field(gt=0)] = 4096
-    """Cost of a packed batch: its tokens, plus `pair_cost` times its visible pairs."""
+    """Cost of a batch, at most: its tokens, plus `pair_cost` times its visible pairs."""
     pair_cost: Annotated[float, Field(ge=0)] = 0.0
     """Of a visible pair (a query and a key that it attends to), in tokens."""
     learning_rate: Annotated[float, Field(gt=0)] = 2e-3

@@ -2,6 +2,7 @@
 
 import json
 
+from rayrank.data.days import rows_name
 from rayrank.errors import TrainingError
 from rayrank.storage import AnyPath, sha256, write_whole
 from rayrank.train import checkpoint as ckpt
@@ -9,7 +10,7 @@ from rayrank.train.journal import read_story
 
 FINISHED = "finished.json"
 BEGUN = "attempts/000001"
-ATTEMPTS, CHECKPOINTS, JOURNAL = "attempts", "checkpoints", "journal"
+ATTEMPTS, BATCHES, CHECKPOINTS, JOURNAL = "attempts", "batches", "checkpoints", "journal"
 
 
 def write_finished(folder: AnyPath, checkpoint: AnyPath) -> None:
@@ -26,7 +27,7 @@ def checkpoint_origin(rows: AnyPath, trained: AnyPath, checkpoint: AnyPath) -> d
     """What is made from a finished checkpoint, scores and bundles alike, says of it: by this a
     bundle finds the trainer's scores of itself. rows and trained are versions' folders."""
     return {
-        "rows": rows.name,
+        "rows": rows_name(rows),
         "ranker": trained.name,
         "checkpoint": checkpoint.name,
         "checkpoint_sha256": sha256(checkpoint / ckpt.MANIFEST),

@@ -8,7 +8,7 @@ from torchrec.distributed.model_parallel import DistributedModelParallel
 
 from rayrank.data.jagged import JaggedBatch
 from rayrank.embedding.sharded import ShardedTables
-from rayrank.model.ranker import Ranker
+from rayrank.model.ranker import Ranker, mean_of_known
 from rayrank.train.config import TrainConfig
 
 
@@ -36,9 +36,10 @@ class Optimizer:
     def step(self, batch: JaggedBatch, step: int, done: float) -> "StepFacts":
         """Forward, backward, update on this rank's batch. Collective.
 
-        The loss of a task is the mean over the known labels of all ranks' batches, and so is the
-        gradient: TorchRec and DDP average over ranks, so each rank scales its sum by ranks / known
-        labels. The model's auxiliary loss, a sum as well, is scaled by ranks / candidates.
+        The loss of a task is the mean over the known labels of all ranks' batches (by their
+        weights, where they have some), and so is the gradient: TorchRec and DDP average over ranks,
+        so each rank scales its sum by ranks / known labels. The model's auxiliary loss, a sum as
+        well, is scaled by ranks / candidates.
         """
         tables = tables_of(self.sharded)
         rate = self.rate(step, done)
@@ -61,10 +62,10 @@ class Optimizer:
         dist.all_reduce(totals)
         total_sums_K, total_known_K, (candidates, tokens, users, own) = (
             totals[: len(sums_K)],
-            totals[len(sums_K) : -4].clamp(min=1),
+            totals[len(sums_K) : -4],
             totals[-4:].tolist(),
         )
-        minimised = (sums_K / total_known_K.to(sums_K.dtype)).sum()
+        minimised = mean_of_known(sums_K, total_known_K.to(sums_K.dtype)).sum()
         if auxiliary is not None:
             minimised = minimised + auxiliary / candidates
         (minimised * dist.get_world_size()).backward()
@@ -72,7 +73,7 @@ class Optimizer:
         self.adamw.step()
         self.adamw.zero_grad()
         self.ranker.after_step()
-        loss = float((total_sums_K / total_known_K).sum())
+        loss = float(mean_of_known(total_sums_K, total_known_K).sum())
         return StepFacts(loss, int(candidates), int(tokens), int(users), own / candidates)
 
     def state(self) -> dict[str, torch.Tensor]:

@@ -1,4 +1,4 @@
-"""A training run: pack the epochs, start the workers, come back when they are done."""
+"""A training run: plan the epochs, start the workers, come back when they are done."""
 
 import os
 from collections.abc import Callable
@@ -8,20 +8,20 @@ import ray.train
 from ray.train import FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchConfig, TorchTrainer
 
-from rayrank.data.pack_epochs import pack_epochs
-from rayrank.data.packing import Packing
+from rayrank.data.days import rows_name
+from rayrank.data.plan import Packing, plan_epochs
 from rayrank.errors import TrainingError
 from rayrank.schema import Schema
 from rayrank.storage import AnyPath, absolute, arrow_place
 from rayrank.train.config import RankerConfig, TrainConfig
 from rayrank.train.failures import failure_of
-from rayrank.train.finished import finished_checkpoint
+from rayrank.train.finished import BATCHES, finished_checkpoint
 from rayrank.train.worker import run_worker
 from rayrank.versions import MadeFrom
 
 MAY_CHANGE = ("workers", "use_gpu", "max_failures", "checkpoint_every", "keep_checkpoints")
 """Of the training config, what a resumed run may do otherwise."""
-FORMAT = 1
+FORMAT = 2
 """Of what training computes; raised when the same rows and config would give another ranker."""
 
 
@@ -31,7 +31,7 @@ def ranker_made_from(rows: AnyPath, config: RankerConfig) -> MadeFrom:
     content = config.model_dump(mode="json")
     for free in MAY_CHANGE:
         del content["train"][free]
-    return {"rows": rows.name, **content, "format": FORMAT}
+    return {"rows": rows_name(rows), **content, "format": FORMAT}
 
 
 def train(
@@ -49,7 +49,7 @@ def train(
     said and replaced, up to `max_failures` times. Returns the last checkpoint. Raises TrainingError
     for a fault that would come again, and for one loss too many.
     """
-    pack_epochs(rows / "train", packing_of(config.train), folder / "packed")
+    plan_epochs(rows / "train", packing_of(config.train), folder / BATCHES)
     cores = int(ray.cluster_resources().get("CPU", os.cpu_count() or 1))
     told: dict[str, Any] = {
         "schema": schema.model_dump(mode="json"),

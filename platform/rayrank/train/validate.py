@@ -9,9 +9,10 @@ from torchrec.distributed.model_parallel import DistributedModelParallel
 from rayrank.data.ids import to_ids
 from rayrank.data.jagged import to_jagged
 from rayrank.data.packing import pack, row_costs
+from rayrank.data.row_files import row_files
 from rayrank.metrics import auc, gauc
 from rayrank.schema import CANDIDATES, Schema
-from rayrank.storage import AnyPath, files_in, read_parquet
+from rayrank.storage import AnyPath, read_parquet
 from rayrank.train.config import TrainConfig
 
 Metrics = dict[str, dict[str, float]]
@@ -24,7 +25,7 @@ def validate(
     """{task: {auc, gauc}} over the known labels of the user rows in `folder`, the same on every
     rank; {} if there are none. Collective: ranks take turns over the batches, and empty ones fill
     the last turn."""
-    files = files_in(folder, "*.parquet")
+    files = row_files(folder)
     if not files:
         return {}
     rows = pa.concat_tables([read_parquet(file) for file in files])

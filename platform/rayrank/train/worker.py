@@ -11,7 +11,7 @@ import torch
 import torch.distributed as dist
 
 from rayrank.data.jagged import to_jagged
-from rayrank.data.packing import PackedBatches
+from rayrank.data.planned import PlannedBatches, batches_of_epochs
 from rayrank.data.row_stats import RowStats, read_stats
 from rayrank.embedding.sharded import ShardedTables, shard
 from rayrank.model.build import build_model
@@ -20,7 +20,7 @@ from rayrank.storage import AnyPath, place, write_whole
 from rayrank.train import checkpoint as ckpt
 from rayrank.train.attempt import begin_attempt, ensure_newest
 from rayrank.train.config import RankerConfig
-from rayrank.train.finished import ATTEMPTS, CHECKPOINTS, JOURNAL, write_finished
+from rayrank.train.finished import ATTEMPTS, BATCHES, CHECKPOINTS, JOURNAL, write_finished
 from rayrank.train.optimize import Optimizer
 from rayrank.train.progress import Progress
 from rayrank.train.validate import validate
@@ -63,12 +63,6 @@ class Worker:
         torch.manual_seed((seed << 16) + 1 + self.rank)  # dropout of its own on each
         self.optimizer = Optimizer(self.sharded, config.train)
 
-        # Of a seed and epoch alone: the order of batches survives a restart.
-        self.epochs = [
-            PackedBatches(folder / "packed" / f"epoch-{epoch}", (seed << 16) + epoch)
-            for epoch in range(config.train.epochs)
-        ]
-        self.total = sum(len(batches) for batches in self.epochs)
         self.attempt: int = self._from_rank_0(lambda: begin_attempt(folder / ATTEMPTS))
         facts = {"pid": os.getpid(), "host": socket.gethostname(), "attempt": self.attempt}
         write_whole(folder / WORKERS / f"rank-{self.rank}.json", json.dumps(facts))
@@ -76,17 +70,19 @@ class Worker:
     def train(self) -> None:
         """From the newest checkpoint, or the beginning, to the end."""
         position, notes = self._resume()
-        with Progress(self.folder / JOURNAL, self.rank, position, self.total) as progress:
+        of_epochs = batches_of_epochs(self.folder / BATCHES)
+        total = sum(of_epochs)
+        with Progress(self.folder / JOURNAL, self.rank, position, total) as progress:
             for note in notes:
                 progress.note(position, note)
             while position.epoch < self.config.epochs:
-                batches = self.epochs[position.epoch]
-                before = sum(len(earlier) for earlier in self.epochs[: position.epoch])
+                batches = PlannedBatches(self.rows / "train", self.folder / BATCHES, position.epoch)
+                before = sum(of_epochs[: position.epoch])
                 self.sharded.train()
                 for rows in batches.deal(self.rank, self.world_size, position.batches):
                     batch = to_jagged(rows, self.schema).to(self.device)
                     facts = self.optimizer.step(
-                        batch, position.step, (before + position.batches) / self.total
+                        batch, position.step, (before + position.batches) / total
                     )
                     done = min(position.batches + self.world_size, len(batches))
                     position = self._at(position.epoch, done, position.step + 1)
