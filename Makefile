@@ -9,6 +9,8 @@
 # make mutants                   break a hundred things, one at a time: would the tests notice?
 # make kuairand                  the KuaiRand table of the README: three seeds, standard deviations
 # make bench-kernels             the CPU operators against plain PyTorch, as ratios
+# make bench-data                user rows and plans against Polars, at 1, 3 and 10 million exposures
+# make bench-delayed             labels that are not known yet: masked against taken for negatives
 #
 # Each sets itself up: a virtual environment in .venv with pinned packages (CPU).
 
@@ -20,7 +22,7 @@ BIN := .venv/bin
 SETUP := .venv/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test lint docs mutants kuairand bench-kernels constraints clean
+.PHONY: help demo serve test lint docs mutants kuairand bench-kernels bench-data bench-delayed constraints clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -63,6 +65,12 @@ kuairand: $(SETUP)
 
 bench-kernels: $(SETUP)
 	PYTHONPATH=kernels $(BIN)/python -m benchmarks.bench_kernels
+
+bench-data: $(SETUP)
+	$(BIN)/python -m bench.data
+
+bench-delayed: $(SETUP)
+	$(BIN)/python -m bench.delayed
 
 constraints: $(SETUP)
 	( echo "# Every version rayrank is tested with: pip install -c constraints.txt. Made by 'make constraints'."; \
