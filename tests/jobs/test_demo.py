@@ -23,7 +23,7 @@ COMMAND = [
     *(sys.executable, str(ROOT / "jobs" / "demo.py"), "data.simulate.users=120"),
     *("data.simulate.days=5", "evaluate.bootstrap_samples=10"),
     # Over a hundred steps: a process that is to be killed must still be at it.
-    "rankers={mtgr: {model: {kind: mtgr}, train: {max_cost: 150, checkpoint_every: 10}}}",
+    "rankers={mtgr: {model: {kind: mtgr}, train: {max_cost: 120, checkpoint_every: 10}}}",
 ]
 
 
