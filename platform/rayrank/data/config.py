@@ -1,20 +1,37 @@
 """How a log is made and cut."""
 
-from datetime import date
-from typing import Annotated, Literal
+from datetime import date, datetime
+from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, Field, model_validator
+from pydantic import AwareDatetime, BeforeValidator, Field, model_validator
 
-from rayrank.strict import Positive, Share, Strict
+from rayrank.strict import Positive, Strict
+
+
+def _cut(value: Any) -> float | date:
+    """A share, or a date as YAML or a person writes it."""
+    if isinstance(value, date) and not isinstance(value, datetime):
+        return value
+    try:
+        if isinstance(value, str):
+            return date.fromisoformat(value)
+        if not isinstance(value, bool) and 0 <= value < 1:
+            return float(value)
+    except (TypeError, ValueError):
+        pass
+    raise ValueError("expected a share from 0 to below 1, or a date such as 2026-11-24")
+
+
+Cut = Annotated[float | date, BeforeValidator(_cut)]
 
 
 class SplitConfig(Strict):
     """What is later goes to valid and test: by shares of the exposures in time order, or by date.
     Rows that are kept by day need dates, or nothing (0)."""
 
-    valid: Share | date = 0.0
+    valid: Cut = 0.0
     """A share of the exposures that are not test; or the first day of valid."""
-    test: Share | date = 0.2
+    test: Cut = 0.2
     """A share of all exposures: the last of them, which no ranker is trained on; or the first day
     of test."""
 
