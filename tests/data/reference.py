@@ -178,7 +178,10 @@ def user_rows(
         last = asked[members[-1]]
         parts: Record = {}
         for name, sequence in schema.sequences.items():
-            mine = sorted((b for b in did[name] if b["u"] == user), key=lambda b: b["known_at"])
+            # What was known at one moment stands by when it happened, then as in the log.
+            mine = sorted(
+                (b for b in did[name] if b["u"] == user), key=lambda b: (b["known_at"], b["time"])
+            )
             known = [{k: v for k, v in b.items() if k != "u"} for b in mine]
             static = [b for b in known if b["known_at"] < window]
             parts[f"static_{name}"] = static[max(0, len(static) - sequence.keep) :]
