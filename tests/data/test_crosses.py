@@ -9,6 +9,7 @@ from rayrank.data.log import tables_needed
 from rayrank.data.partition import build_rows
 from rayrank.data.user_rows import row_schema
 
+from ..embedding.test_golden import GAMMA, MASK, splitmix64
 from .logs import DAY, HOUR, START, Record, Records, shop_schema, shown
 
 CROSSES: Record = {
@@ -26,15 +27,7 @@ CROSSES: Record = {
         "table": "crossed",
     },
 }
-MASK = (1 << 64) - 1
-GAMMA = 0x9E3779B97F4A7C15
 IDS = st.integers(-(1 << 63), (1 << 63) - 1)
-
-
-def splitmix64(x: int) -> int:
-    x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9 & MASK
-    x = (x ^ (x >> 27)) * 0x94D049BB133111EB & MASK
-    return x ^ (x >> 31)
 
 
 def plain(*ids: int) -> int:

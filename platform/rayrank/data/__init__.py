@@ -1,1 +1,1 @@
-"""Logs -> user rows -> batches. Only `build`, `survey` and `tasks` touch Ray."""
+"""Logs -> user rows -> batches. Only `build`, `shuffle`, `survey` and `tasks` need Ray."""

@@ -1,6 +1,5 @@
 """A log in parts that a task can hold: row groups of its files."""
 
-from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
@@ -9,7 +8,6 @@ import pyarrow.parquet as pq
 
 from rayrank.data.log import Log, happened_columns, tables_needed
 from rayrank.data.times import to_ms
-from rayrank.errors import DataError
 from rayrank.schema import Schema
 
 CHUNK_BYTES = 64 << 20
@@ -50,16 +48,6 @@ def chunks_of(log: Log, schema: Schema, since_ms: int | None = None) -> list[Chu
 
     with ThreadPoolExecutor() as pool:
         return [chunk for found in pool.map(chunks, files) for chunk in found]
-
-
-def read_chunk(log: Log, chunk: Chunk, columns: Iterable[str]) -> pa.Table:
-    """Some columns of a chunk; DataError where what the file's footer promises cannot be read."""
-    try:
-        with log.open(chunk.file) as source:
-            file = pq.ParquetFile(source)
-            return file.read_row_groups(chunk.row_groups, columns=list(columns))
-    except (pa.ArrowInvalid, OSError) as error:
-        raise DataError(f"{chunk.file}: damaged: {error}") from None
 
 
 def _chunks_of(

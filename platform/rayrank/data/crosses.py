@@ -9,11 +9,9 @@ from dataclasses import replace
 import numpy as np
 import pyarrow as pa
 
-from rayrank.data.mixing import mix
+from rayrank.data.mixing import GAMMA, mix
 from rayrank.data.user_rows import Behaviours, Candidates, row_starts
 from rayrank.schema import CANDIDATES, PROFILE, Schema
-
-GAMMA = np.uint64(0x9E3779B97F4A7C15)
 
 
 def cross(ids: list[np.ndarray]) -> np.ndarray:

@@ -91,16 +91,22 @@ class Log:
         return self._where[0].open_input_file(file)
 
     def read(self, table: str, columns: list[str]) -> pa.Table:
-        """Some columns of a whole table, in memory; DataError where what a file's footer promises
-        cannot be read."""
-        parts = []
-        for file in self.files(table):
-            try:
-                with self.open(file) as source:
-                    parts.append(pq.ParquetFile(source).read(columns))
-            except (pa.ArrowInvalid, OSError) as error:
-                raise DataError(f"{file}: damaged: {error}") from None
+        """Some columns of a whole table, in memory. Raises DataError, as `read_file`."""
+        parts = [self.read_file(file, columns) for file in self.files(table)]
         return pa.concat_tables(parts, promote_options="permissive")
+
+    def read_file(
+        self, file: str, columns: list[str], row_groups: list[int] | None = None
+    ) -> pa.Table:
+        """Some columns of one file, or of some of its row groups; DataError where what its footer
+        promises cannot be read."""
+        try:
+            with self.open(file) as source:
+                opened = pq.ParquetFile(source)
+                groups = range(opened.num_row_groups) if row_groups is None else row_groups
+                return opened.read_row_groups(list(groups), columns=columns)
+        except (pa.ArrowInvalid, OSError) as error:
+            raise DataError(f"{file}: damaged: {error}") from None
 
 
 def tables_needed(schema: Schema) -> dict[str, list[str]]:

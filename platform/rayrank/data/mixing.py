@@ -2,6 +2,8 @@
 
 import numpy as np
 
+GAMMA = np.uint64(0x9E3779B97F4A7C15)
+
 
 def mix(x: np.ndarray) -> np.ndarray:
     """uint64 [n] -> uint64 [n]: SplitMix64's finaliser, as in embedding.hashing, which is torch."""
@@ -14,5 +16,5 @@ def mixed_order(keys: np.ndarray, *seeds: int) -> np.ndarray:
     """int64 [n]: the order of distinct int64 or uint64 keys [n] that the seeds decide."""
     mixed = keys.view(np.uint64)
     for seed in seeds:
-        mixed = mix(mixed ^ mix(np.full(1, seed, np.uint64) + np.uint64(0x9E3779B97F4A7C15)))
+        mixed = mix(mixed ^ mix(np.full(1, seed, np.uint64) + GAMMA))
     return np.argsort(mixed, kind="stable")

@@ -15,7 +15,7 @@ from rayrank.data.joined import KEY_OF, FeatureSource, Joined, JoinTable
 from rayrank.data.log import EVENTS, tables_needed
 from rayrank.data.prepare import ColumnFn, as_logged, ids, ms, prepare
 from rayrank.data.times import window_start
-from rayrank.data.user_rows import Candidates, group, row_starts
+from rayrank.data.user_rows import Candidates, group, row_starts, starts_of
 from rayrank.errors import DataError
 from rayrank.schema import CANDIDATES, EXPOSURES, PROFILE, Schema
 
@@ -103,7 +103,11 @@ def group_users(
     # Within a user by time; exposures of one moment keep the log's order.
     order = np.lexsort((time_ms, key))
     exposures, time_ms, key = exposures.take(pa.array(order)), time_ms[order], key[order]
-    unique, user = _distinct(key)
+    firsts = starts_of(key)
+    unique, user = (
+        key[firsts],
+        np.repeat(np.arange(len(firsts)), np.diff(np.append(firsts, len(key)))),
+    )
     if schema.duplicates == "refuse":
         _refuse_duplicates(exposures, schema)
 
@@ -198,12 +202,6 @@ def last_ms(prepared: pa.Table, schema: Schema) -> int:
     if len(prepared) == 0 or f"ms.{schema.time}" not in prepared.column_names:
         return 0
     return int(ms(prepared, schema.time).max())
-
-
-def _distinct(ascending: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The distinct values of an ascending array, and of each the index of its value."""
-    changed = np.append(True, ascending[1:] != ascending[:-1])[: len(ascending)]
-    return ascending[changed], np.cumsum(changed) - 1
 
 
 def _of_tasks(schema: Schema, columns: dict[str, np.ndarray]) -> pa.Table:

@@ -13,6 +13,7 @@ from rayrank.data.mixing import mix
 from rayrank.data.parquet import write_parquet
 from rayrank.data.partition import UserRows
 from rayrank.data.row_stats import RowStats
+from rayrank.data.user_rows import starts_of
 from rayrank.schema import Schema
 from rayrank.storage import AnyPath, files_in, writing_file
 
@@ -47,7 +48,7 @@ def file_order(user: np.ndarray, window_start_ms: np.ndarray, split: np.ndarray)
 def by_day(built: UserRows, schema: Schema) -> dict[str, UserRows]:
     """The rows of each day, which stand in `file_order`."""
     windows = built.rows["window_start"].to_numpy()
-    starts = np.flatnonzero(np.append(True, windows[1:] != windows[:-1])[: len(windows)])
+    starts = starts_of(windows)
     days, ends = days_of(windows[starts], schema), [*starts[1:], len(windows)][: len(starts)]
     return {
         day: UserRows(

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import ray
 
-from rayrank.data.chunks import SMALLER_ROW_GROUPS, Chunk, read_chunk
+from rayrank.data.chunks import SMALLER_ROW_GROUPS, Chunk
 from rayrank.data.encode import encode, lists_cut
 from rayrank.data.ids import IdTypes, id_type
 from rayrank.data.joined import Joined, JoinTable
@@ -150,7 +150,11 @@ def _read(shared: Shared, chunk: Chunk) -> tuple[Read, pa.Table]:
     """A chunk, prepared."""
     work, types = shared
     schema, wanted = work.schema, types[chunk.table]
-    raw = read_chunk(work.log, chunk, wanted.names).select(wanted.names).cast(wanted)
+    raw = (
+        work.log.read_file(chunk.file, wanted.names, chunk.row_groups)
+        .select(wanted.names)
+        .cast(wanted)
+    )
     rows = prepare(raw, schema, chunk.table, encode, str(chunk))
     delay = 0
     if chunk.table == EXPOSURES and len(rows):

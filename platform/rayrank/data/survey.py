@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import ray
 
-from rayrank.data.chunks import SMALLER_ROW_GROUPS, Chunk, read_chunk
+from rayrank.data.chunks import SMALLER_ROW_GROUPS, Chunk
 from rayrank.data.config import SplitConfig
 from rayrank.data.log import EVENT_TYPE, Log, check_types, times_of, types_used
 from rayrank.data.partition import OBSERVED
@@ -103,7 +103,7 @@ def _look(log: Log, schema: Schema, chunk: Chunk) -> tuple[_Seen, np.ndarray]:
     timed = table in OBSERVED and schema.time in times_of(schema, table)
     typed = bool(types_used(schema, table))
     columns = [*([schema.time] if timed else []), *([EVENT_TYPE] if typed else [])]
-    rows = read_chunk(log, chunk, columns)
+    rows = log.read_file(chunk.file, columns, chunk.row_groups)
     types: Counter[str] = Counter()
     if typed:
         check_type_column(rows[EVENT_TYPE], str(chunk))

@@ -14,8 +14,9 @@
     labels_known_at  the same of int64 ms: when each was  (both in training rows only)
     weight        list of float32: how much each candidate counts in training (where there are some)
 
-The parts of sequences ascend in known_at, candidates in time. `group` works on any Arrow column
-types, so the same code groups encoded columns (training, requests) and raw ones (replays).
+The parts of sequences ascend in known_at (what was known at one moment, in time, then as in the
+log: a day built alone must agree with the whole), candidates in time. `group` works on any Arrow
+column types, so the same code groups encoded columns (training, requests) and raw ones (replays).
 """
 
 from collections.abc import Mapping
@@ -77,7 +78,7 @@ class Candidates:
 
 def row_starts(candidates: Candidates) -> np.ndarray:
     """int64 [rows]: which candidate is the first of each user row."""
-    return _starts(candidates.user, candidates.window_start_ms, candidates.split)
+    return starts_of(candidates.user, candidates.window_start_ms, candidates.split)
 
 
 def group(
@@ -233,7 +234,8 @@ class _Key:
         return user * self.span
 
 
-def _starts(*keys: np.ndarray) -> np.ndarray:
+def starts_of(*keys: np.ndarray) -> np.ndarray:
+    """int64: where runs of rows begin that are alike in all keys."""
     if len(keys[0]) == 0:
         return np.empty(0, np.int64)
     changed = np.zeros(len(keys[0]), bool)
