@@ -13,7 +13,7 @@ SMALL = [
     "data.simulate={users: 80, days: 4}",
     "data.partitions=1",
     "rankers={mine: {model: {kind: 'examples.own_model:TwoTower', width: 16, embedding_std: 1.0},"
-    " train: {workers: 1, max_cost: 1024}}}",
+    " train: {workers: 1, max_cost: 1024, epochs: 2}}}",
     "evaluate={workers: 1, bootstrap_samples: 5, lightgbm_trees: 5}",
 ]
 

@@ -47,7 +47,7 @@ def test_ones_own_model_is_trained_evaluated_and_exported(own_model: rayrank.Run
     bundle = rayrank.load_bundle(own_model.folder.bundles / "current")
     assert type(bundle.ranker).__module__ == "examples.own_model"
     assert bundle.manifest.model["width"] == 16
-    assert bundle.manifest.metrics["click"]["auc"][0] > 0.53
+    assert bundle.manifest.metrics["click"]["auc"][0] > 0.55
 
 
 def test_a_tables_scores_are_the_trainers(own_model: rayrank.Run) -> None:
