@@ -7,10 +7,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from rayrank.data.row_stats import read_stats
-from rayrank.errors import CheckError
+from rayrank.errors import CheckError, VersionError
 from rayrank.evaluate.run import SCORES
 from rayrank.infer.bundle import Manifest
 from rayrank.run.config import RunConfig
+from rayrank.run.report import report
 from rayrank.run.run import Run
 from rayrank.run.stages import build, check, evaluate, export, promote, read_check
 from rayrank.storage import files_in
@@ -63,6 +64,8 @@ def test_what_is_served_is_what_was_trained_and_then_becomes_current(
     bundles = run.folder.bundles
     with pytest.raises(CheckError, match="never checked"):
         promote(run)
+    with pytest.raises(VersionError, match=r"nothing to report yet; run jobs/check\.py"):
+        report(run)
     found = check(run)
     assert found.version == manifest.version
     assert found.max_abs_diff < 1e-5

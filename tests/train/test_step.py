@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from rayrank.train.worker import dropout_seed
 from torch import Tensor
 
 from ..model.rows import User
@@ -228,3 +229,8 @@ def test_ranks_drop_different_parts_of_the_same_rows(world: Path, cases: Cases) 
     for i, one in enumerate(passes):
         for other in passes[i + 1 :]:
             assert (one != other).any(dim=1).all()
+
+
+def test_no_two_seeds_and_ranks_share_their_dropout() -> None:
+    seeds = [dropout_seed(seed, rank) for seed in range(50) for rank in range(200)]
+    assert len(set(seeds)) == 50 * 200

@@ -32,7 +32,9 @@ def predict(
     files = [arrow_place(path)[1] for path in row_files(rows)]
     if not files:
         raise DataError(f"{rows}: no user rows; run jobs/build_rows.py first")
-    dataset = ray.data.read_parquet(files, filesystem=arrow_place(rows)[0])
+    # As many readers as scorers: there are many small files, and each reader is a process.
+    filesystem, readers = arrow_place(rows)[0], settings.workers
+    dataset = ray.data.read_parquet(files, filesystem=filesystem, concurrency=readers)
     total, workers = dataset.count(), settings.workers
     scored = dataset.repartition(min(4 * workers, total)).map_batches(
         _Scorer,

@@ -30,6 +30,11 @@ WORKERS = "workers"
 """Who trains: a small file per rank, for a person who has to look at a process."""
 
 
+def dropout_seed(seed: int, rank: int) -> int:
+    """Of its own on every rank, and never that of another seed's rank (up to 65,535 ranks)."""
+    return (seed << 16) + 1 + rank
+
+
 class Worker:
     """One rank: builds the sharded ranker, resumes where a checkpoint stands, trains, saves.
 
@@ -60,7 +65,7 @@ class Worker:
         self.sharded = shard(
             self.ranker, self.tables, device=device, learning_rate=config.train.table_learning_rate
         )
-        torch.manual_seed((seed << 16) + 1 + self.rank)  # dropout of its own on each
+        torch.manual_seed(dropout_seed(seed, self.rank))
         self.optimizer = Optimizer(self.sharded, config.train)
 
         self.attempt: int = self._from_rank_0(lambda: begin_attempt(folder / ATTEMPTS))
