@@ -114,7 +114,7 @@ def measure(seed: int) -> dict[str, float]:
     converts = shown[(shown["time"] < ends) & shown["truth"]]
     late = converts[converts["time"] + converts["delay"] >= ends]
     with torch.no_grad():
-        scores = [model.probabilities(model(test)).squeeze(1).numpy() for model in (masked, naive)]
+        scores = [model.predictions(model(test)).squeeze(1).numpy() for model in (masked, naive)]
     return {
         "unknown_share": labels.null_count / len(labels),
         "positives_taken_for_negatives": len(late)

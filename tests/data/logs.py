@@ -90,6 +90,7 @@ TYPES = {
         "i": pa.int64(),
         "t": pa.int64(),
         "k": pa.int64(),
+        "seconds": pa.float64(),
         "watched": pa.float64(),
         "click": pa.int64(),
         "ctr": pa.float64(),

@@ -42,6 +42,23 @@ def test_of_integers_and_booleans() -> None:
     assert labels(pa.nulls(2), "x") == [None, None]
 
 
+def test_a_number_is_its_own_label() -> None:
+    task = Task(kind="number", label="x")
+    for values, expected in (
+        (pa.array([0, 3, None, 500]), [0, 3, None, 500]),
+        (pa.array([0.5, float("nan"), 1e30], pa.float32()), [0.5, None, 1e30]),
+    ):
+        found = to_labels(values, task, "here")
+        assert found.tolist() == pytest.approx(
+            [float("nan") if value is None else value for value in expected], nan_ok=True
+        )
+    for wrong in (-1.0, -1e-9, float("inf"), float("-inf"), 1e39):
+        with pytest.raises(DataError, match=r"here: row 1 holds .*, expected a number from 0"):
+            to_labels(pa.array([1.0, wrong]), task, "here")
+    with pytest.raises(DataError, match="here: expected numbers, found string"):
+        to_labels(pa.array(["4"]), task, "here")
+
+
 def test_what_is_no_label_is_named() -> None:
     with pytest.raises(DataError, match="here: row 1 holds 2, expected a label of 0 or 1"):
         labels(pa.array([None, 2]), "x")

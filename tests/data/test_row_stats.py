@@ -3,7 +3,7 @@
 import pytest
 from rayrank.data.partition import Cuts, build_rows
 from rayrank.data.row_stats import RowStats, row_stats
-from rayrank.schema import Schema
+from rayrank.schema import Schema, Task
 
 from .logs import DAY, HOUR, START, Records, shop_schema, shown
 
@@ -65,6 +65,14 @@ def test_labels_are_counted_and_told() -> None:
         "click": "1 positive of 2, 1 not known",
         "order": "0 positive of 1, 2 not known",
     }
+    number = SCHEMA.tasks | {"seconds": Task(kind="number", label="seconds")}
+    shows = [shown(1, 1, seconds=2.5), shown(2, 1, seconds=0.5), shown(2, 2, seconds=None)]
+    timed = stats(Records(shows), START + DAY, SCHEMA.model_copy(update={"tasks": number}))
+    assert "seconds" not in timed.positives
+    assert (timed.sums, timed.unknown["seconds"]) == ({"seconds": 3.0}, 1)
+    assert timed.labels_in_words()["seconds"] == "mean 1.5 of 2, 1 not known"
+    twice = RowStats.merge([timed, timed])
+    assert (twice.sums, twice.labels_in_words()["seconds"][:8]) == ({"seconds": 6.0}, "mean 1.5")
     both = RowStats.merge([found, found])
     assert both.unknown == {"click": 2, "order": 4}
     assert both.complete_until() == "1970-01-01 00:00:00 UTC"

@@ -16,9 +16,10 @@ from rayrank.evaluate.baselines import (
     item_rate,
     oracle,
     read_candidates,
+    read_rows,
 )
 from rayrank.metrics import auc
-from rayrank.schema import Schema
+from rayrank.schema import CANDIDATES, Schema, Task
 
 from ..data.logs import DAY, HOUR, START, Records, logs, shop_schema, shown, write
 from ..data.reference import outcomes
@@ -104,6 +105,58 @@ def test_trees_learn_from_known_labels_alone(tmp_path: Path) -> None:
     known = ~np.isnan(label)
     assert 0 < known.sum() < len(known)
     assert auc(label[known], scores["click"][known]) > 0.95
+
+
+TIMED = SCHEMA.model_copy(
+    update={"tasks": {**SCHEMA.tasks, "seconds": Task(kind="number", label="seconds")}}
+)
+
+
+def test_the_rate_of_a_number_is_a_running_mean(tmp_path: Path) -> None:
+    first, later, last = CUTS[0] - HOUR, CUTS[1] + HOUR, CUTS[1] + 2 * HOUR
+    records = Records(
+        [
+            shown(1, 1, first, seconds=10),
+            shown(1, 2, first, seconds=30),
+            shown(1, 3, first, seconds=None),
+            shown(2, 1, later, seconds=70),
+            shown(1, 3, later, seconds=5),
+            shown(1, 1, last, seconds=0),
+        ]
+    )
+    rows = build(tmp_path, records, TIMED)
+    test = read_candidates(rows, "test", TIMED)
+    keys = zip(test["item"].to_pylist(), test["time"].to_pylist(), strict=True)
+    found = dict(zip(keys, item_rate(rows, TIMED)["seconds"].tolist(), strict=True))
+    start = (10 + 30) / 2
+    assert found == pytest.approx(
+        {
+            (1, later): (10 + 5 * start) / 6,
+            (3, later): start,
+            (1, last): (10 + 70 + 5 * start) / 7,
+        }
+    )
+
+
+def test_trees_learn_a_number_on_its_log_scale(tmp_path: Path) -> None:
+    """Half of the times nobody knows; a ninth are a hundred times too long, which a mean follows
+    and a mean of logarithms hardly does."""
+    draw = np.random.default_rng(0)
+    exposures = []
+    for hour in range(72):
+        for user in range(9):
+            ctr = float(draw.uniform())
+            seconds = 100.0 * (1 + (ctr > 0.5)) * (100 if (hour + user) % 9 == 0 else 1)
+            known = seconds if hour % 2 else None
+            exposures.append(shown(user, user, START + hour * HOUR, ctr=ctr, seconds=known))
+    rows = build(tmp_path, Records(exposures), TIMED)
+    scores = gradient_boosting(rows, TIMED, trees=60)
+    assert scores is not None
+    test = read_rows(rows, "test")[CANDIDATES.name].combine_chunks()
+    ctr = test.field("ctr").flatten().to_numpy()
+    short, long = (np.median(scores["seconds"][of]) for of in (ctr < 0.4, ctr > 0.6))
+    assert 100 < short < 300  # means are 1,200 and 2,400
+    assert 1.4 * short < long < 600
 
 
 def test_the_oracle_finds_each_candidates_own_probabilities(tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ def test_scores_that_are_there_are_used_again_and_that_is_said(
     assert again.watched == []
     for kind in KINDS:
         for task, quality in again.results.rankers[kind].items():
-            assert quality.auc.value == evaluated.results.rankers[kind][task].auc.value
+            assert quality["auc"].value == evaluated.results.rankers[kind][task]["auc"].value
 
 
 def test_nobody_is_scored_before_all_have_finished(evaluated: Evaluated, tmp_path: Path) -> None:

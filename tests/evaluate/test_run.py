@@ -10,7 +10,7 @@ import pytest
 import torch
 from rayrank.data.jagged import to_jagged
 from rayrank.evaluate.baselines import item_rate, read_candidates
-from rayrank.evaluate.results import TaskQuality
+from rayrank.metrics import Quality
 
 from ..infer.bundles import trained
 from ..metrics.pairs import pairs_won
@@ -79,12 +79,12 @@ def deviation(values: np.ndarray, chances: np.ndarray) -> float:
     return float(np.sqrt(np.average((values[there] - mean) ** 2, weights=chances[there])))
 
 
-def numbers_of(quality: TaskQuality) -> dict[str, float]:
+def numbers_of(quality: Quality) -> dict[str, float]:
     return {
-        "auc": quality.auc.value,
-        "gauc": quality.gauc.value,
-        "auc_se": quality.auc.standard_error,
-        "gauc_se": quality.gauc.standard_error,
+        "auc": quality["auc"].value,
+        "gauc": quality["gauc"].value,
+        "auc_se": quality["auc"].standard_error,
+        "gauc_se": quality["gauc"].standard_error,
     }
 
 
@@ -123,7 +123,7 @@ def test_a_rankers_quality_is_counted_out(evaluated: Evaluated, kind: str) -> No
     # All users are known by one behaviour: a slice of them is everybody.
     for task, slices in evaluated.results.slices[kind].items():
         (everybody,) = slices
-        assert everybody == ("1–9", 6, 37, found[task].auc, found[task].gauc)
+        assert everybody == ("1–9", 6, 37, found[task])
 
 
 def test_the_numbers_are_apart(evaluated: Evaluated) -> None:
@@ -139,7 +139,7 @@ def test_a_baselines_quality_is_that_of_its_own_scores(evaluated: Evaluated) -> 
     scores = item_rate(evaluated.rows, SCHEMA)
     for task, found in evaluated.results.baselines["item_rate"].items():
         label = test[f"label.{task}"].to_numpy()
-        assert found.auc.value == pytest.approx(pairs_won(label, scores[task]))
+        assert found["auc"].value == pytest.approx(pairs_won(label, scores[task]))
 
 
 def test_everybody_is_compared_with_the_first(evaluated: Evaluated) -> None:
@@ -150,8 +150,8 @@ def test_everybody_is_compared_with_the_first(evaluated: Evaluated) -> None:
         own = evaluated.results.everyone[name]
         for task, difference in quality.items():
             for metric in ("auc", "gauc"):
-                apart = getattr(own[task], metric).value - getattr(served[task], metric).value
-                assert getattr(difference, metric).value == pytest.approx(apart)
+                apart = own[task][metric].value - served[task][metric].value
+                assert difference[metric].value == pytest.approx(apart)
 
 
 def test_calibration_is_the_first_rankers_in_tenths(evaluated: Evaluated) -> None:

@@ -30,10 +30,10 @@ def test_known_answer() -> None:
     # New users: of 4 positives x 4 negatives, bob's 4 pairs are right and ann's 4 wrong; ann's
     # positives (.1, .2) beat bob's negatives (.1, .2) in 1 and tie in 2 of 4 pairs, bob's positives
     # (.9, .8) beat ann's negatives (.9, .8) in 1 and tie in 2.
-    assert found[0].auc.value == pytest.approx((4 + 0 + 2 + 2) / 16)
-    assert found[0].gauc.value == pytest.approx(0.5)
+    assert found[0].quality["auc"].value == pytest.approx((4 + 0 + 2 + 2) / 16)
+    assert found[0].quality["gauc"].value == pytest.approx(0.5)
     for each in found[1:]:
-        assert (each.auc.value, each.gauc.value) == (1, 1)
+        assert [each.quality[metric].value for metric in ("auc", "gauc")] == [1, 1]
 
 
 def test_the_edges() -> None:
@@ -47,8 +47,8 @@ def test_the_edges() -> None:
         ("50–199", 2),
         ("200+", 2),
     ]
-    assert math.isnan(found[0].auc.value)
-    assert math.isnan(found[1].gauc.value)
+    assert math.isnan(found[0].quality["auc"].value)
+    assert math.isnan(found[1].quality["gauc"].value)
 
 
 def test_slices_share_out_all_exposures_and_count_a_user_in_each() -> None:
@@ -60,8 +60,8 @@ def test_slices_share_out_all_exposures_and_count_a_user_in_each() -> None:
     assert sum(s.users for s in found) > 30
     long = history >= 200
     (last,) = (s for s in found if s.name == "200+")
-    assert last.gauc.value == pytest.approx(gauc(user[long], label[long], score[long]))
-    assert 0 < last.gauc.standard_error < 0.2
+    assert last.quality["gauc"].value == pytest.approx(gauc(user[long], label[long], score[long]))
+    assert 0 < last.quality["gauc"].standard_error < 0.2
 
 
 def test_one_length_is_one_slice() -> None:

@@ -21,7 +21,7 @@ def test_everybody_stands_in_the_table_with_every_task(evaluated: Evaluated) -> 
     for name, quality in evaluation.everyone.items():
         (line,) = (line for line in lines if line.strip("│ ").split()[:1] == [name])
         for task in tasks:
-            assert f"{quality[task].auc.value:.4f} ±" in line
-            assert f"{quality[task].gauc.value:.4f} ±" in line
+            assert f"{quality[task]['auc'].value:.4f} ±" in line
+            assert f"{quality[task]['gauc'].value:.4f} ±" in line
             if name in evaluation.differences:
-                assert f"({evaluation.differences[name][task].gauc.value:+.4f} ±" in line
+                assert f"({evaluation.differences[name][task]['gauc'].value:+.4f} ±" in line

@@ -26,7 +26,7 @@ def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Engine:
 
 def test_scores_are_the_rankers_row_by_row(engine: Engine) -> None:
     ranker = engine.bundle.ranker
-    expected = ranker.probabilities(ranker(jagged(USERS))).numpy()
+    expected = ranker.predictions(ranker(jagged(USERS))).numpy()
     scores = engine.submit(table(USERS)).result()
     assert [s.shape for s in scores] == [(len(u.candidates), len(SCHEMA.tasks)) for u in USERS]
     assert all(s.dtype == np.float32 for s in scores)

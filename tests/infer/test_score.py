@@ -108,7 +108,7 @@ def test_scores_are_those_of_the_builders_rows(
     built = build_rows(log.tables(), one.schema, [])
     with torch.inference_mode():
         batch = to_jagged(built.rows, one.schema)
-        expected = one.ranker.probabilities(one.ranker(batch)).numpy()
+        expected = one.ranker.predictions(one.ranker(batch)).numpy()
     exposures, sequences = log.exposures, sequences_of(log)
     lines = sorted(range(len(exposures)), key=lambda e: (exposures[e]["u"], exposures[e]["t"]))
     assert np.array_equal(scored(lines, log, sequences, kind), expected)

@@ -1,4 +1,5 @@
-"""A data set unlike the other two: string ids, no users table, one task, a list-valued feature."""
+"""A data set unlike the other two: string ids, no users table, a list-valued feature, a number to
+predict."""
 
 from pathlib import Path
 
@@ -27,11 +28,13 @@ features:
   finished: {tokens: [heard], kind: number}
 tasks:
   finish: {label: finished}
+  listened: {kind: number, label: seconds, known_at: stopped_at}
 """
 
 
 def write_podcasts(folder: Path, listeners: int = 40, days: int = 6) -> None:
-    """Listeners like one topic each, and finish what is about it."""
+    """Listeners like one topic each, finish what is about it, and listen to most of it; to a
+    fiftieth of the rest. A seventh of the times nobody knows for how long."""
     generator = np.random.default_rng(0)
     names = np.array(["politics", "sport", "science", "music"])
     topics = [
@@ -47,6 +50,9 @@ def write_podcasts(folder: Path, listeners: int = 40, days: int = 6) -> None:
     )
     liked = np.array([likes[u] in topics[e] for u, e in zip(who, what, strict=True)])
     finished = generator.random(count) < np.where(liked, 0.95, 0.05)
+    minutes = generator.integers(5, 90, len(topics))
+    part = np.where(liked, 0.9, 0.02) * generator.uniform(0.8, 1.1, count)
+    seconds = np.where(np.arange(count) % 7 == 3, np.nan, 60 * minutes[what] * part)
     (folder / "exposures").mkdir(parents=True)
     exposures = pa.table(
         {
@@ -54,6 +60,10 @@ def write_podcasts(folder: Path, listeners: int = 40, days: int = 6) -> None:
             "episode": [f"episode/{e}" for e in what],
             "heard_at": pa.array(when, pa.timestamp("us", "UTC")),
             "finished": pa.array(finished),
+            "seconds": pa.array(seconds),
+            "stopped_at": pa.array(
+                when + np.nan_to_num(seconds).astype("timedelta64[s]"), pa.timestamp("us", "UTC")
+            ),
         }
     )
     half = count // 2
@@ -64,7 +74,7 @@ def write_podcasts(folder: Path, listeners: int = 40, days: int = 6) -> None:
             {
                 "episode": [f"episode/{e}" for e in range(len(topics))],
                 "topics": topics,
-                "minutes": generator.integers(5, 90, len(topics)),
+                "minutes": minutes,
             }
         ),
         folder / "items.parquet",

@@ -96,8 +96,8 @@ def test_summary(demo: Demo) -> None:
     assert list(found.everyone) == ["mtgr", "item_rate", "lightgbm", "oracle"]
     for quality in found.everyone.values():
         for task in ("click", "order"):
-            assert 0 < quality[task].auc.value < 1
-            assert 0 < quality[task].gauc.value < 1
+            assert 0 < quality[task]["auc"].value < 1
+            assert 0 < quality[task]["gauc"].value < 1
     assert served.requests > 50
     assert 0 < served.p50_ms <= served.p99_ms
     assert served.max_abs_diff <= 1e-4

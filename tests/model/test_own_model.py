@@ -65,7 +65,7 @@ write_bundle(
     id_types={}, metrics={}, made_from={}, trained_steps=60, dense=model.dense_state(),
     rows={name: tables.rows(name) for name in SCHEMA.tables},
 )
-scores = model.probabilities(model(jagged(users)))
+scores = model.predictions(model(jagged(users)))
 print(json.dumps({"losses": losses, "scores": scores.tolist()}))
 """
 

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from rayrank.metrics import CalibrationBin, Estimate, Slice
+from rayrank.metrics import BinaryQuality, CalibrationBin, Estimate, Slice
 from rayrank.report import ReportData
 from rayrank.report.data import (
     DataFacts,
@@ -11,28 +11,28 @@ from rayrank.report.data import (
     Lengths,
     LossPoint,
     Serving,
-    TaskDifference,
-    TaskQuality,
 )
 
 GAUC = {"mtgr": 0.7821, "dlrm": 0.7502, "lightgbm": 0.7401, "item_rate": 0.6113, "oracle": 0.8140}
 
 
-def quality(gauc: float, error: float | None = 0.0031) -> TaskQuality:
-    return TaskQuality(auc=gauc + 0.02, gauc=gauc, auc_se=error, gauc_se=error)
+def quality(gauc: float, error: float = 0.0031) -> BinaryQuality:
+    return BinaryQuality(auc=Estimate(gauc + 0.02, error), gauc=Estimate(gauc, error))
 
 
-def difference(value: float, error: float = 0.0011) -> TaskDifference:
-    return TaskDifference(auc=Estimate(value + 0.0007, error), gauc=Estimate(value, error))
+def difference(value: float, error: float = 0.0011) -> BinaryQuality:
+    return BinaryQuality(auc=Estimate(value + 0.0007, error), gauc=Estimate(value, error))
+
+
+def part(name: str, users: int, exposures: int, *quality: Estimate) -> Slice:
+    """Of a binary task: AUC, GAUC."""
+    return Slice(name, users, exposures, BinaryQuality(*quality))
 
 
 def slices(gauc: float) -> list[Slice]:
-    return [
-        Slice(
-            "new users (0)", 41, 1234, Estimate(gauc - 0.0501, 0.02), Estimate(gauc - 0.06, 0.02)
-        ),
-        Slice("1–9", 977, 23_456, Estimate(gauc + 0.0203, 0.003), Estimate(gauc, 0.003)),
-    ]
+    new = Estimate(gauc - 0.0501, 0.02), Estimate(gauc - 0.06, 0.02)
+    some = Estimate(gauc + 0.0203, 0.003), Estimate(gauc, 0.003)
+    return [part("new users (0)", 41, 1234, *new), part("1–9", 977, 23_456, *some)]
 
 
 def report(**changes: Any) -> ReportData:

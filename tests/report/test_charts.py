@@ -6,13 +6,13 @@ from xml.etree.ElementTree import Element
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from rayrank.metrics import CalibrationBin, Estimate, Slice
+from rayrank.metrics import CalibrationBin, Estimate
 from rayrank.report.charts import calibration_plot, spread
 from rayrank.report.histogram import histogram
-from rayrank.report.rows import difference_rows, gauc_rows, slice_rows
+from rayrank.report.rows import difference_rows, quality_rows, slice_rows
 from rayrank.report.svg import BOTTOM, LEFT, RIGHT, TOP, Axis
 
-from .sample import quality
+from .sample import part, quality
 
 
 def found(figure: Element, tag: str, style: str) -> list[Element]:
@@ -25,7 +25,7 @@ def place(element: Element, name: str) -> float:
 
 def test_dots_stand_at_their_values_within_their_intervals() -> None:
     values = {"mtgr": 0.78, "rate": 0.60, "oracle": 0.82}
-    figure = gauc_rows("click", {n: quality(v, 0.01) for n, v in values.items()}, "mtgr")
+    figure = quality_rows("click", {n: quality(v, 0.01) for n, v in values.items()}, "mtgr")
     dots = [place(e, "cx") for e in figure.iter("circle")]
     chance, end = place(found(figure, "line", "axis")[0], "x1"), dots[2]
     bounds = {place(e, "x1") for e in found(figure, "line", "bound")}
@@ -46,7 +46,7 @@ def test_differences_stand_on_their_side_of_zero() -> None:
         "better": Estimate(0.01, 0.002),
         "far": Estimate(-0.4, 0.002),
     }
-    figure = difference_rows("click", differences, "mtgr")
+    figure = difference_rows("click", "GAUC", differences, "mtgr")
     zero = place(found(figure, "line", "axis")[0], "x1")
     worse, even, better = (place(e, "cx") for e in figure.iter("circle"))
     assert worse < zero < even < better
@@ -61,10 +61,9 @@ def test_differences_stand_on_their_side_of_zero() -> None:
 def test_rankers_on_a_slice_differ_in_shape() -> None:
     estimate = Estimate(0.8, 0.01)
     slices = {
-        name: [Slice("1–9", 5, 50, estimate, estimate)]
-        for name in ("mtgr", "dlrm", "trees", "rate")
+        name: [part("1–9", 5, 50, estimate, estimate)] for name in ("mtgr", "dlrm", "trees", "rate")
     }
-    figure = slice_rows("click", slices)
+    figure = slice_rows("click", "GAUC", slices)
     (legend,) = found(figure, "ul", "legend")
     assert [item[0].tail for item in legend] == list(slices)
     keys = [item[0][0] for item in legend]

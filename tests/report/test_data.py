@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
-from rayrank.metrics import Estimate
-from rayrank.report.data import Lengths, TaskDifference, bins_by_factors
+from rayrank.report.data import Lengths, bins_by_factors
 
 from .sample import difference, quality, report, slices
 
@@ -37,11 +36,6 @@ def test_shares_are_of_the_oracles_margin() -> None:
     rankers = {name: q for name, q in report().quality.items() if name != "oracle"}
     alone = report(quality=rankers, differences={}, slices={})
     assert alone.margin_share("mtgr", "click") is None
-
-
-def test_estimates_are_read_as_json_has_them() -> None:
-    read = TaskDifference.model_validate_json('{"auc": [0.1, 0.01], "gauc": [0.2, 0.02]}')
-    assert read == TaskDifference(auc=Estimate(0.1, 0.01), gauc=Estimate(0.2, 0.02))
 
 
 def test_data_that_does_not_fit_is_refused() -> None:

@@ -8,14 +8,14 @@ from xml.etree.ElementTree import Element
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from rayrank.metrics import CalibrationBin, Estimate, Slice
+from rayrank.metrics import CalibrationBin, Estimate
 from rayrank.report.charts import calibration_plot, loss_curve, validation_curve
 from rayrank.report.data import EpochPoint, LossPoint
 from rayrank.report.histogram import histogram
-from rayrank.report.rows import difference_rows, gauc_rows, slice_rows
+from rayrank.report.rows import difference_rows, quality_rows, slice_rows
 from rayrank.report.svg import LETTER, LINE
 
-from .sample import quality
+from .sample import part, quality
 
 RATE = st.floats(0, 1) | st.sampled_from([0.5, 0.8, 0.80001, math.nan])
 ERROR = st.floats(0, 0.3) | st.sampled_from([0.0, 1e-6])
@@ -94,20 +94,21 @@ def test_a_histograms_marks(places: list[float], low: float, factor: float, coun
 def test_rows(names: list[str], data: st.DataObject) -> None:
     served, *others = names
     rankers = {name: quality(data.draw(RATE), data.draw(ERROR)) for name in [*names, "oracle"]}
-    check(gauc_rows("click", rankers, served))
+    check(quality_rows("click", rankers, served))
     differences = {
         name: Estimate(data.draw(st.floats(-1, 1) | st.just(math.nan)), data.draw(ERROR))
         for name in ["oracle", *others]
     }
-    check(difference_rows("click", differences, served))
+    check(difference_rows("click", "GAUC", differences, served))
     parts = data.draw(NAMES)
     check(
         slice_rows(
             "click",
+            "GAUC",
             {
                 name: [
-                    Slice(part, 9, 99, Estimate(0.8, 0.1), Estimate(data.draw(RATE), 0.01))
-                    for part in parts
+                    part(of, 9, 99, Estimate(0.8, 0.1), Estimate(data.draw(RATE), 0.01))
+                    for of in parts
                 ]
                 for name in names
             },
@@ -125,8 +126,8 @@ def test_rows(names: list[str], data: st.DataObject) -> None:
 @example(tasks=["click", "order"], ends=[0.8, 0.8, 0, 0, 0], steps=400, losses=[0.5])
 def test_curves(tasks: list[str], ends: list[float], steps: int, losses: list[float]) -> None:
     gauc = dict(zip(tasks, ends, strict=False))
-    check(validation_curve([EpochPoint(steps, gauc)]))
-    check(validation_curve([EpochPoint(steps, gauc), EpochPoint(2 * steps, gauc)]))
+    for ended in ([steps], [steps, 2 * steps]):
+        check(validation_curve("GAUC", tasks, [EpochPoint(step, gauc) for step in ended]))
     check(loss_curve([LossPoint(k + 1, (k + 1) * steps, loss) for k, loss in enumerate(losses)]))
 
 

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from rayrank.metrics import CalibrationBin, Estimate, Slice
+from rayrank.metrics import CalibrationBin, Estimate, NumberQuality, Slice
 from rayrank.report import ReportData, write_report
 from rayrank.report.data import DataFacts, EpochPoint, Lengths, LossPoint, Serving
 from rayrank.report.style import CSS
 
-from .sample import difference, quality, report
+from .sample import difference, part, quality, report
 
 VOID = {"meta", "br", "hr", "img", "input", "link"}
 
@@ -60,19 +60,19 @@ def test_every_number_is_on_the_page(tmp_path: Path) -> None:
     data = report()
     text = page_of(data, tmp_path).text
     rates = [
-        rate
+        q[metric].value
         for ranker in data.quality.values()
         for q in ranker.values()
-        for rate in (q.auc, q.gauc)
+        for metric in ("auc", "gauc")
     ]
     rates += [
-        estimate.value
+        each.quality[metric].value
         for ranker in data.slices.values()
         for parts in ranker.values()
-        for part in parts
-        for estimate in (part.gauc, *([part.auc] if ranker is data.slices["mtgr"] else []))
+        for each in parts
+        for metric in ("gauc", *(["auc"] if ranker is data.slices["mtgr"] else []))
     ]
-    rates += [s.loss for s in data.steps] + [v for e in data.epochs for v in e.gauc.values()]
+    rates += [s.loss for s in data.steps] + [v for e in data.epochs for v in e.metrics.values()]
     bins = [b for bins in data.calibration.values() for b in bins]
     rates += [rate for b in bins for rate in (b.predicted, b.observed)]
     counts = [b[2] for b in bins] + data.facts.lengths.counts + [s.tokens for s in data.steps]
@@ -123,9 +123,9 @@ def test_the_page_says_how_it_was_made(tmp_path: Path) -> None:
 def test_words_are_only_of_what_is_there(tmp_path: Path) -> None:
     assert "GAUC on later data should rise" in page_of(report(), tmp_path).text
     assert "later data" not in page_of(report(epochs=[]), tmp_path).text
-    for part, field in {"Paired differences": "differences", "Slices": "slices"}.items():
-        assert part in page_of(report(), tmp_path).text
-        assert part not in page_of(report(**{field: {}}), tmp_path).text
+    for words, field in {"Paired differences": "differences", "Slices": "slices"}.items():
+        assert words in page_of(report(), tmp_path).text
+        assert words not in page_of(report(**{field: {}}), tmp_path).text
 
 
 def test_the_share_of_the_oracles_margin(tmp_path: Path) -> None:
@@ -162,6 +162,36 @@ def test_nothing_is_fetched(tmp_path: Path) -> None:
     assert not {"src", "href"} & {name for _, attributes in page.tags for name in attributes}
 
 
+def test_a_number_is_told_in_its_own_metrics(tmp_path: Path) -> None:
+    watched = {
+        "mtgr": NumberQuality(Estimate(41.5, 0.5), Estimate(0.5678, 0.01)),
+        "item_rate": NumberQuality(Estimate(52.25, 0.75), Estimate(0.1234, 0.01)),
+    }
+    apart = NumberQuality(Estimate(10.75, 0.5), Estimate(-0.4444, 0.01))
+    data = report(
+        quality={name: {"click": quality(0.7), "watched": watched[name]} for name in watched},
+        differences={"item_rate": {"click": difference(-0.1), "watched": apart}},
+        slices={
+            "mtgr": {
+                "click": [part("1–9", 3, 9, Estimate(0.7, 0.1), Estimate(0.71, 0.1))],
+                "watched": [Slice("1–9", 3, 9, watched["mtgr"])],
+            }
+        },
+        calibration={"click": [CalibrationBin(0.1, 0.1, 10)]},
+        epochs=[EpochPoint(2, {"click": 0.7, "watched": 0.4321})],
+    )
+    words = " ".join(page_of(data, tmp_path).text.split())
+    assert "watched rank correlation 0.5678 mtgr; next best item_rate 0.1234" in words
+    assert "mtgr 41.5000 ± 0.9800 0.5678 ± 0.0196" in words
+    assert "item_rate +10.7500 ± 0.9800 −0.4444 ± 0.0196 worse" in words
+    assert "rank correlation, from chance (0) up" in words
+    assert "difference of rank correlation" in words
+    assert "GAUC and rank correlation on later data should rise" in words
+    assert "Rank correlation on later data" in words
+    assert "Spearman" in words
+    assert "Spearman" not in page_of(report(), tmp_path).text
+
+
 def test_text_is_escaped(tmp_path: Path) -> None:
     nasty = "</title><script>alert('1 & \"2\"')</script>"
     every = {name: {nasty: quality(0.7)} for name in (nasty, nasty + "2")}
@@ -175,7 +205,7 @@ def test_text_is_escaped(tmp_path: Path) -> None:
             versions={nasty: nasty},
             quality=every,
             differences={nasty + "2": {nasty: difference(0.1)}},
-            slices={nasty: {nasty: [Slice(nasty, 1, 2, Estimate(0.5, 0.1), Estimate(0.5, 0.1))]}},
+            slices={nasty: {nasty: [part(nasty, 1, 2, Estimate(0.5, 0.1), Estimate(0.5, 0.1))]}},
             calibration={nasty: [CalibrationBin(0.1, 0.1, 10)]},
             stages={nasty: 1.0},
             epochs=[EpochPoint(1, {nasty: 0.7})],
@@ -214,11 +244,11 @@ def test_every_colour_is_set_for_light_and_dark() -> None:
     [
         {"steps": [LossPoint(1, 10, 0.5)], "epochs": []},
         {"steps": [LossPoint(k, 10 * k, 0.5) for k in range(1, 2000)]},
-        {"epochs": [EpochPoint(3, {"click": math.nan})]},
+        {"epochs": [EpochPoint(3, {"click": math.nan, "order": 0.7})]},
         {"calibration": {"click": [], "order": [CalibrationBin(0.0, 0.0, 5)]}},
         {
             "quality": {
-                "mtgr": {"click": quality(math.nan, math.nan), "order": quality(0.4, None)}
+                "mtgr": {"click": quality(math.nan, math.nan), "order": quality(0.4, math.nan)}
             },
             "differences": {},
             "slices": {},
@@ -231,8 +261,8 @@ def test_every_colour_is_set_for_light_and_dark() -> None:
         {
             "slices": {
                 "mtgr": {
-                    "click": [Slice("1–9", 1, 2, *[Estimate(math.nan, math.nan)] * 2)],
-                    "order": [Slice("1–9", 1, 2, *[Estimate(0.7, math.nan)] * 2)],
+                    "click": [part("1–9", 1, 2, *[Estimate(math.nan, math.nan)] * 2)],
+                    "order": [part("1–9", 1, 2, *[Estimate(0.7, math.nan)] * 2)],
                 }
             }
         },

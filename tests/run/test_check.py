@@ -52,7 +52,8 @@ def test_a_bundle_carries_what_evaluation_found(exported: tuple[Run, Manifest]) 
     run, manifest = exported
     assert manifest.ranker == "dlrm"
     assert manifest.trained_steps == 12
-    assert manifest.metrics.keys() == {"finish"}
+    assert manifest.metrics.keys() == {"finish", "listened"}
+    assert manifest.metrics["listened"].keys() == {"mae", "rank_correlation"}
     assert manifest.id_types == read_stats(run.rows()).id_types
     assert manifest.made_from["rows"] == run.rows().name
 

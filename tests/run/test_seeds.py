@@ -3,8 +3,8 @@
 import math
 
 import pytest
-from rayrank.evaluate.results import Evaluation, TaskQuality
-from rayrank.metrics import Estimate
+from rayrank.evaluate.results import Evaluation, TaskQualities
+from rayrank.metrics import BinaryQuality, Estimate
 from rayrank.run.config import RunConfig
 from rayrank.run.seeds import Spread, over_seeds, with_seeds
 
@@ -29,8 +29,8 @@ def test_each_ranker_is_trained_from_its_own_seed_up() -> None:
     assert {ranker.train.epochs for name, ranker in seeded.items() if "two" in name} == {2}
 
 
-def quality(auc: float, error: float) -> dict[str, TaskQuality]:
-    return {"click": TaskQuality(auc=Estimate(auc, error), gauc=Estimate(1 - auc, 2 * error))}
+def quality(auc: float, error: float) -> TaskQualities:
+    return {"click": BinaryQuality(auc=Estimate(auc, error), gauc=Estimate(1 - auc, 2 * error))}
 
 
 def test_spreads_are_means_and_deviations_over_seeds() -> None:

@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from rayrank.errors import CheckError
+from rayrank.schema import Schema, Task
 from rayrank.serve.check import Checked, check
 from rayrank.serve.replay import Request
 
@@ -101,11 +102,16 @@ def serving(answer: Answer) -> Iterator[tuple[str, list[dict[str, Any]]]]:
         server.server_close()
 
 
-def checked(answer: Answer, trained: pa.Table | None = None, concurrency: int = 2) -> Checked:
+def checked(
+    answer: Answer,
+    trained: pa.Table | None = None,
+    concurrency: int = 2,
+    schema: Schema = SCHEMA,
+) -> Checked:
     with serving(answer) as (url, _):
         trained = table() if trained is None else trained
         return check(
-            url, KEY, REQUESTS, trained, SCHEMA, VERSION, lambda done, of: None, concurrency
+            url, KEY, REQUESTS, trained, schema, VERSION, lambda done, of: None, concurrency
         )
 
 
@@ -141,6 +147,25 @@ def test_an_endpoint_that_agrees() -> None:
 def test_one_score_that_differs_is_seen(user: str, place: int, task: str, sign: int) -> None:
     found = checked(off_by(sign * 0.03125, user, place, task))
     assert found.max_abs_diff == pytest.approx(0.03125)
+
+
+def test_numbers_are_compared_by_parts_of_themselves() -> None:
+    """Of an hour in seconds a tenth is rounding; 40 seconds of it are not."""
+    tasks = {"click": SCHEMA.tasks["click"], "order": Task(kind="number", label="seconds")}
+    timed = SCHEMA.model_copy(update={"tasks": tasks})
+    hours = {key: [(p, 3600.0) for p, _ in pairs] for key, pairs in TRAINED.items()}
+
+    def answer(asked: Request, error: float) -> tuple[int, Any]:
+        status, content = truthful(asked)
+        content["scores"]["order"] = [3600.0 + error] * len(content["scores"]["order"])
+        return status, content
+
+    rounded = checked(lambda asked: answer(asked, 0.1), table(hours), schema=timed)
+    assert rounded.max_abs_diff == pytest.approx(0.1 / 3601, rel=1e-3)
+    rounded.demand()
+    wrong = checked(lambda asked: answer(asked, -40.0), table(hours), schema=timed)
+    with pytest.raises(CheckError, match="differs from the trainer's"):
+        wrong.demand()
 
 
 def test_the_largest_of_several_differences_counts() -> None:

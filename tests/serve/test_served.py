@@ -62,7 +62,7 @@ def scores(asked: Served) -> np.ndarray:
 
 def expected(weights: int) -> np.ndarray:
     ranker = trained("dlrm", weights)
-    return ranker.probabilities(ranker(jagged(USERS))).detach().numpy()
+    return ranker.predictions(ranker(jagged(USERS))).detach().numpy()
 
 
 def test_it_takes_what_is_current_then_and_later(tmp_path: Path, versions: list[str]) -> None:

@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import reduce
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -17,6 +17,8 @@ from rayrank.schema import CANDIDATES, PROFILE, Group, Schema
 from rayrank.storage import AnyPath
 
 STATS = "stats.json"
+
+N = TypeVar("N", int, float)
 
 # Number columns are scaled by what training rows hold, never by later ones.
 TRAIN = 0
@@ -39,7 +41,9 @@ class RowStats:
     elements: dict[str, int] = field(default_factory=dict)
     """Column of a sequence's part -> how many behaviours all rows hold in it."""
     positives: dict[str, int] = field(default_factory=dict)
-    """Task -> labels that are known to be positive."""
+    """Binary task -> labels that are known to be positive."""
+    sums: dict[str, float] = field(default_factory=dict)
+    """Task that is a number -> its known labels' sum."""
     unknown: dict[str, int] = field(default_factory=dict)
     """Task -> labels that are not known yet, or that the log does not tell."""
     attributed: int = 0
@@ -72,11 +76,16 @@ class RowStats:
         }
 
     def labels_in_words(self) -> dict[str, str]:
-        """Task -> how many of its labels are positive, and how many are not known."""
+        """Task -> how many of its labels are positive, or their mean, and how many are not
+        known."""
         found = {}
         for task, unknown in self.unknown.items():
-            known = f"{self.positives[task]:,} positive of {self.exposures - unknown:,}"
-            found[task] = known + (f", {unknown:,} not known" if unknown else "")
+            known = self.exposures - unknown
+            if task in self.sums:
+                told = f"mean {self.sums[task] / max(known, 1):,.4g} of {known:,}"
+            else:
+                told = f"{self.positives[task]:,} positive of {known:,}"
+            found[task] = told + (f", {unknown:,} not known" if unknown else "")
         return found
 
     def complete_until(self) -> str:
@@ -129,6 +138,7 @@ def row_stats(built: UserRows, schema: Schema, cuts: Cuts, id_types: IdTypes) ->
                 )
     struct = rows["labels"].combine_chunks()
     labels = {task: struct.field(task).flatten() for task in schema.tasks}
+    sums = {task: float(pc.sum(label).as_py() or 0) for task, label in labels.items()}
     length, count = np.unique(tokens, return_counts=True)
     return RowStats(
         rows=len(rows),
@@ -142,7 +152,8 @@ def row_stats(built: UserRows, schema: Schema, cuts: Cuts, id_types: IdTypes) ->
             group.name: len(rows[group.name].combine_chunks().field("time").flatten())
             for group in (*schema.static, *schema.realtime)
         },
-        positives={task: int(pc.sum(label).as_py() or 0) for task, label in labels.items()},
+        positives={task: int(sums[task]) for task in schema.binary_tasks},
+        sums={task: sums[task] for task, of in schema.tasks.items() if of.kind == "number"},
         unknown={task: label.null_count for task, label in labels.items()},
         attributed=int(built.attributed.sum()),
         split_times_ms=cuts.splits,
@@ -166,7 +177,7 @@ def _numbers(rows: pa.Table, group: Group, feature: str) -> np.ndarray:
 
 
 def _add(a: RowStats, b: RowStats) -> RowStats:
-    def add_values(x: dict[Any, int], y: dict[Any, int]) -> dict[Any, int]:
+    def add_values(x: dict[Any, N], y: dict[Any, N]) -> dict[Any, N]:
         return {key: x.get(key, 0) + y.get(key, 0) for key in {**x, **y}}
 
     numbers = dict(a.numbers)
@@ -185,6 +196,7 @@ def _add(a: RowStats, b: RowStats) -> RowStats:
         numbers=numbers,
         elements=add_values(a.elements, b.elements),
         positives=add_values(a.positives, b.positives),
+        sums=add_values(a.sums, b.sums),
         unknown=add_values(a.unknown, b.unknown),
         attributed=a.attributed + b.attributed,
         split_times_ms=b.split_times_ms,

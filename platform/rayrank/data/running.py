@@ -2,7 +2,6 @@
 
 import numpy as np
 
-PRIOR_POSITIVES = 2.5
 PRIOR_COUNT = 5.0
 
 
@@ -27,6 +26,6 @@ def running_counts(
     return sums[last] - sums[first], (last - first).astype(np.float64)
 
 
-def smoothed(positives: np.ndarray, count: np.ndarray) -> np.ndarray:
-    """(c + 2.5) / (n + 5): a rate that starts at one half and learns from five rows."""
-    return (positives + PRIOR_POSITIVES) / (count + PRIOR_COUNT)
+def smoothed(sums: np.ndarray, count: np.ndarray, start: float = 0.5) -> np.ndarray:
+    """(sum + 5 start) / (n + 5): a rate or mean that begins at `start`, as if seen five times."""
+    return (sums + PRIOR_COUNT * start) / (count + PRIOR_COUNT)

@@ -34,14 +34,15 @@ def read_candidates(rows: AnyPath, split: str, schema: Schema) -> pa.Table:
 
 def item_rate(rows: AnyPath, schema: Schema) -> Scores:
     """(c + 2.5) / (n + 5) of the item over all exposures, test ones too, of which it was known
-    strictly before the exposure whether they came to be positive."""
+    strictly before the exposure whether they came to be positive; of a task that is a number the
+    mean of what was known, begun as five labels of the mean before the test rows."""
     every = [read_rows(rows, split) for split in SPLITS if row_files(rows / split)]
     shown = [table[CANDIDATES.name].combine_chunks() for table in every]
     item = to_ids(pa.concat_arrays([part.field("item").flatten() for part in shown]), "item")
     time = np.concatenate([part.field("time").flatten().to_numpy() for part in shown])
     tests = len(shown[-1].field("time").flatten())
     scores = {}
-    for task in schema.tasks:
+    for task, of in schema.tasks.items():
         label, known_at = (
             np.concatenate(
                 [
@@ -54,12 +55,15 @@ def item_rate(rows: AnyPath, schema: Schema) -> Scores:
         never = np.isnan(label)
         known_at = np.where(never, max(time.max(), known_at.max()) + 1, known_at)
         counts = running_counts(item.to_numpy(), time, known_at, np.nan_to_num(label))
-        scores[task] = smoothed(*counts)[len(time) - tests :]
+        earlier = label[: len(time) - tests]
+        start = 0.5 if of.kind == "binary" else float(np.nanmean(earlier))
+        scores[task] = smoothed(*counts, start)[len(time) - tests :]
     return scores
 
 
 def gradient_boosting(rows: AnyPath, schema: Schema, trees: int) -> Scores | None:
-    """LightGBM on the candidates' numbers and buckets; None where the schema has neither."""
+    """LightGBM on the candidates' numbers and buckets, with the rankers' losses; None where the
+    schema has neither."""
     names = [
         name
         for name, feature in schema.features_of(CANDIDATES.token).items()
@@ -79,20 +83,21 @@ def gradient_boosting(rows: AnyPath, schema: Schema, trees: int) -> Scores | Non
     x_train = np.concatenate([x for x, _ in parts])
     x_test, _ = matrix("test")
     scores = {}
-    for task in schema.tasks:
+    for task, of in schema.tasks.items():
         y = np.concatenate([table[f"label.{task}"].to_numpy() for _, table in parts])
         known = ~np.isnan(y)
+        number = of.kind == "number"
         settings = {
-            "objective": "binary",
+            "objective": "regression" if number else "binary",
             "verbose": -1,
             "seed": 0,
             "deterministic": True,
             "force_row_wise": True,
         }
-        model = lightgbm.train(
-            settings, lightgbm.Dataset(x_train[known], y[known]), num_boost_round=trees
-        )
-        scores[task] = model.predict(x_test)
+        y_train = np.log1p(y[known]) if number else y[known]
+        data = lightgbm.Dataset(x_train[known], y_train)
+        predicted = lightgbm.train(settings, data, num_boost_round=trees).predict(x_test)
+        scores[task] = np.expm1(predicted).clip(0) if number else predicted
     return scores
 
 

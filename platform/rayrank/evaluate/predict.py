@@ -75,7 +75,7 @@ class _Scorer:
         for picked in pack(row_costs(rows, 0.0), self.max_tokens):
             users = rows.slice(picked[0], len(picked))
             logits_CK = self.ranker(to_jagged(users, self.schema))
-            p_CK = self.ranker.probabilities(logits_CK).numpy()
+            p_CK = self.ranker.predictions(logits_CK).numpy()
             scored.append(candidate_table(users, self.schema, p_CK))
         return pa.concat_tables(scored)
 

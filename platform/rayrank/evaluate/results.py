@@ -2,19 +2,10 @@
 
 from pydantic import ConfigDict
 
-from rayrank.metrics import CalibrationBin, Estimate, Slice
+from rayrank.metrics import CalibrationBin, Quality, Slice
 from rayrank.strict import Strict
 
-
-class TaskQuality(Strict):
-    """One ranker on one task's test exposures. NaN where no user has both classes."""
-
-    auc: Estimate
-    gauc: Estimate
-    """Mean of the users' AUCs by exposures; users of one class are left out."""
-
-
-Quality = dict[str, TaskQuality]
+TaskQualities = dict[str, Quality]
 """Task -> quality."""
 
 
@@ -33,17 +24,17 @@ class Evaluation(Strict):
     exposures: int
     known_labels: dict[str, int]
     """Task -> of how many of them the label is known; the others are in no metric of the task."""
-    rankers: dict[str, Quality]
+    rankers: dict[str, TaskQualities]
     """In the order of the config."""
-    baselines: dict[str, Quality]
-    differences: dict[str, Quality]
+    baselines: dict[str, TaskQualities]
+    differences: dict[str, TaskQualities]
     """Ranker or baseline -> its metrics minus the served ranker's, on the same draws of users."""
     slices: dict[str, dict[str, list[Slice]]]
     """Ranker or baseline -> task -> parts of the test exposures, by the length of history."""
     calibration: dict[str, list[CalibrationBin]]
-    """Of the served ranker, by task."""
+    """Of the served ranker, by binary task."""
 
     @property
-    def everyone(self) -> dict[str, Quality]:
+    def everyone(self) -> dict[str, TaskQualities]:
         """Rankers, then baselines."""
         return self.rankers | self.baselines

@@ -13,9 +13,10 @@ from rayrank.data.log import Log
 from rayrank.evaluate.baselines import gradient_boosting, item_rate, oracle, read_candidates
 from rayrank.evaluate.config import EvaluateConfig
 from rayrank.evaluate.predict import in_order, predict
-from rayrank.evaluate.results import Evaluation, Quality, TaskQuality
+from rayrank.evaluate.results import Evaluation, TaskQualities
 from rayrank.evaluate.slices import by_history
 from rayrank.metrics import (
+    QUALITY,
     CalibrationBin,
     Slice,
     bootstrap_over_users,
@@ -102,25 +103,26 @@ def compare(
     user = to_ids(table["user"].combine_chunks(), "user").to_numpy()
     history = table["history"].to_numpy()
     samples = settings.bootstrap_samples
-    quality: dict[str, Quality] = {name: {} for name in everyone}
-    differences: dict[str, Quality] = {name: {} for name in everyone if name != served}
+    quality: dict[str, TaskQualities] = {name: {} for name in everyone}
+    differences: dict[str, TaskQualities] = {name: {} for name in everyone if name != served}
     slices: dict[str, dict[str, list[Slice]]] = {name: {} for name in everyone}
     known_labels: dict[str, int] = {}
     bins: dict[str, list[CalibrationBin]] = {}
-    for task in schema.tasks:
+    for task, of in schema.tasks.items():
         label = table[f"label.{task}"].to_numpy()
         known = ~np.isnan(label)
         known_labels[task] = int(known.sum())
         who, label, before = user[known], label[known], history[known]
         scores = {name: t[f"p.{task}"].to_numpy()[known] for name, t in everyone.items()}
         for name, score in scores.items():
-            measured = bootstrap_over_users(who, label, score, samples=samples)
-            quality[name][task] = TaskQuality(**measured)
-            slices[name][task] = by_history(who, label, score, before, samples=samples)
-        paired = paired_differences(who, label, scores, served, samples=samples)
+            measured = bootstrap_over_users(who, label, score, of.kind, samples=samples)
+            quality[name][task] = QUALITY[of.kind](**measured)
+            slices[name][task] = by_history(who, label, score, before, of.kind, samples=samples)
+        paired = paired_differences(who, label, scores, served, of.kind, samples=samples)
         for name, difference in paired.items():
-            differences[name][task] = TaskQuality(**difference)
-        bins[task] = calibration(label, scores[served])
+            differences[name][task] = QUALITY[of.kind](**difference)
+        if of.kind == "binary":
+            bins[task] = calibration(label, scores[served])
     return Evaluation(
         served=served,
         rows=rows,

@@ -7,25 +7,27 @@ from rayrank.metrics import Estimate
 
 
 def quality_table(evaluation: Evaluation) -> Table:
-    """AUC and GAUC of every ranker and baseline, with what they are apart from the served one."""
-    tasks = list(evaluation.rankers[evaluation.served])
+    """The metrics of every ranker and baseline, with what they are apart from the served one."""
+    tasks = evaluation.rankers[evaluation.served]
     table = Table(
         title=f"{evaluation.exposures:,} test exposures of {evaluation.users:,} users: value ± "
-        f"1.96 standard errors (bootstrap over users), and in brackets the GAUC's paired "
+        f"1.96 standard errors (bootstrap over users), and in brackets the paired "
         f"difference to {evaluation.served}",
         title_justify="left",
     )
     table.add_column("ranker")
-    for task in tasks:
-        table.add_column(f"{task} AUC", justify="right")
-        table.add_column(f"{task} GAUC", justify="right")
+    for task, served in tasks.items():
+        for metric in served.names.values():
+            table.add_column(f"{task} {metric}", justify="right")
     for name, quality in evaluation.everyone.items():
         cells = []
-        for task in tasks:
-            gauc = _shown(quality[task].gauc)
-            if name in evaluation.differences:
-                gauc += f" ({_shown(evaluation.differences[name][task].gauc, sign='+')})"
-            cells += [_shown(quality[task].auc), gauc]
+        for task, served in tasks.items():
+            for metric in served.names:
+                cell = _shown(quality[task][metric])
+                if metric == served.compared_by and name in evaluation.differences:
+                    apart = evaluation.differences[name][task].compared
+                    cell += f" ({_shown(apart, sign='+')})"
+                cells.append(cell)
         table.add_row(name, *cells)
     return table
 

@@ -1,4 +1,4 @@
-"""The engine: user rows in, probabilities out, on a thread of its own."""
+"""The engine: user rows in, predictions out, on a thread of its own."""
 
 from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -36,5 +36,5 @@ class Engine:
         batch = to_jagged(rows, self.bundle.schema)
         lengths = batch.lengths(CANDIDATES).numpy()
         logits = self._ranker(batch.to(self.device))
-        probabilities = self._ranker.probabilities(logits).cpu().numpy()
-        return np.split(probabilities, np.cumsum(lengths))[: len(lengths)]
+        predictions = self._ranker.predictions(logits).cpu().numpy()
+        return np.split(predictions, np.cumsum(lengths))[: len(lengths)]

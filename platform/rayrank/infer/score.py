@@ -47,7 +47,8 @@ def score(
     users: Table | None = None,
     items: Table | None = None,
 ) -> TableT:
-    """`candidates` with a column `p.TASK` for each task: P(task), float32, in the same order.
+    """`candidates` with a column `p.TASK` for each task, float32, in the same order: P(task), or
+    the number itself where the task is one.
 
     candidates: a line for each item to score, with the log's columns for user, item, time and the
     features of the candidate that exposures carry. sequences: what those users did before, a table
@@ -186,7 +187,7 @@ def _score_rows(bundle: Bundle, rows: pa.Table) -> np.ndarray:
     scored = [np.empty((0, len(bundle.schema.tasks)), np.float32)]
     for picked in pack(row_costs(rows, 0.0), BATCH_TOKENS):
         batch = to_jagged(rows.slice(picked[0], len(picked)), bundle.schema).to(device)
-        scored.append(bundle.ranker.probabilities(bundle.ranker(batch)).cpu().numpy())
+        scored.append(bundle.ranker.predictions(bundle.ranker(batch)).cpu().numpy())
     return np.concatenate(scored)
 
 

@@ -5,7 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rayrank.metrics.uncertainty import Estimate, bootstrap_over_users
+from rayrank.metrics.quality import QUALITY, Quality
+from rayrank.metrics.uncertainty import TaskKind, bootstrap_over_users
 
 
 class Slice(NamedTuple):
@@ -14,8 +15,7 @@ class Slice(NamedTuple):
     name: str
     users: int
     exposures: int
-    auc: Estimate
-    gauc: Estimate
+    quality: Quality
 
 
 def slice_quality(
@@ -24,12 +24,13 @@ def slice_quality(
     score: np.ndarray,
     part: np.ndarray,
     names: Sequence[str],
+    kind: TaskKind = "binary",
     *,
     samples: int = 200,
 ) -> list[Slice]:
     """The parts in the order of their names, those without an exposure left out.
 
-    user [n], label [n] 0 or 1, score [n]; part int [n]: the index into names of each exposure's
+    user [n], label [n], score [n]; part int [n]: the index into names of each exposure's
     part. A user whose exposures fall into several parts counts in each.
     """
     slices = []
@@ -37,8 +38,8 @@ def slice_quality(
         inside = part == number
         if inside.any():
             measured = bootstrap_over_users(
-                user[inside], label[inside], score[inside], samples=samples
+                user[inside], label[inside], score[inside], kind, samples=samples
             )
             users = len(np.unique(user[inside]))
-            slices.append(Slice(name, users, int(inside.sum()), **measured))
+            slices.append(Slice(name, users, int(inside.sum()), QUALITY[kind](**measured)))
     return slices

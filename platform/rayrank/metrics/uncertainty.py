@@ -5,11 +5,15 @@ twice counts as two users.
 """
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
+from rayrank.metrics.numbers import absolute_errors, weighted_correlation, weighted_ranks
 from rayrank.metrics.ranking import user_aucs
+
+TaskKind = Literal["binary", "number"]
+"""Of what a task's labels are."""
 
 Z95 = 1.96
 """Standard errors on either side of an estimate that make its 95 % interval."""
@@ -33,13 +37,20 @@ class Estimate(NamedTuple):
 
 
 def bootstrap_over_users(
-    user: np.ndarray, label: np.ndarray, score: np.ndarray, *, samples: int = 200, seed: int = 0
+    user: np.ndarray,
+    label: np.ndarray,
+    score: np.ndarray,
+    kind: TaskKind = "binary",
+    *,
+    samples: int = 200,
+    seed: int = 0,
 ) -> dict[str, Estimate]:
-    """`auc` and `gauc` of n exposures: user [n] of any sortable type, label [n] 0 or 1, score [n].
+    """The metrics of n exposures: `auc` and `gauc` of a binary task, `mae` and `rank_correlation`
+    of a number. user [n] of any sortable type, label [n], score [n].
 
-    NaN where there is one class only; ValueError as `user_aucs`.
+    NaN where there is one class, or one value, only; ValueError as `user_aucs`.
     """
-    (measured,) = _measure(user, label, [score], samples, seed)
+    (measured,) = _measure(user, label, [score], kind, samples, seed)
     return {metric: _estimate(values) for metric, values in measured.items()}
 
 
@@ -48,17 +59,20 @@ def paired_differences(
     label: np.ndarray,
     scores: dict[str, np.ndarray],
     reference: str,
+    kind: TaskKind = "binary",
     *,
     samples: int = 200,
     seed: int = 0,
 ) -> dict[str, dict[str, Estimate]]:
-    """Ranker -> `auc` and `gauc` -> that ranker minus the reference, itself left out.
+    """Ranker -> metric -> that ranker minus the reference, itself left out; metrics as of
+    `bootstrap_over_users`.
 
-    user [n], label [n] 0 or 1, scores ranker -> [n], all of the same exposures in the same order.
+    user [n], label [n], scores ranker -> [n], all of the same exposures in the same order.
     Every draw of users is the same for all rankers: what makes its users easy or hard for both of
     two rankers cancels, so the error of a difference is mostly far smaller than either's own.
     """
-    everyone = dict(zip(scores, _measure(user, label, scores.values(), samples, seed), strict=True))
+    measures = _measure(user, label, scores.values(), kind, samples, seed)
+    everyone = dict(zip(scores, measures, strict=True))
     base = everyone.pop(reference)
     return {
         name: {metric: _estimate(values - base[metric]) for metric, values in measured.items()}
@@ -67,12 +81,18 @@ def paired_differences(
 
 
 def _measure(
-    user: np.ndarray, label: np.ndarray, scores: Iterable[np.ndarray], samples: int, seed: int
+    user: np.ndarray,
+    label: np.ndarray,
+    scores: Iterable[np.ndarray],
+    kind: TaskKind,
+    samples: int,
+    seed: int,
 ) -> list[dict[str, np.ndarray]]:
-    """For each score, `auc` and `gauc`: float64 [1 + samples], of the users as they are, then of
-    every draw."""
+    """For each score, each metric: float64 [1 + samples], of the users as they are, then of every
+    draw."""
     keys, codes = np.unique(user, return_inverse=True)
-    weighted = [_WeightedUsers(codes, label, score) for score in scores]
+    weigh = _WeightedUsers if kind == "binary" else _WeightedNumbers
+    weighted = [weigh(codes, label, score) for score in scores]
     generator = np.random.default_rng(seed)
     measured = [[each(np.ones(len(keys)))] for each in weighted]
     for _ in range(samples):
@@ -80,7 +100,7 @@ def _measure(
         times = np.bincount(picks, minlength=len(keys)).astype(np.float64)
         for values, each in zip(measured, weighted, strict=True):
             values.append(each(times))
-    return [dict(zip(("auc", "gauc"), np.array(each).T, strict=True)) for each in measured]
+    return [dict(zip(weigh.metrics, np.array(each).T, strict=True)) for each in measured]
 
 
 def _estimate(values: np.ndarray) -> Estimate:
@@ -95,6 +115,8 @@ class _WeightedUsers:
     A positive stands above as many negatives as come before it among the sorted ones: a running
     sum of their weights answers for all positives at once. Ties count half.
     """
+
+    metrics = ("auc", "gauc")
 
     def __init__(self, user: np.ndarray, label: np.ndarray, score: np.ndarray) -> None:
         self.ranked = user_aucs(user, label, score)
@@ -116,6 +138,23 @@ class _WeightedUsers:
             _share(in_order, positive.sum() * negative[-1]),
             _share(weight @ self.ranked.auc, weight.sum()),
         )
+
+
+class _WeightedNumbers:
+    """MAE and rank correlation where every user counts so many times; sorts once."""
+
+    metrics = ("mae", "rank_correlation")
+
+    def __init__(self, user: np.ndarray, label: np.ndarray, score: np.ndarray) -> None:
+        self.user, self.error = user, absolute_errors(label, score)
+        self.labels, self.scores = (np.unique(v, return_inverse=True)[1] for v in (label, score))
+
+    def __call__(self, times: np.ndarray) -> tuple[float, float]:
+        """times float64 [users]; NaN where none count, or those that do are all alike."""
+        weight = times[self.user]
+        labels, scores = (weighted_ranks(codes, weight) for codes in (self.labels, self.scores))
+        error = _share(weight @ self.error, weight.sum())
+        return error, weighted_correlation(labels, scores, weight)
 
 
 def _share(part: float, whole: float) -> float:

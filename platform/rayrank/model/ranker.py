@@ -6,12 +6,12 @@ from typing import Annotated, Any, ClassVar
 import torch
 from pydantic import Field
 from torch import nn
-from torch.nn import functional
 
 from rayrank.data.jagged import JaggedBatch
 from rayrank.embedding.tables import Tables
 from rayrank.errors import WeightsError
 from rayrank.model.features import Vectors
+from rayrank.model.outcomes import losses, predictions
 from rayrank.schema import Group, Schema
 from rayrank.strict import Strict
 
@@ -37,8 +37,7 @@ class Ranker(nn.Module):
     It owns its tables: no part of it may hold them too. All other parameters and buffers are
     dense: every rank holds them whole, and checkpoints and bundles keep them by name.
 
-    Tasks are ESMM's (arXiv 1804.07931): the logit of a task with `given` is conditional on its
-    parent, and its probability is the product along the chain.
+    What its logits mean says `model.outcomes`.
     """
 
     Config: ClassVar[type[ModelConfig]]
@@ -90,8 +89,8 @@ class Ranker(nn.Module):
     # In training.
 
     def loss(self, logits_CK: torch.Tensor, batch: JaggedBatch) -> torch.Tensor:
-        """What training minimises, in nats, a scalar: each task's binary cross-entropy, averaged
-        over the candidates whose label is known, by their weights, summed over tasks."""
+        """What training minimises, a scalar: each task's loss (`model.outcomes`), averaged over the
+        candidates whose label is known, by their weights, summed over tasks."""
         return mean_of_known(self.loss_sums(logits_CK, batch), self.known_labels(batch)).sum()
 
     def known_labels(self, batch: JaggedBatch) -> torch.Tensor:
@@ -101,25 +100,16 @@ class Ranker(nn.Module):
         return (known_CK if batch.weight is None else known_CK * batch.weight[:, None]).sum(0)
 
     def loss_sums(self, logits_CK: torch.Tensor, batch: JaggedBatch) -> torch.Tensor:
-        """[tasks]: binary cross-entropy in nats, summed over candidates whose label is known, each
-        times its weight.
+        """[tasks]: each task's loss, summed over candidates whose label is known, each times its
+        weight.
 
         Summed, not averaged: the trainer divides by the known labels of the *global* batch.
         """
-        log_p_CK = self.log_probabilities(logits_CK)
-        log_not: dict[str, torch.Tensor] = {}
-        for k, (name, task) in enumerate(self.schema.tasks.items()):
-            log_not[name] = functional.logsigmoid(-logits_CK[:, k])
-            if task.given is not None:
-                # 1 - pq = (1 - p) + p (1 - q), in logarithms: exact where pq rounds to 1.
-                parent = list(self.schema.tasks).index(task.given)
-                log_not[name] = torch.logaddexp(
-                    log_not[task.given], log_p_CK[:, parent] + log_not[name]
-                )
-        labels_CK, log_not_CK = self._labels_CK(batch), torch.stack(list(log_not.values()), dim=1)
+        labels_CK = self._labels_CK(batch)
         known_CK = ~torch.isnan(labels_CK)
-        y_CK = labels_CK.nan_to_num()  # before it meets a logit: 0 x NaN in a gradient is NaN
-        loss_CK = -(y_CK * log_p_CK + (1 - y_CK) * log_not_CK) * known_CK
+        # No NaN meets a logit, not even for a product with 0: 0 x NaN in a gradient is NaN.
+        loss_CK = losses(self.schema.tasks, logits_CK, labels_CK.nan_to_num())
+        loss_CK = torch.where(known_CK, loss_CK, 0)
         return (loss_CK if batch.weight is None else loss_CK * batch.weight[:, None]).sum(0)
 
     def _labels_CK(self, batch: JaggedBatch) -> torch.Tensor:
@@ -179,20 +169,10 @@ class Ranker(nn.Module):
         """The memory of the dense weights, detached."""
         return {name: value for name, value in self.state_dict().items() if not _of_tables(name)}
 
-    # From logits to probabilities.
-
-    def log_probabilities(self, logits_CK: torch.Tensor) -> torch.Tensor:
-        """log P(task) [candidates, tasks], along each task's chain of parents."""
-        own_CK = functional.logsigmoid(logits_CK)
-        chained: dict[str, torch.Tensor] = {}
-        for k, (name, task) in enumerate(self.schema.tasks.items()):
-            own_C = own_CK[:, k]
-            chained[name] = own_C if task.given is None else own_C + chained[task.given]
-        return torch.stack(list(chained.values()), dim=1)
-
-    def probabilities(self, logits_CK: torch.Tensor) -> torch.Tensor:
-        """P(task), float32 [candidates, tasks] in [0, 1]."""
-        return self.log_probabilities(logits_CK.float()).exp()
+    def predictions(self, logits_CK: torch.Tensor) -> torch.Tensor:
+        """float32 [candidates, tasks]: P(task) in [0, 1], or the number itself, from 0, for a task
+        that is one."""
+        return predictions(self.schema.tasks, logits_CK.float())
 
 
 def mean_of_known(sums_K: torch.Tensor, known_K: torch.Tensor) -> torch.Tensor:

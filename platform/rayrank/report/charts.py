@@ -55,19 +55,19 @@ def loss_curve(steps: Sequence[LossPoint]) -> Element:
     )
 
 
-def validation_curve(epochs: Sequence[EpochPoint]) -> Element:
-    """GAUC on later data after each epoch, a line per task, named at its end."""
-    tasks = list(epochs[0].gauc)
-    finite = [v for e in epochs for v in e.gauc.values() if math.isfinite(v)]
+def validation_curve(metric: str, tasks: Sequence[str], epochs: Sequence[EpochPoint]) -> Element:
+    """A metric on later data after each epoch, a line per task, named at its end."""
+    finite = [e.metrics[t] for e in epochs for t in tasks if math.isfinite(e.metrics[t])]
     name_room = LETTER * min(max(map(len, tasks)), LONGEST_NAME) + 12
     x = Axis(0, epochs[-1].step, LEFT, WIDTH - name_room)
     y = Axis(*span(finite or [0.5]), BOTTOM, TOP)
     parts, ends = [], {}
     for task, style in zip(tasks, _styles(len(tasks)), strict=True):
-        points = [(x(e.step), y(e.gauc[task]), e) for e in epochs if math.isfinite(e.gauc[task])]
-        parts.append(_path([(px, py) for px, py, _ in points], f"series {style}"))
-        for px, py, e in points:
-            tip = h("title", f"{task}, step {e.step:,}: GAUC {e.gauc[task]:.4f}")
+        measured = [(e.step, e.metrics[task]) for e in epochs if math.isfinite(e.metrics[task])]
+        points = [(x(step), y(value), step, value) for step, value in measured]
+        parts.append(_path([(px, py) for px, py, *_ in points], f"series {style}"))
+        for px, py, step, value in points:
+            tip = h("title", f"{task}, step {step:,}: {metric} {value:.4f}")
             parts.append(h("circle", tip, cx=px, cy=py, r=4, class_=f"dot {style}"))
         if points:
             ends[task] = (style, points[-1][1])
@@ -75,11 +75,11 @@ def validation_curve(epochs: Sequence[EpochPoint]) -> Element:
     for (task, (style, _)), height in zip(ends.items(), heights, strict=True):
         name = shortened(task, name_room - 12)
         parts.append(text(x.end + 10, height + 4, name, class_=f"on {style}"))
-    latest = ", ".join(f"{task} {value:.4f}" for task, value in epochs[-1].gauc.items())
+    latest = ", ".join(f"{task} {epochs[-1].metrics[task]:.4f}" for task in tasks)
     return chart(
-        "GAUC on later data",
+        f"{metric[0].upper()}{metric[1:]} on later data",
         f"After the last epoch: {latest}.",
-        *axes(x, y, "steps", "GAUC"),
+        *axes(x, y, "steps", metric),
         *parts,
     )
 

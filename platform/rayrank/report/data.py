@@ -6,7 +6,7 @@ from typing import Annotated, NamedTuple
 import numpy as np
 from pydantic import Field, FiniteFloat, NonNegativeFloat, NonNegativeInt, model_validator
 
-from rayrank.metrics import CalibrationBin, Estimate, Slice
+from rayrank.metrics import CalibrationBin, Quality, Slice
 from rayrank.strict import Strict
 
 ORACLE = "oracle"
@@ -75,26 +75,10 @@ class LossPoint(NamedTuple):
 
 
 class EpochPoint(NamedTuple):
-    """GAUC of each task on later data, after a step."""
+    """Of each task the metric that rankers are compared by, on later data, after a step."""
 
     step: int
-    gauc: dict[str, float]
-
-
-class TaskQuality(Strict):
-    """Of one ranker on one task's test exposures. NaN where no user has both classes."""
-
-    auc: float
-    gauc: float
-    auc_se: float | None = None
-    gauc_se: float | None = None
-
-
-class TaskDifference(Strict):
-    """Of one ranker to the served one on a task, paired: its metric minus the served ranker's."""
-
-    auc: Estimate
-    gauc: Estimate
+    metrics: dict[str, float]
 
 
 class Serving(Strict):
@@ -124,15 +108,16 @@ class ReportData(Strict):
     facts: DataFacts
     steps: Annotated[list[LossPoint], Field(min_length=1)]
     epochs: list[EpochPoint]
-    quality: Annotated[dict[str, dict[str, TaskQuality]], Field(min_length=1)]
+    quality: Annotated[dict[str, dict[str, Quality]], Field(min_length=1)]
     """Ranker -> task -> quality; every ranker has the same tasks."""
-    differences: dict[str, dict[str, TaskDifference]]
-    """Ranker -> task -> paired difference to the served one; empty where that one is alone."""
+    differences: dict[str, dict[str, Quality]]
+    """Ranker -> task -> its metrics minus the served ranker's, paired; empty where that one is
+    alone."""
     slices: dict[str, dict[str, list[Slice]]]
     """Ranker -> task -> parts of the test exposures, the same for every ranker. Of the served
     ranker first, of others beside it; empty where nothing was sliced."""
     calibration: dict[str, list[CalibrationBin]]
-    """Of the served ranker, by task."""
+    """Of the served ranker, by binary task."""
     serving: Serving
     stages: dict[str, NonNegativeFloat]
     """Seconds of each stage, in the order they ran."""
@@ -172,8 +157,14 @@ class ReportData(Strict):
         """In the order of the schema."""
         return list(self.quality[self.served])
 
+    def compared_by(self, task: str) -> str:
+        """The name of the metric that rankers are compared by on a task."""
+        quality = self.quality[self.served][task]
+        return quality.names[quality.compared_by]
+
     def margin_share(self, ranker: str, task: str) -> float | None:
         """The ranker's GAUC above chance as a share of the oracle's; None without an oracle."""
         if ORACLE not in self.quality:
             return None
-        return (self.quality[ranker][task].gauc - 0.5) / (self.quality[ORACLE][task].gauc - 0.5)
+        own, best = (self.quality[name][task] for name in (ranker, ORACLE))
+        return (own.compared.value - own.chance) / (best.compared.value - best.chance)

@@ -38,7 +38,7 @@ def _page(data: ReportData) -> Element:
             quality(data),
             slices(data) if data.slices else None,
             learning(data),
-            calibration(data),
+            calibration(data) if data.calibration else None,
             sequences(data),
             serving(data),
             stages(data),
@@ -55,7 +55,11 @@ def _tiles(data: ReportData) -> Element:
         share = data.margin_share(data.served, task)
         note = _best_other(data, task) if share is None else f"{share:.1%} of the oracle's margin"
         tiles.append(
-            (f"{task} GAUC", rate(data.quality[data.served][task].gauc), f"{data.served}; {note}")
+            (
+                f"{task} {data.compared_by(task)}",
+                rate(data.quality[data.served][task].compared.value),
+                f"{data.served}; {note}",
+            )
         )
     tiles += [
         (
@@ -83,9 +87,9 @@ def _tiles(data: ReportData) -> Element:
 
 def _best_other(data: ReportData, task: str) -> str:
     others = {
-        n: q[task].gauc
+        n: q[task].compared.value
         for n, q in data.quality.items()
-        if n != data.served and math.isfinite(q[task].gauc)
+        if n != data.served and math.isfinite(q[task].compared.value)
     }
     if not others:
         return "nothing to compare with"

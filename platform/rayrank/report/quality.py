@@ -3,11 +3,11 @@
 import math
 from xml.etree.ElementTree import Element
 
-from rayrank.metrics import Estimate
+from rayrank.metrics import Estimate, NumberQuality
 from rayrank.report.data import ORACLE, ReportData
 from rayrank.report.markup import columns, h, section, table
 from rayrank.report.numbers import rate, signed, told_apart, with_margin
-from rayrank.report.rows import difference_rows, gauc_rows, slice_rows
+from rayrank.report.rows import difference_rows, quality_rows, slice_rows
 
 
 def quality(data: ReportData) -> Element:
@@ -18,6 +18,11 @@ def quality(data: ReportData) -> Element:
         "what a ranked list feels. Whiskers and ± are 95% intervals everywhere on this page: 1.96 "
         "standard errors, here from drawing users again and again."
     )
+    if any(isinstance(quality, NumberQuality) for quality in data.quality[data.served].values()):
+        words += (
+            " Of a number, such as watch time: MAE, the mean absolute error in its own unit, and "
+            "Spearman's rank correlation over all exposures."
+        )
     if ORACLE in data.quality:
         words += (
             " The oracle, the orange line on every row, scores with the probabilities that the "
@@ -32,15 +37,16 @@ def quality(data: ReportData) -> Element:
 
 def _task_quality(data: ReportData, task: str) -> Element:
     rankers = {name: by_task[task] for name, by_task in data.quality.items()}
-    head = ["ranker", "AUC", "GAUC", *(["share"] if ORACLE in rankers else [])]
+    metrics = rankers[data.served].names
+    head = ["ranker", *metrics.values(), *(["share"] if ORACLE in rankers else [])]
     rows = []
     for name, q in rankers.items():
         share = data.margin_share(name, task)
-        row = [name, with_margin(q.auc, q.auc_se), with_margin(q.gauc, q.gauc_se)]
+        row = [name, *(with_margin(*q[metric]) for metric in metrics)]
         rows.append(row if share is None else [*row, _percent(share)])
     return h(
         "div",
-        gauc_rows(task, rankers, data.served),
+        quality_rows(task, rankers, data.served),
         table(head, rows, f"{task}, on the test exposures", strong=0),
     )
 
@@ -57,15 +63,19 @@ def _differences(data: ReportData) -> list[Element]:
     parts = []
     for task in data.tasks:
         of_task = {name: by_task[task] for name, by_task in data.differences.items()}
+        compared, metrics = data.compared_by(task), data.quality[served][task].names
         rows = [
-            [name, signed(d.auc), signed(d.gauc), _verdict(d.gauc)] for name, d in of_task.items()
+            [name, *(signed(d[metric]) for metric in metrics), _verdict(d.compared)]
+            for name, d in of_task.items()
         ]
         parts.append(
             h(
                 "div",
-                difference_rows(task, {n: d.gauc for n, d in of_task.items()}, served),
+                difference_rows(
+                    task, compared, {n: d.compared for n, d in of_task.items()}, served
+                ),
                 table(
-                    ["ranker", "AUC", "GAUC", "by GAUC"],
+                    ["ranker", *metrics.values(), f"by {compared}"],
                     rows,
                     f"{task}, minus {served} on the same draws of users",
                 ),
@@ -77,21 +87,23 @@ def _differences(data: ReportData) -> list[Element]:
 def slices(data: ReportData) -> Element:
     """The served ranker on new users, and by length of history."""
     served, *others = data.slices
-    head = ["behaviours", "users", "exposures", "AUC", "GAUC", *(f"{n} GAUC" for n in others)]
     charts, tables = [], []
     for task in data.tasks:
         by_ranker = {name: by_task[task] for name, by_task in data.slices.items()}
+        compared, metrics = data.compared_by(task), data.quality[served][task].names
+        head = ["behaviours", "users", "exposures", *metrics.values()]
         rows = [
             [
                 part.name,
                 f"{part.users:,}",
                 f"{part.exposures:,}",
-                with_margin(*part.auc),
-                *(with_margin(*each.gauc) for each in (part, *beside)),
+                *(with_margin(*part.quality[metric]) for metric in metrics),
+                *(with_margin(*each.quality.compared) for each in beside),
             ]
             for part, *beside in zip(*by_ranker.values(), strict=True)
         ]
-        charts.append(slice_rows(task, by_ranker))
+        charts.append(slice_rows(task, compared, by_ranker))
+        head += [f"{name} {compared}" for name in others]
         tables.append(table(head, rows, f"{task}, {served} by slice", class_="wide"))
     return section(
         "Slices",
@@ -104,12 +116,12 @@ def slices(data: ReportData) -> Element:
     )
 
 
-def _verdict(gauc: Estimate) -> str:
-    if not math.isfinite(gauc.low):
+def _verdict(difference: Estimate) -> str:
+    if not math.isfinite(difference.low):
         return "–"
-    if not told_apart(gauc):
+    if not told_apart(difference):
         return "undecided"
-    return "better" if gauc.value > 0 else "worse"
+    return "better" if difference.value > 0 else "worse"
 
 
 def _percent(share: float) -> str:

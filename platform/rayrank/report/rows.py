@@ -6,13 +6,13 @@ and no line of the drawing runs through them.
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 from xml.etree.ElementTree import Element
 
-from rayrank.metrics import Estimate, Slice
+from rayrank.metrics import Estimate, Quality, Slice
 from rayrank.metrics.uncertainty import Z95
-from rayrank.report.data import ORACLE, TaskQuality
+from rayrank.report.data import ORACLE
 from rayrank.report.markup import h
 from rayrank.report.numbers import signed, told_apart, with_margin
 from rayrank.report.svg import (
@@ -27,7 +27,6 @@ from rayrank.report.svg import (
     text,
 )
 
-CHANCE = 0.5
 SIDE = 8
 """Free space left and right of the axis."""
 WORDS, LANE, PAD = 22.0, 11.0, 11.0
@@ -60,29 +59,35 @@ class Row(NamedTuple):
     dots: list[Dot]
 
 
-def gauc_rows(task: str, rankers: dict[str, TaskQuality], served: str) -> Element:
-    """GAUC above chance, a row per ranker; the oracle's is where nothing can be beyond."""
-    shown = {name: q for name, q in rankers.items() if math.isfinite(q.gauc)}
-    reached = [q.gauc for q in shown.values()]
-    low = min(CHANCE, span([CHANCE, *reached])[0])
-    high = math.ceil(20 * max([0.55, *reached]) + 0.1) / 20
+def quality_rows(task: str, rankers: Mapping[str, Quality], served: str) -> Element:
+    """The metric that rankers are compared by, above chance, a row per ranker; nothing can be
+    beyond the oracle's."""
+    shown = {name: q.compared for name, q in rankers.items() if math.isfinite(q.compared.value)}
+    kind = rankers[served]
+    metric, chance = kind.names[kind.compared_by], kind.chance
+    reached = [estimate.value for estimate in shown.values()]
+    low = min(chance, span([chance, *reached])[0])
+    high = math.ceil(20 * max([chance + 0.05, *reached]) + 0.1) / 20
     rows = []
-    for name, q in shown.items():
+    for name, estimate in shown.items():
         style = "first" if name == served else "plain"
-        dot = Dot(q.gauc, Z95 * (q.gauc_se or 0.0), style)
-        rows.append(Row(name, with_margin(q.gauc, q.gauc_se), style, [dot]))
+        dot = Dot(estimate.value, _reach(estimate), style)
+        rows.append(Row(name, with_margin(*estimate), style, [dot]))
     return _chart(
-        f"{task}: GAUC",
+        f"{task}: {metric}",
         Axis(low, high, SIDE, WIDTH - SIDE),
         rows,
-        f"GAUC, from chance ({CHANCE}) up",
-        origin=CHANCE,
-        limit=shown[ORACLE].gauc if ORACLE in shown else None,
+        f"{metric}, from chance ({chance:g}) up",
+        origin=chance,
+        limit=shown[ORACLE].value if ORACLE in shown else None,
     )
 
 
-def difference_rows(task: str, differences: dict[str, Estimate], served: str) -> Element:
-    """GAUC minus the served ranker's; hollow where the interval holds 0, an arrow where far off."""
+def difference_rows(
+    task: str, metric: str, differences: dict[str, Estimate], served: str
+) -> Element:
+    """A metric minus the served ranker's; hollow where the interval holds 0, an arrow where far
+    off."""
     shown = {n: d for n, d in differences.items() if math.isfinite(d.low)}
     reaches = sorted(max(abs(d.low), abs(d.high)) for d in shown.values()) or [0.0]
     # Those far below must not press the close ones, which are in question, into the zero.
@@ -98,37 +103,42 @@ def difference_rows(task: str, differences: dict[str, Estimate], served: str) ->
         for name, d in shown.items()
     ]
     return _chart(
-        f"{task}: GAUC minus {served}'s",
+        f"{task}: {metric} minus {served}'s",
         Axis(*span([0.0, *ends]), 2 * SIDE, WIDTH - 2 * SIDE),
         rows,
-        "difference of GAUC",
+        f"difference of {metric}",
         origin=0.0,
     )
 
 
-def slice_rows(task: str, slices: dict[str, list[Slice]]) -> Element:
-    """GAUC on each slice: the number is the first ranker's, those beside it have a lane each."""
+def slice_rows(task: str, metric: str, slices: dict[str, list[Slice]]) -> Element:
+    """A metric on each slice: the number is the first ranker's, the others have a lane each."""
     rows = []
     for parts in zip(*slices.values(), strict=True):
         dots = [
             Dot(
-                part.gauc.value,
-                Z95 * part.gauc.standard_error,
+                part.quality.compared.value,
+                Z95 * part.quality.compared.standard_error,
                 style,
-                tip=f"{name} {with_margin(*part.gauc)}",
+                tip=f"{name} {with_margin(*part.quality.compared)}",
             )
             for name, part, style in zip(slices, parts, itertools.cycle(STYLES), strict=False)
         ]
-        rows.append(Row(parts[0].name, with_margin(*parts[0].gauc), "plain", dots))
+        rows.append(Row(parts[0].name, with_margin(*parts[0].quality.compared), "plain", dots))
     ends = [d.value + side * d.reach for row in rows for d in row.dots for side in (-1, 1)]
     finite = [end for end in ends if math.isfinite(end)]
     return _chart(
-        f"{task}: GAUC by length of history",
-        Axis(*span(finite or [CHANCE]), SIDE, WIDTH - SIDE),
+        f"{task}: {metric} by length of history",
+        Axis(*span(finite or [0.5]), SIDE, WIDTH - SIDE),
         rows,
-        "GAUC",
+        metric,
         legend=_legend(list(slices)),
     )
+
+
+def _reach(estimate: Estimate) -> float:
+    """Of its interval; 0 where that was not measured."""
+    return Z95 * estimate.standard_error if math.isfinite(estimate.standard_error) else 0.0
 
 
 def _chart(

@@ -16,7 +16,7 @@ LOSS_ROWS = 12
 
 
 def learning(data: ReportData) -> Element:
-    """Training loss, and GAUC on later data where it was measured."""
+    """Training loss, and what rankers are compared by on later data, where it was measured."""
     chosen = np.unique(np.linspace(0, len(data.steps) - 1, LOSS_ROWS).round().astype(int))
     steps = [data.steps[k] for k in chosen]
     words = (
@@ -32,15 +32,21 @@ def learning(data: ReportData) -> Element:
         )
     ]
     if data.epochs:
+        tasks_of: dict[str, list[str]] = {}
+        for task in data.tasks:
+            tasks_of.setdefault(data.compared_by(task), []).append(task)
         words += (
-            " GAUC on later data should rise with it: where it turns down while the loss still "
-            "falls, the model overfits."
+            f" {' and '.join(tasks_of)} on later data should rise with it: where it turns down "
+            "while the loss still falls, the model overfits."
         )
-        charts.append(validation_curve(data.epochs))
+        charts += [validation_curve(metric, of, data.epochs) for metric, of in tasks_of.items()]
         tables.append(
             table(
-                ["step", *(f"{task} GAUC" for task in data.epochs[0].gauc)],
-                [[f"{e.step:,}", *map(rate, e.gauc.values())] for e in data.epochs],
+                ["step", *(f"{task} {data.compared_by(task)}" for task in data.tasks)],
+                [
+                    [f"{e.step:,}", *(rate(e.metrics[task]) for task in data.tasks)]
+                    for e in data.epochs
+                ],
                 "On later data, after each epoch",
             )
         )

@@ -10,8 +10,9 @@ import numpy as np
 
 from rayrank.data.row_stats import RowStats, read_stats
 from rayrank.errors import VersionError
-from rayrank.evaluate.results import Evaluation, TaskQuality
+from rayrank.evaluate.results import Evaluation
 from rayrank.evaluate.run import read_evaluation
+from rayrank.metrics import QUALITY
 from rayrank.report.data import (
     DataFacts,
     EpochPoint,
@@ -19,10 +20,8 @@ from rayrank.report.data import (
     LossPoint,
     ReportData,
     Serving,
-    TaskDifference,
     bins_by_factors,
 )
-from rayrank.report.data import TaskQuality as ShownQuality
 from rayrank.report.page import write_report
 from rayrank.run.run import Run
 from rayrank.run.stages import read_check
@@ -85,18 +84,15 @@ def report_data(run: Run, stats: RowStats, evaluation: Evaluation, checked: Chec
             for step, tokens in zip(story.steps, trained, strict=True)
         ],
         epochs=[
-            EpochPoint(epoch.step, {task: m["gauc"] for task, m in epoch.metrics.items()})
+            EpochPoint(
+                epoch.step,
+                {task: m[QUALITY[schema.tasks[task].kind].compared_by] for task, m in metrics},
+            )
             for epoch in story.epochs
-            if epoch.metrics
+            if (metrics := epoch.metrics.items())
         ],
-        quality={
-            name: {task: _shown(q) for task, q in quality.items()}
-            for name, quality in evaluation.everyone.items()
-        },
-        differences={
-            name: {task: TaskDifference(auc=q.auc, gauc=q.gauc) for task, q in quality.items()}
-            for name, quality in evaluation.differences.items()
-        },
+        quality=evaluation.everyone,
+        differences=evaluation.differences,
         slices=evaluation.slices,
         calibration=evaluation.calibration,
         serving=Serving(
@@ -107,15 +103,6 @@ def report_data(run: Run, stats: RowStats, evaluation: Evaluation, checked: Chec
             max_abs_diff=checked.max_abs_diff,
         ),
         stages=run.seconds(),
-    )
-
-
-def _shown(quality: TaskQuality) -> ShownQuality:
-    return ShownQuality(
-        auc=quality.auc.value,
-        gauc=quality.gauc.value,
-        auc_se=quality.auc.standard_error,
-        gauc_se=quality.gauc.standard_error,
     )
 
 

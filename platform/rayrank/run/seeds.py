@@ -6,7 +6,7 @@ import numpy as np
 from rich.table import Table
 
 from rayrank.evaluate.results import Evaluation
-from rayrank.metrics import Estimate
+from rayrank.metrics import BinaryQuality, Estimate, NumberQuality
 from rayrank.run.config import RunConfig
 
 
@@ -21,7 +21,9 @@ class Spread(NamedTuple):
 
 
 Spreads = dict[str, dict[str, dict[str, Spread]]]
-"""Ranker -> task -> `auc` and `gauc` -> spread."""
+"""Ranker -> task -> metric -> spread."""
+
+METRICS = BinaryQuality.names | NumberQuality.names
 
 
 def with_seeds(config: RunConfig, seeds: int) -> RunConfig:
@@ -45,10 +47,10 @@ def over_seeds(config: RunConfig, seeds: int, evaluation: Evaluation) -> Spreads
     return {
         name: {
             task: {
-                metric: _spread([getattr(evaluation.everyone[m][task], metric) for m in members])
-                for metric in ("auc", "gauc")
+                metric: _spread([evaluation.everyone[m][task][metric] for m in members])
+                for metric in quality.names
             }
-            for task in tasks
+            for task, quality in tasks.items()
         }
         for name, members in groups.items()
     }
@@ -68,9 +70,9 @@ def seeds_table(title: str, spreads: Spreads) -> Table:
     what = "mean ± deviation over seeds (bootstrap error over users)"
     table = Table(title=f"{title}: {what}", title_justify="left")
     table.add_column("ranker")
-    for task in next(iter(spreads.values())):
-        for metric in ("AUC", "GAUC"):
-            table.add_column(f"{task} {metric}", justify="right")
+    for task, metrics in next(iter(spreads.values())).items():
+        for metric in metrics:
+            table.add_column(f"{task} {METRICS[metric]}", justify="right")
     for name, tasks in spreads.items():
         cells = [spread for metrics in tasks.values() for spread in metrics.values()]
         table.add_row(

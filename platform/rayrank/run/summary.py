@@ -119,15 +119,15 @@ def summary_table(summary: Summary) -> Table:
             f"{training.tokens_per_s:,.0f} tokens/s",
         )
     for task, quality in found.rankers[found.served].items():
+        own = ", ".join(
+            f"{metric} {quality[key].value:.3f}" for key, metric in quality.names.items()
+        )
         beside = ", ".join(
-            f"{name} {other[task].gauc.value:.3f}"
+            f"{name} {other[task].compared.value:.3f}"
             for name, other in found.everyone.items()
             if name != found.served
         )
-        table.add_row(
-            task,
-            f"{found.served} AUC {quality.auc.value:.3f}, GAUC {quality.gauc.value:.3f} ({beside})",
-        )
+        table.add_row(task, f"{found.served} {own} ({beside})")
     table.add_row(
         "serving",
         f"{served.requests} requests, p50 {served.p50_ms:.1f} ms, p99 {served.p99_ms:.1f} ms; "

@@ -161,11 +161,16 @@ class Comparison(NamedTuple):
 
 
 class Task(Strict):
-    """A binary outcome to predict: a column of 0 and 1, or an event within a time."""
+    """An outcome to predict: whether something happened, or a number from 0."""
 
+    kind: Literal["binary", "number"] = "binary"
+    """Whether the label is 0 or 1, or a number from 0, such as watch time. A number is learned by
+    the squared error of log(1 + x), so that its unit matters: choose one in which 1 is little.
+    What is predicted is x, measured by mean absolute error and rank correlation."""
     label: str | None = None
     """A column of the exposures that holds 0 or 1, or a comparison of one with a number, such as
-    `rating >= 4`. Where the column is null or NaN, the label is unknown."""
+    `rating >= 4`; the number itself for a task that is one. Where the column is null or NaN, the
+    label is unknown."""
     known_at: str | None = None
     """For `label`: the column that says when it was known; the schema's `known_at` unless said."""
     event: str | None = None
@@ -200,4 +205,8 @@ class Task(Strict):
             raise ValueError("after belongs to an event")
         if self.known_at is not None and self.label is None:
             raise ValueError("known_at belongs to a label; an event is known when it happens")
+        if self.kind == "number" and (self.label is None or self.comparison is not None):
+            raise ValueError("a number needs a label column; an event and a comparison are binary")
+        if self.kind == "number" and self.given is not None:
+            raise ValueError("given belongs to a binary task")
         return self

@@ -126,8 +126,8 @@ class Schema(Strict):
             where = f"sequences.{name}"
             if name in RESERVED | {PROFILE.token, CANDIDATES.token, CANDIDATES.name}:
                 raise ValueError(f"{where}: the name is taken")
-            if sequence.where is not None and sequence.where not in self.tasks:
-                raise ValueError(f"{where}.where: no task {sequence.where!r}")
+            if sequence.where is not None and sequence.where not in self.binary_tasks:
+                raise ValueError(f"{where}.where: no binary task {sequence.where!r}")
             if not self.features_of(name):
                 raise ValueError(f"{where}: no feature has it among its tokens")
             for feature in self.own_features_of(name) if sequence.table == EXPOSURES else {}:
@@ -148,8 +148,9 @@ class Schema(Strict):
                 raise ValueError(f"tasks.{name}: the name is taken")
             for key, other in (("given", task.given), ("after", task.after)):
                 if other is not None and other not in earlier:
-                    raise ValueError(f"tasks.{name}.{key}: no task {other!r} above it")
-            earlier.append(name)
+                    raise ValueError(f"tasks.{name}.{key}: no binary task {other!r} above it")
+            if task.kind == "binary":
+                earlier.append(name)
         return self
 
     # Token groups.
@@ -198,6 +199,11 @@ class Schema(Strict):
     def label_known_at(self, task: str) -> str:
         """The column that says when a task's label column was known."""
         return self.tasks[task].known_at or self.known_at or self.time
+
+    @property
+    def binary_tasks(self) -> list[str]:
+        """The tasks whose outcome happens or does not."""
+        return [name for name, task in self.tasks.items() if task.kind == "binary"]
 
     @property
     def attributed(self) -> frozenset[str]:

@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -17,7 +18,8 @@ from rayrank.strict import Strict
 from rayrank.watch import Watch
 
 MOST_DIFFERENT = 1e-4
-"""Between a served score and the trainer's, both in float32: rounding, in another order of sums."""
+"""Between a served score and the trainer's, both in float32: rounding, in another order of sums. Of
+a task that is a number, between their log(1 + x)."""
 
 
 class Checked(Strict):
@@ -95,7 +97,8 @@ def check(
             key_of = (request["user"], item, at)
             if key_of not in expected:
                 raise CheckError(f"the trainer has no score of (user, item, time) {key_of}")
-            scores = np.array([answer["scores"][task][i] for task in schema.tasks])
+            answered = [answer["scores"][task][i] for task in schema.tasks]
+            scores = np.array(_comparable(answered, schema))
             # One item shown twice at one moment has two rows: the nearer one is meant.
             nearest = min(float(np.abs(scores - other).max()) for other in expected[key_of])
             # Unlike max, numpy's maximum keeps a NaN: a score that is no number is near to none.
@@ -110,6 +113,15 @@ def check(
     )
 
 
+def _comparable(scores: Sequence[Any], schema: Schema) -> list[np.ndarray]:
+    """Of each task: probabilities as they are, numbers as log(1 + x), since they round by parts of
+    themselves."""
+    return [
+        np.log1p(score) if task.kind == "number" else np.asarray(score)
+        for score, task in zip(scores, schema.tasks.values(), strict=True)
+    ]
+
+
 def _by_candidate(
     trained: pa.Table, schema: Schema
 ) -> dict[tuple[Any, Any, int], list[np.ndarray]]:
@@ -119,7 +131,8 @@ def _by_candidate(
         trained["time"].to_pylist(),
         strict=True,
     )
-    scores = np.column_stack([trained[f"p.{task}"].to_numpy() for task in schema.tasks])
+    columns = [trained[f"p.{task}"].to_numpy() for task in schema.tasks]
+    scores = np.column_stack(_comparable(columns, schema))
     found: dict[tuple[Any, Any, int], list[np.ndarray]] = {}
     for key, score in zip(keys, scores, strict=True):
         found.setdefault(key, []).append(score)

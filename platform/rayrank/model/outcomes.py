@@ -1,0 +1,58 @@
+"""What a logit says of its task: a probability along a chain of tasks, or a number.
+
+Binary tasks are ESMM's (arXiv 1804.07931): the logit of a task with `given` is conditional on its
+parent, and its probability is the product along the chain. The logit of a number x is log(1 + x),
+where being off by a factor costs a short watch as much as a long one.
+"""
+
+from collections.abc import Mapping
+
+import torch
+from torch.nn import functional
+
+from rayrank.schema import Task
+
+LARGEST = torch.finfo(torch.float32).max
+
+
+def predictions(tasks: Mapping[str, Task], logits_CK: torch.Tensor) -> torch.Tensor:
+    """[candidates, tasks]: P(task) in [0, 1], or exp(z) - 1, at least 0, for a number."""
+    log_p = log_probabilities(tasks, logits_CK)
+    columns = [
+        log_p[name].exp() if name in log_p else logits_CK[:, k].expm1().clamp(0, LARGEST)
+        for k, name in enumerate(tasks)
+    ]
+    return torch.stack(columns, dim=1)
+
+
+def losses(
+    tasks: Mapping[str, Task], logits_CK: torch.Tensor, labels_CK: torch.Tensor
+) -> torch.Tensor:
+    """[candidates, tasks]: the binary cross-entropy in nats, or the squared error of log(1 + x) for
+    a number. labels_CK float32, none of them NaN."""
+    log_p = log_probabilities(tasks, logits_CK)
+    log_not: dict[str, torch.Tensor] = {}
+    columns = []
+    for k, (name, task) in enumerate(tasks.items()):
+        z_C, y_C = logits_CK[:, k], labels_CK[:, k]
+        if task.kind == "number":
+            columns.append((z_C - y_C.log1p()).square())
+            continue
+        log_not[name] = functional.logsigmoid(-z_C)
+        if task.given is not None:
+            # 1 - pq = (1 - p) + p (1 - q), in logarithms: exact where pq rounds to 1.
+            log_not[name] = torch.logaddexp(log_not[task.given], log_p[task.given] + log_not[name])
+        columns.append(-(y_C * log_p[name] + (1 - y_C) * log_not[name]))
+    return torch.stack(columns, dim=1)
+
+
+def log_probabilities(
+    tasks: Mapping[str, Task], logits_CK: torch.Tensor
+) -> dict[str, torch.Tensor]:
+    """Binary task -> log P(task) [candidates], along its chain of parents."""
+    chained: dict[str, torch.Tensor] = {}
+    for k, (name, task) in enumerate(tasks.items()):
+        if task.kind == "binary":
+            own_C = functional.logsigmoid(logits_CK[:, k])
+            chained[name] = own_C if task.given is None else own_C + chained[task.given]
+    return chained
