@@ -58,13 +58,13 @@ class Problem:
         q, k, v, do = (_normal(batch * length, heads, dim) for _ in range(4))
         scalars = (dim**-0.5, 1 / length)
         if self.kernel == "forward":
-            return lambda c: attention_forward(q, k, v, *integers, *scalars, c)
+            return lambda c: attention_forward(q, k, v, *integers.of_all(), *scalars, c)
         # One of backward's kernels varies while the other stays: what differs is its own time.
         stays = best_config("dkdv" if self.kernel == "dq" else "dq", q.device, DTYPE, dim, dim)
 
         def backward(c: Config) -> object:
             configs = (c, stays) if self.kernel == "dq" else (stays, c)
-            return attention_backward(do, q, k, v, *integers, *scalars, *configs)
+            return attention_backward(do, q, k, v, *integers.of_all(), *scalars, *configs)
 
         return backward
 

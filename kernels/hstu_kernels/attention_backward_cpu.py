@@ -1,98 +1,122 @@
 """HSTU attention on CPUs, backward: the scores are made again, block by block and group by group,
 over the plan that forward had."""
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 from torch.nn.functional import silu
 
-from .attention_cpu import Scratch, hide
-from .attention_cpu_plan import Block, Group, Plan, make_plan
+from .attention_cpu import Scratch, gather, hide, scatter
+from .attention_cpu_plan import Group, Long, Plan, make_plan
+from .threads import share_out
 
 silu_backward = torch.ops.aten.silu_backward
 
 
 def attention_backward(
-    do_THD: Tensor,
-    q_THD: Tensor,
+    do_QHD: Tensor,
+    q_QHD: Tensor,
     k_THD: Tensor,
     v_THD: Tensor,
     offsets: Tensor,
+    query_offsets: Tensor,
     visible_end: Tensor,
     visible_start: Tensor | None,
     alpha: float,
     scale: float,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    plan = make_plan(offsets, visible_end, visible_start)
-    compute = torch.promote_types(q_THD.dtype, torch.float32)
-    do, q, k, v = (x.to(compute) for x in (do_THD, q_THD, k_THD, v_THD))
+    keys, heads = k_THD.shape[:2]
+    plan = make_plan(offsets, query_offsets, visible_end, visible_start, keys, heads)
+    compute = torch.promote_types(q_QHD.dtype, torch.float32)
+    do, q, k, v = (x.to(compute) for x in (do_QHD, q_QHD, k_THD, v_THD))
     dq, dk, dv = (torch.zeros(x.shape, dtype=compute) for x in (q, k, v))
-    scratch = Scratch(plan, q, count=2)
-    for block in plan.blocks:
-        _block_backward(block, plan, do, q, k, v, dq, dk, dv, scratch, alpha, scale)
-    for group in plan.groups:
-        _group_backward(group, plan, do, q, k, v, dq, dk, dv, alpha, scale)
-    return dq.to(q_THD.dtype), dk.to(k_THD.dtype), dv.to(v_THD.dtype)
+    rows = Backward(do, q, k, v, dq, dk, dv)
+
+    def work(pieces: list[Long | Group]) -> None:
+        scratch = Scratch(pieces, compute, count=2)
+        for piece in pieces:
+            if isinstance(piece, Long):
+                _long_backward(piece, plan, rows.of_head(piece.head), scratch, alpha, scale)
+            else:
+                _group_backward(piece, plan, rows, alpha, scale)
+
+    share_out(plan.pieces, lambda piece: piece.area, work)
+    return dq.to(q_QHD.dtype), dk.to(k_THD.dtype), dv.to(v_THD.dtype)
 
 
-def _block_backward(
-    block: Block,
-    plan: Plan,
-    do: Tensor,
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    dq: Tensor,
-    dk: Tensor,
-    dv: Tensor,
-    scratch: Scratch,
-    alpha: float,
-    scale: float,
+class Backward(NamedTuple):
+    """What is read, and the gradients, which are written; rows [n, heads, dim], or of one head
+    [n, dim]."""
+
+    do: Tensor
+    q: Tensor
+    k: Tensor
+    v: Tensor
+    dq: Tensor
+    dk: Tensor
+    dv: Tensor
+
+    def of_head(self, head: int) -> "Backward":
+        return Backward(*(x[:, head] for x in self))
+
+
+def _long_backward(
+    piece: Long, plan: Plan, of_head: Backward, scratch: Scratch, alpha: float, scale: float
 ) -> None:
-    rows, keys = slice(block.q0, block.q1), slice(block.k0, block.k1)
-    if block.columns:
-        score_HNM, slope_HNM = scratch.scores(block, 0), scratch.scores(block, 1)
-        q_HND = (alpha * q[rows]).transpose(0, 1)
-        do_HND = (scale * do[rows]).transpose(0, 1)
-        torch.bmm(q_HND, k[keys].permute(1, 2, 0), out=score_HNM)
-        torch.bmm(do_HND, v[keys].permute(1, 2, 0), out=slope_HNM)
-        silu_backward(slope_HNM, score_HNM, grad_input=slope_HNM)
-        silu(score_HNM, inplace=True)
-        hide(block, plan, score_HNM)
-        hide(block, plan, slope_HNM)
-        dq[rows] = torch.bmm(slope_HNM, k[keys].transpose(0, 1)).mul_(alpha).transpose(0, 1)
-        dk[keys].transpose(0, 1).baddbmm_(slope_HNM.transpose(1, 2), q_HND)
-        dv[keys].transpose(0, 1).baddbmm_(score_HNM.transpose(1, 2), do_HND)
-    if block.has_diagonal:
-        present_N1 = plan.diagonal[rows, None]
-        score_NH = alpha * (q[rows] * k[rows]).sum(-1)
-        slope_NH = scale * (do[rows] * v[rows]).sum(-1) * present_N1
-        slope_NH1 = (alpha * silu_backward(slope_NH, score_NH))[..., None]
-        dq[rows].addcmul_(slope_NH1, k[rows])
-        dk[rows].addcmul_(slope_NH1, q[rows])
-        own_NH1 = (silu(score_NH) * present_N1)[..., None]
-        dv[rows].addcmul_(own_NH1, do[rows], value=scale)
+    do, q, k, v, dq, dk, dv = of_head
+    for block in piece.blocks:
+        rows, keys = slice(block.q0, block.q1), slice(block.k0, block.k1)
+        if block.columns:
+            score_NM, slope_NM = scratch.scores(block, 0), scratch.scores(block, 1)
+            q_ND, do_ND = alpha * q[rows], scale * do[rows]
+            torch.mm(q_ND, k[keys].T, out=score_NM)
+            torch.mm(do_ND, v[keys].T, out=slope_NM)
+            silu_backward(slope_NM, score_NM, grad_input=slope_NM)
+            silu(score_NM, inplace=True)
+            hide(block, plan, score_NM)
+            hide(block, plan, slope_NM)
+            dq[rows] = torch.mm(slope_NM, k[keys]).mul_(alpha)
+            dk[keys].addmm_(slope_NM.T, q_ND)
+            dv[keys].addmm_(score_NM.T, do_ND)
+        if block.has_diagonal:
+            own = slice(block.q0 + block.shift, block.q1 + block.shift)
+            elsewhere_N = ~plan.diagonal[rows]
+            score_N = alpha * (q[rows] * k[own]).sum(-1)
+            slope_N = silu_backward(scale * (do[rows] * v[own]).sum(-1), score_N).mul_(alpha)
+            slope_N1 = slope_N.masked_fill_(elsewhere_N, 0.0)[:, None]
+            own_N1 = silu(score_N).masked_fill_(elsewhere_N, 0.0)[:, None]
+            dq[rows].addcmul_(slope_N1, k[own])
+            dk[own].addcmul_(slope_N1, q[rows])
+            dv[own].addcmul_(own_N1, do[rows], value=scale)
 
 
-def _group_backward(
-    group: Group,
-    plan: Plan,
-    do: Tensor,
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    dq: Tensor,
-    dk: Tensor,
-    dv: Tensor,
-    alpha: float,
-    scale: float,
-) -> None:
-    unseen_GLL = group.unseen(plan)[:, None]
-    q_GHLD, k_GHLD, v_GHLD = group.gather(q).mul_(alpha), group.gather(k), group.gather(v)
-    do_GHLD = group.gather(do).mul_(scale)
-    score_GHLL = q_GHLD @ k_GHLD.transpose(2, 3)
-    slope_GHLL = silu_backward(do_GHLD @ v_GHLD.transpose(2, 3), score_GHLL)
-    slope_GHLL.masked_fill_(unseen_GLL, 0.0)
-    silu(score_GHLL, inplace=True).masked_fill_(unseen_GLL, 0.0)
-    group.scatter(dq, (slope_GHLL @ k_GHLD).mul_(alpha))
-    group.scatter(dk, slope_GHLL.transpose(2, 3) @ q_GHLD)
-    group.scatter(dv, score_GHLL.transpose(2, 3) @ do_GHLD)
+def _group_backward(group: Group, plan: Plan, rows: Backward, alpha: float, scale: float) -> None:
+    do, q, k, v, dq, dk, dv = rows
+    unseen_G1LK = group.unseen(plan)[:, None]
+    q_GHLD, do_GHLD = gather(q, group.query_GL).mul_(alpha), gather(do, group.query_GL).mul_(scale)
+    k_GHKD, v_GHKD = gather(k, group.key_GK), gather(v, group.key_GK)
+    score_GHLK = q_GHLD @ k_GHKD.transpose(2, 3)
+    slope_GHLK = silu_backward(do_GHLD @ v_GHKD.transpose(2, 3), score_GHLK)
+    slope_GHLK.masked_fill_(unseen_G1LK, 0.0)
+    silu(score_GHLK, inplace=True).masked_fill_(unseen_G1LK, 0.0)
+    dq_GHLD = slope_GHLK @ k_GHKD
+    dk_GHKD = slope_GHLK.transpose(2, 3) @ q_GHLD
+    scatter(dk, dk_GHKD, group.key_GK, group.has_key_GK)
+    scatter(dv, score_GHLK.transpose(2, 3) @ do_GHLD, group.key_GK, group.has_key_GK)
+    if group.has_diagonal:
+        own_GHLD = gather(k, group.own_GL)
+        elsewhere_G1L = ~plan.diagonal[group.query_GL][:, None]
+        score_GHL = (q_GHLD * own_GHLD).sum(-1)
+        slope_GHL = silu_backward((do_GHLD * gather(v, group.own_GL)).sum(-1), score_GHL)
+        slope_GHL1 = slope_GHL.masked_fill_(elsewhere_G1L, 0.0)[..., None]
+        own_GHL1 = silu(score_GHL).masked_fill_(elsewhere_G1L, 0.0)[..., None]
+        dq_GHLD.addcmul_(slope_GHL1, own_GHLD)
+        add(dk, slope_GHL1 * q_GHLD, group.own_GL, group.has_query_GL)
+        add(dv, own_GHL1 * do_GHLD, group.own_GL, group.has_query_GL)
+    scatter(dq, dq_GHLD.mul_(alpha), group.query_GL, group.has_query_GL)
+
+
+def add(out_NHD: Tensor, x_GHLD: Tensor, row_GL: Tensor, there_GL: Tensor) -> None:
+    """As `scatter`, onto what is there."""
+    out_NHD[row_GL[there_GL]] += x_GHLD.transpose(1, 2)[there_GL]

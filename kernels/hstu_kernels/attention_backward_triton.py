@@ -20,9 +20,11 @@ from .layout import rows_whole
 from .triton_blocks import (
     PRECISION,
     dot_rows,
+    first_slot,
     keys_of_block,
     load_rows,
     locate,
+    rows_of,
     silu_and_twice_slope,
     steps_of_block,
     store_rows,
@@ -54,9 +56,10 @@ def _dq_of_keys(
     return dq
 
 
-@triton.jit(do_not_specialize=["B"])
+@triton.jit(do_not_specialize=["B", "Q", "T"])
 def _dq_kernel(
-    do_ptr, q_ptr, k_ptr, v_ptr, dq_ptr, offsets_ptr, end_ptr, start_ptr, B, alpha, scale,
+    do_ptr, q_ptr, k_ptr, v_ptr, dq_ptr, offsets_ptr, query_offsets_ptr, end_ptr, start_ptr,
+    B, Q, T, alpha, scale,
     stride_dot, stride_doh, stride_qt, stride_qh, stride_kt, stride_kh, stride_vt, stride_vh,
     stride_dqt, stride_dqh,
     HAS_START: tl.constexpr, DQK: tl.constexpr, DV: tl.constexpr,
@@ -65,60 +68,70 @@ def _dq_kernel(
 ):  # fmt: skip
     head = tl.program_id(1)
     slot = tl.num_programs(0) - 1 - tl.program_id(0)  # from the back, as forward
-    first, length, block, _ = locate(slot, offsets_ptr, B, BLOCK_M)
-    if block * BLOCK_M >= length:
+    sequence, block = locate(slot, query_offsets_ptr, B, BLOCK_M)
+    first_q, queries, written = rows_of(sequence, query_offsets_ptr, B, Q)
+    if block * BLOCK_M >= written:
         return
-    do_ptr += first * stride_dot + head * stride_doh
-    q_ptr += first * stride_qt + head * stride_qh
+    first, keys, _ = rows_of(sequence, offsets_ptr, B, T)
+    do_ptr += first_q * stride_dot + head * stride_doh
+    q_ptr += first_q * stride_qt + head * stride_qh
     k_ptr += first * stride_kt + head * stride_kh
     v_ptr += first * stride_vt + head * stride_vh
-    dq_ptr += first * stride_dqt + head * stride_dqh
+    dq_ptr += first_q * stride_dqt + head * stride_dqh
 
     row = block * BLOCK_M + tl.arange(0, BLOCK_M)
-    start, end = visible_range(row, first, length, end_ptr, start_ptr, HAS_START)
-    first_n, whole_n, rest_n, high_n = steps_of_block(row, start, end, length, BLOCK_N)
-    q = load_rows(q_ptr, stride_qt, row, length, DQK, BLOCK_DQK, True)
-    do = load_rows(do_ptr, stride_dot, row, length, DV, BLOCK_DV, True)
+    inside = row < queries
+    start, end = visible_range(row, first_q, queries, keys, end_ptr, start_ptr, HAS_START)
+    first_n, whole_n, rest_n, high_n = steps_of_block(inside, start, end, keys, BLOCK_N)
+    q = load_rows(q_ptr, stride_qt, row, queries, DQK, BLOCK_DQK, True)
+    do = load_rows(do_ptr, stride_dot, row, queries, DV, BLOCK_DV, True)
     half_alpha = 0.5 * alpha
     # Twice the gradient, without alpha and scale.
     dq = tl.zeros([BLOCK_M, BLOCK_DQK], dtype=tl.float32)
     if HAS_START:
         dq = _dq_of_keys(
-            dq, q, do, k_ptr, v_ptr, stride_kt, stride_vt, first_n, whole_n, start, end, length,
+            dq, q, do, k_ptr, v_ptr, stride_kt, stride_vt, first_n, whole_n, start, end, keys,
             half_alpha, DQK, DV, BLOCK_DQK, BLOCK_DV, BLOCK_N, True,
         )  # fmt: skip
     dq = _dq_of_keys(
-        dq, q, do, k_ptr, v_ptr, stride_kt, stride_vt, whole_n, rest_n, start, end, length,
+        dq, q, do, k_ptr, v_ptr, stride_kt, stride_vt, whole_n, rest_n, start, end, keys,
         half_alpha, DQK, DV, BLOCK_DQK, BLOCK_DV, BLOCK_N, False,
     )  # fmt: skip
     dq = _dq_of_keys(
-        dq, q, do, k_ptr, v_ptr, stride_kt, stride_vt, rest_n, high_n, start, end, length,
+        dq, q, do, k_ptr, v_ptr, stride_kt, stride_vt, rest_n, high_n, start, end, keys,
         half_alpha, DQK, DV, BLOCK_DQK, BLOCK_DV, BLOCK_N, True,
     )  # fmt: skip
 
-    outside = (row < length) & ((row < start) | (row >= end))
+    own = row + keys - queries
+    outside = inside & ((own < start) | (own >= end))
     if tl.max(outside.to(tl.int32)) > 0:
         half_score = half_alpha * dot_rows(
-            q_ptr, stride_qt, k_ptr, stride_kt, row, length, DQK, BLOCK_DQK, BLOCK_M
+            q_ptr, stride_qt, row, k_ptr, stride_kt, own, inside, DQK, BLOCK_DQK, BLOCK_M
         )
         slope = silu_and_twice_slope(half_score, False)[1]
-        slope *= dot_rows(do_ptr, stride_dot, v_ptr, stride_vt, row, length, DV, BLOCK_DV, BLOCK_M)
-        k = load_rows(k_ptr, stride_kt, row, length, DQK, BLOCK_DQK, True)
+        slope *= dot_rows(
+            do_ptr, stride_dot, row, v_ptr, stride_vt, own, inside, DV, BLOCK_DV, BLOCK_M
+        )
+        k = load_rows(k_ptr, stride_kt, own, keys, DQK, BLOCK_DQK, True)
         dq += tl.where(outside, slope, 0.0)[:, None] * k
     # The factors come last, in float32: before, they would push half precision to its small end.
-    store_rows(dq_ptr, stride_dqt, row, length, half_alpha * scale * dq, DQK, BLOCK_DQK)
+    dq = tl.where(inside[:, None], half_alpha * scale * dq, 0.0)
+    store_rows(dq_ptr, stride_dqt, row, written, dq, DQK, BLOCK_DQK)
 
 
-@triton.jit(do_not_specialize=["B"])
+@triton.jit(do_not_specialize=["B", "Q", "T"])
 def _ranges_kernel(
-    low_ptr, high_ptr, all_low_ptr, all_high_ptr, offsets_ptr, end_ptr, start_ptr, B,
+    low_ptr, high_ptr, all_low_ptr, all_high_ptr,
+    offsets_ptr, query_offsets_ptr, end_ptr, start_ptr, B, Q, T,
     HAS_START: tl.constexpr, BLOCK_M: tl.constexpr,
 ):  # fmt: skip
     slot = tl.program_id(0)
-    first, length, block, _ = locate(slot, offsets_ptr, B, BLOCK_M)
+    sequence, block = locate(slot, query_offsets_ptr, B, BLOCK_M)
+    first_q, queries, _ = rows_of(sequence, query_offsets_ptr, B, Q)
+    _, keys, _ = rows_of(sequence, offsets_ptr, B, T)
     row = block * BLOCK_M + tl.arange(0, BLOCK_M)
-    start, end = visible_range(row, first, length, end_ptr, start_ptr, HAS_START)
-    low, high, all_low, all_high = keys_of_block(row, start, end, length)
+    start, end = visible_range(row, first_q, queries, keys, end_ptr, start_ptr, HAS_START)
+    low, high, all_low, all_high = keys_of_block(row < queries, start, end, keys)
     tl.store(low_ptr + slot, low)
     tl.store(high_ptr + slot, high)
     tl.store(all_low_ptr + slot, all_low)
@@ -128,20 +141,20 @@ def _ranges_kernel(
 @triton.jit
 def _dkdv_of_queries(
     dk, dv, k, v, do_ptr, q_ptr, stride_do, stride_q, end_ptr, start_ptr,
-    low, high, col, first, length, half_alpha,
+    low, high, col, first_q, queries, keys, half_alpha,
     HAS_START: tl.constexpr, DQK: tl.constexpr, DV: tl.constexpr,
     BLOCK_DQK: tl.constexpr, BLOCK_DV: tl.constexpr, BLOCK_M: tl.constexpr, MASKED: tl.constexpr,
 ):  # fmt: skip
     for m in range(low, high):
         row = m * BLOCK_M + tl.arange(0, BLOCK_M)
-        q = load_rows(q_ptr, stride_q, row, length, DQK, BLOCK_DQK, True)
-        do = load_rows(do_ptr, stride_do, row, length, DV, BLOCK_DV, True)
+        q = load_rows(q_ptr, stride_q, row, queries, DQK, BLOCK_DQK, True)
+        do = load_rows(do_ptr, stride_do, row, queries, DV, BLOCK_DV, True)
         # Keys by queries, so that the sums over queries need no transposed scores.
         half_score = half_alpha * tl.dot(k, tl.trans(q), input_precision=PRECISION)
         weight, slope = silu_and_twice_slope(half_score, q.dtype != tl.float32)
         slope *= tl.dot(v, tl.trans(do), input_precision=PRECISION)
         if MASKED:
-            start, end = visible_range(row, first, length, end_ptr, start_ptr, HAS_START)
+            start, end = visible_range(row, first_q, queries, keys, end_ptr, start_ptr, HAS_START)
             seen = (col[:, None] >= start[None, :]) & (col[:, None] < end[None, :])
             weight, slope = tl.where(seen, weight, 0.0), tl.where(seen, slope, 0.0)
         dv = tl.dot(weight.to(do.dtype), do, dv, input_precision=PRECISION)
@@ -149,10 +162,37 @@ def _dkdv_of_queries(
     return dk, dv
 
 
-@triton.jit(do_not_specialize=["B"])
+@triton.jit
+def _dkdv_of_own(
+    dk, dv, do_ptr, q_ptr, k_ptr, v_ptr, stride_do, stride_q, stride_k, stride_v,
+    end_ptr, start_ptr, col, first_q, queries, keys, half_alpha,
+    HAS_START: tl.constexpr, DQK: tl.constexpr, DV: tl.constexpr,
+    BLOCK_DQK: tl.constexpr, BLOCK_DV: tl.constexpr, BLOCK_N: tl.constexpr,
+):  # fmt: skip
+    """What comes of the keys' own queries, where those see them by themselves alone."""
+    inside = (col < keys) & (col >= keys - queries)
+    row = tl.where(inside, col - (keys - queries), queries)
+    start, end = visible_range(row, first_q, queries, keys, end_ptr, start_ptr, HAS_START)
+    outside = inside & ((col < start) | (col >= end))
+    if tl.max(outside.to(tl.int32)) > 0:
+        half_score = half_alpha * dot_rows(
+            q_ptr, stride_q, row, k_ptr, stride_k, col, inside, DQK, BLOCK_DQK, BLOCK_N
+        )
+        weight, slope = silu_and_twice_slope(half_score, False)
+        slope *= dot_rows(
+            do_ptr, stride_do, row, v_ptr, stride_v, col, inside, DV, BLOCK_DV, BLOCK_N
+        )
+        q = load_rows(q_ptr, stride_q, row, queries, DQK, BLOCK_DQK, True)
+        do = load_rows(do_ptr, stride_do, row, queries, DV, BLOCK_DV, True)
+        dk += tl.where(outside, slope, 0.0)[:, None] * q
+        dv += tl.where(outside, weight, 0.0)[:, None] * do
+    return dk, dv
+
+
+@triton.jit(do_not_specialize=["B", "Q", "T"])
 def _dkdv_kernel(
     do_ptr, q_ptr, k_ptr, v_ptr, dk_ptr, dv_ptr, low_ptr, high_ptr, all_low_ptr, all_high_ptr,
-    offsets_ptr, end_ptr, start_ptr, B, alpha, scale,
+    offsets_ptr, query_offsets_ptr, end_ptr, start_ptr, B, Q, T, alpha, scale,
     stride_dot, stride_doh, stride_qt, stride_qh, stride_kt, stride_kh, stride_vt, stride_vh,
     stride_dkt, stride_dkh, stride_dvt, stride_dvh,
     HAS_START: tl.constexpr, DQK: tl.constexpr, DV: tl.constexpr,
@@ -160,34 +200,35 @@ def _dkdv_kernel(
     CHUNK: tl.constexpr,
 ):  # fmt: skip
     head = tl.program_id(1)
-    first, length, key_block, slot_0 = locate(tl.program_id(0), offsets_ptr, B, BLOCK_N)
+    sequence, key_block = locate(tl.program_id(0), offsets_ptr, B, BLOCK_N)
+    first, keys, written = rows_of(sequence, offsets_ptr, B, T)
     key_0 = key_block * BLOCK_N
-    if key_0 >= length:
+    if key_0 >= written:
         return
-    # Slots of query blocks follow locate's rule with their own block size.
-    slot_0 += (first // BLOCK_M).to(tl.int32) - (first // BLOCK_N).to(tl.int32)
-    do_ptr += first * stride_dot + head * stride_doh
-    q_ptr += first * stride_qt + head * stride_qh
+    first_q, queries, _ = rows_of(sequence, query_offsets_ptr, B, Q)
+    slot_0 = first_slot(first_q, sequence, BLOCK_M)
+    do_ptr += first_q * stride_dot + head * stride_doh
+    q_ptr += first_q * stride_qt + head * stride_qh
     k_ptr += first * stride_kt + head * stride_kh
     v_ptr += first * stride_vt + head * stride_vh
     dk_ptr += first * stride_dkt + head * stride_dkh
     dv_ptr += first * stride_dvt + head * stride_dvh
 
     col = key_0 + tl.arange(0, BLOCK_N)
-    key_end = tl.minimum(key_0 + BLOCK_N, length)
-    k = load_rows(k_ptr, stride_kt, col, length, DQK, BLOCK_DQK, True)
-    v = load_rows(v_ptr, stride_vt, col, length, DV, BLOCK_DV, True)
+    key_end = tl.minimum(key_0 + BLOCK_N, keys)
+    k = load_rows(k_ptr, stride_kt, col, keys, DQK, BLOCK_DQK, True)
+    v = load_rows(v_ptr, stride_vt, col, keys, DV, BLOCK_DV, True)
     half_alpha = 0.5 * alpha
     # dk is twice the gradient, and both are without alpha and scale.
     dk = tl.zeros([BLOCK_N, BLOCK_DQK], dtype=tl.float32)
     dv = tl.zeros([BLOCK_N, BLOCK_DV], dtype=tl.float32)
-    blocks = tl.cdiv(length, BLOCK_M)
+    blocks = tl.cdiv(queries, BLOCK_M)
     for chunk in range(0, blocks, CHUNK):
         block = chunk + tl.arange(0, CHUNK)
         inside, slot = block < blocks, slot_0 + block
         low = tl.load(low_ptr + slot, mask=inside, other=0)
         high = tl.load(high_ptr + slot, mask=inside, other=0)
-        all_low = tl.load(all_low_ptr + slot, mask=inside, other=length)
+        all_low = tl.load(all_low_ptr + slot, mask=inside, other=keys)
         all_high = tl.load(all_high_ptr + slot, mask=inside, other=0)
         # 0: no row sees a key of the block, 1: some do, 2: every row sees every key.
         sees = (high > low) & (low < key_end) & (high > key_0)
@@ -200,38 +241,35 @@ def _dkdv_kernel(
             whole_end = tl.where(own == 2, run_end, run)
             dk, dv = _dkdv_of_queries(
                 dk, dv, k, v, do_ptr, q_ptr, stride_dot, stride_qt, end_ptr, start_ptr,
-                run, whole_end, col, first, length, half_alpha,
+                run, whole_end, col, first_q, queries, keys, half_alpha,
                 HAS_START, DQK, DV, BLOCK_DQK, BLOCK_DV, BLOCK_M, False,
             )  # fmt: skip
             dk, dv = _dkdv_of_queries(
                 dk, dv, k, v, do_ptr, q_ptr, stride_dot, stride_qt, end_ptr, start_ptr,
-                whole_end, run_end, col, first, length, half_alpha,
+                whole_end, run_end, col, first_q, queries, keys, half_alpha,
                 HAS_START, DQK, DV, BLOCK_DQK, BLOCK_DV, BLOCK_M, True,
             )  # fmt: skip
             run = tl.min(tl.where((block >= run_end) & (sight > 0), block, chunk_end))
 
-    start, end = visible_range(col, first, length, end_ptr, start_ptr, HAS_START)
-    outside = (col < length) & ((col < start) | (col >= end))
-    if tl.max(outside.to(tl.int32)) > 0:
-        half_score = half_alpha * dot_rows(
-            q_ptr, stride_qt, k_ptr, stride_kt, col, length, DQK, BLOCK_DQK, BLOCK_N
-        )
-        weight, slope = silu_and_twice_slope(half_score, False)
-        slope *= dot_rows(do_ptr, stride_dot, v_ptr, stride_vt, col, length, DV, BLOCK_DV, BLOCK_N)
-        q = load_rows(q_ptr, stride_qt, col, length, DQK, BLOCK_DQK, True)
-        do = load_rows(do_ptr, stride_dot, col, length, DV, BLOCK_DV, True)
-        dk += tl.where(outside, slope, 0.0)[:, None] * q
-        dv += tl.where(outside, weight, 0.0)[:, None] * do
-    store_rows(dk_ptr, stride_dkt, col, length, half_alpha * scale * dk, DQK, BLOCK_DQK)
-    store_rows(dv_ptr, stride_dvt, col, length, scale * dv, DV, BLOCK_DV)
+    dk, dv = _dkdv_of_own(
+        dk, dv, do_ptr, q_ptr, k_ptr, v_ptr, stride_dot, stride_qt, stride_kt, stride_vt,
+        end_ptr, start_ptr, col, first_q, queries, keys, half_alpha,
+        HAS_START, DQK, DV, BLOCK_DQK, BLOCK_DV, BLOCK_N,
+    )  # fmt: skip
+    there = (col < keys)[:, None]
+    dk = tl.where(there, half_alpha * scale * dk, 0.0)
+    dv = tl.where(there, scale * dv, 0.0)
+    store_rows(dk_ptr, stride_dkt, col, written, dk, DQK, BLOCK_DQK)
+    store_rows(dv_ptr, stride_dvt, col, written, dv, DV, BLOCK_DV)
 
 
 def attention_backward(
-    do_THD: Tensor,
-    q_THD: Tensor,
+    do_QHD: Tensor,
+    q_QHD: Tensor,
     k_THD: Tensor,
     v_THD: Tensor,
     offsets: Tensor,
+    query_offsets: Tensor,
     visible_end: Tensor,
     visible_start: Tensor | None,
     alpha: float,
@@ -239,36 +277,42 @@ def attention_backward(
     dq_config: Config | None = None,
     dkdv_config: Config | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    T, H, Dqk = q_THD.shape
-    Dv = v_THD.shape[2]
-    dq_config = dq_config or best_config("dq", q_THD.device, q_THD.dtype, Dqk, Dv)
-    dkdv_config = dkdv_config or best_config("dkdv", q_THD.device, q_THD.dtype, Dqk, Dv)
-    inputs = do_THD, q_THD, k_THD, v_THD = tuple(
-        rows_whole(x) for x in (do_THD, q_THD, k_THD, v_THD)
-    )
-    dq, dk, dv = (
-        torch.empty(x.shape, dtype=x.dtype, device=x.device) for x in (q_THD, k_THD, v_THD)
-    )
-    if T == 0:
-        return dq, dk, dv
+    Q, H, Dqk = q_QHD.shape
+    T, _, Dv = v_THD.shape
     B = offsets.shape[0] - 1
-    integers = (offsets, visible_end.contiguous(), contiguous_or(visible_start, visible_end))
+    dq_config = dq_config or best_config("dq", q_QHD.device, q_QHD.dtype, Dqk, Dv)
+    dkdv_config = dkdv_config or best_config("dkdv", q_QHD.device, q_QHD.dtype, Dqk, Dv)
+    inputs = do_QHD, q_QHD, k_THD, v_THD = tuple(
+        rows_whole(x) for x in (do_QHD, q_QHD, k_THD, v_THD)
+    )
+    fresh = torch.empty if B else torch.zeros
+    dq, dk, dv = (fresh(x.shape, dtype=x.dtype, device=x.device) for x in (q_QHD, k_THD, v_THD))
+    if T == 0 or B == 0:
+        return dq.zero_(), dk, dv
+    integers = (
+        offsets,
+        query_offsets,
+        visible_end.contiguous(),
+        contiguous_or(visible_start, visible_end),
+    )
     has_start = visible_start is not None
     strides = [stride for x in inputs for stride in x.stride()[:2]]
     common = {"HAS_START": has_start, **dims(Dqk, Dv)}
 
-    _dq_kernel[(T // dq_config.block_m + B, H)](
-        *inputs, dq, *integers, B, alpha, scale, *strides, *dq.stride()[:2],
+    _dq_kernel[(Q // dq_config.block_m + B, H)](
+        *inputs, dq, *integers, B, Q, T, alpha, scale, *strides, *dq.stride()[:2],
         **common, **launch(dq_config),
     )  # fmt: skip
 
     block_m = dkdv_config.block_m
     ranges = [
-        torch.empty(T // block_m + B, dtype=torch.int32, device=q_THD.device) for _ in range(4)
+        torch.empty(Q // block_m + B, dtype=torch.int32, device=q_QHD.device) for _ in range(4)
     ]
-    _ranges_kernel[(T // block_m + B,)](*ranges, *integers, B, HAS_START=has_start, BLOCK_M=block_m)
+    _ranges_kernel[(Q // block_m + B,)](
+        *ranges, *integers, B, Q, T, HAS_START=has_start, BLOCK_M=block_m
+    )
     _dkdv_kernel[(T // dkdv_config.block_n + B, H)](
-        *inputs, dk, dv, *ranges, *integers, B, alpha, scale,
+        *inputs, dk, dv, *ranges, *integers, B, Q, T, alpha, scale,
         *strides, *dk.stride()[:2], *dv.stride()[:2],
         CHUNK=CHUNK, **common, **launch(dkdv_config),
     )  # fmt: skip

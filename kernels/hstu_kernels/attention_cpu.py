@@ -1,103 +1,129 @@
 """HSTU attention on CPUs: work bounded by what is visible, nothing padded to the longest sequence.
 
 Two kinds of work, planned in `attention_cpu_plan`. A long sequence goes in blocks of query rows
-against the keys those rows can see, without copies; a row's view of itself, when it lies outside
-that prefix, is an elementwise product, so thousands of candidates never meet each other. Short
-sequences of similar length go together through one batched matrix product.
+against the keys those rows can see, without copies, each head apart. Short sequences of similar
+length go together through one batched matrix product. A row's view of itself, when it lies outside
+the prefix that it sees, is an elementwise product: so thousands of candidates never meet each
+other, and what is not finite in one of them stays there.
 
 Nothing of size T x T is kept or made: `attention_backward_cpu` recomputes the scores.
 """
+
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn.functional import silu
 
-from .attention_cpu_plan import Block, Group, Plan, make_plan
+from .attention_cpu_plan import Block, Group, Long, Plan, make_plan
+from .threads import share_out
 
 
 def attention_forward(
-    q_THD: Tensor,
+    q_QHD: Tensor,
     k_THD: Tensor,
     v_THD: Tensor,
     offsets: Tensor,
+    query_offsets: Tensor,
     visible_end: Tensor,
     visible_start: Tensor | None,
     alpha: float,
     scale: float,
 ) -> Tensor:
-    plan = make_plan(offsets, visible_end, visible_start)
+    keys, heads = k_THD.shape[:2]
+    plan = make_plan(offsets, query_offsets, visible_end, visible_start, keys, heads)
     # Half precision would round the scores before silu; GPUs' products do not either.
-    compute = torch.promote_types(q_THD.dtype, torch.float32)
-    q, k, v = (x.to(compute) for x in (q_THD, k_THD, v_THD))
-    o_THD = torch.zeros(v.shape, dtype=compute)
-    scratch = Scratch(plan, q)
-    for block in plan.blocks:
-        _block_forward(block, plan, q, k, v, o_THD, scratch, alpha, scale)
-    for group in plan.groups:
-        _group_forward(group, plan, q, k, v, o_THD, alpha, scale)
-    return o_THD.to(q_THD.dtype)
+    compute = torch.promote_types(q_QHD.dtype, torch.float32)
+    o_QHD = torch.zeros(len(q_QHD), *v_THD.shape[1:], dtype=compute)
+    rows = Forward(q_QHD.to(compute), k_THD.to(compute), v_THD.to(compute), o_QHD)
+
+    def work(pieces: list[Long | Group]) -> None:
+        scratch = Scratch(pieces, compute)
+        for piece in pieces:
+            if isinstance(piece, Long):
+                _long_forward(piece, plan, rows.of_head(piece.head), scratch, alpha, scale)
+            else:
+                _group_forward(piece, plan, rows, alpha, scale)
+
+    share_out(plan.pieces, lambda piece: piece.area, work)
+    return o_QHD.to(q_QHD.dtype)
+
+
+class Forward(NamedTuple):
+    """What is read, and o, which is written; rows [n, heads, dim], or of one head [n, dim]."""
+
+    q: Tensor
+    k: Tensor
+    v: Tensor
+    o: Tensor
+
+    def of_head(self, head: int) -> "Forward":
+        return Forward(*(x[:, head] for x in self))
 
 
 class Scratch:
     """Score buffers made once: a fresh one per block costs more in page faults than its product."""
 
-    def __init__(self, plan: Plan, q_THD: Tensor, count: int = 1) -> None:
-        self.heads = q_THD.shape[1]
-        area = max((block.rows * block.columns for block in plan.blocks), default=0)
-        self.buffers = [q_THD.new_empty(self.heads * area) for _ in range(count)]
+    def __init__(self, pieces: list[Long | Group], dtype: torch.dtype, count: int = 1) -> None:
+        blocks = (block for piece in pieces if isinstance(piece, Long) for block in piece.blocks)
+        area = max((block.rows * block.columns for block in blocks), default=0)
+        self.buffers = [torch.empty(area, dtype=dtype) for _ in range(count)]
 
     def scores(self, block: Block, which: int = 0) -> Tensor:
-        shape = (self.heads, block.rows, block.columns)
-        return self.buffers[which][: shape[0] * shape[1] * shape[2]].view(shape)
+        return self.buffers[which][: block.rows * block.columns].view(block.rows, block.columns)
 
 
-def _block_forward(
-    block: Block,
-    plan: Plan,
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    o: Tensor,
-    scratch: Scratch,
-    alpha: float,
-    scale: float,
+def _long_forward(
+    piece: Long, plan: Plan, of_head: Forward, scratch: Scratch, alpha: float, scale: float
 ) -> None:
-    rows, keys = slice(block.q0, block.q1), slice(block.k0, block.k1)
-    if block.columns:
-        score_HNM = scratch.scores(block)
-        torch.bmm((alpha * q[rows]).transpose(0, 1), k[keys].permute(1, 2, 0), out=score_HNM)
-        silu(score_HNM, inplace=True)
-        hide(block, plan, score_HNM)
-        o[rows] = torch.bmm(score_HNM, v[keys].transpose(0, 1)).mul_(scale).transpose(0, 1)
-    if block.has_diagonal:
-        own_NH = silu(alpha * (q[rows] * k[rows]).sum(-1)) * plan.diagonal[rows, None]
-        o[rows].addcmul_(own_NH[..., None], v[rows], value=scale)
+    q, k, v, o = of_head
+    for block in piece.blocks:
+        rows, keys = slice(block.q0, block.q1), slice(block.k0, block.k1)
+        if block.columns:
+            score_NM = scratch.scores(block)
+            torch.mm(alpha * q[rows], k[keys].T, out=score_NM)
+            silu(score_NM, inplace=True)
+            hide(block, plan, score_NM)
+            o[rows] = torch.mm(score_NM, v[keys]).mul_(scale)
+        if block.has_diagonal:
+            own = slice(block.q0 + block.shift, block.q1 + block.shift)
+            own_N = silu(alpha * (q[rows] * k[own]).sum(-1))
+            own_N.masked_fill_(~plan.diagonal[rows], 0.0)
+            o[rows].addcmul_(own_N[:, None], v[own], value=scale)
 
 
-def hide(block: Block, plan: Plan, score_HNM: Tensor) -> None:
+def hide(block: Block, plan: Plan, score_NM: Tensor) -> None:
     """Zero what a row may not see: only the columns on which the block's rows disagree."""
     rows = slice(block.q0, block.q1)
     if block.all_start > block.k0:
         position = torch.arange(block.k0, min(block.all_start, block.k1))
         unseen_NM = position < plan.start[rows, None]
-        score_HNM[:, :, : len(position)].masked_fill_(unseen_NM, 0.0)
+        score_NM[:, : len(position)].masked_fill_(unseen_NM, 0.0)
     if block.all_end < block.k1:
         first = max(block.all_end, block.k0)
         unseen_NM = torch.arange(first, block.k1) >= plan.end[rows, None]
-        score_HNM[:, :, first - block.k0 :].masked_fill_(unseen_NM, 0.0)
+        score_NM[:, first - block.k0 :].masked_fill_(unseen_NM, 0.0)
 
 
-def _group_forward(
-    group: Group,
-    plan: Plan,
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    o: Tensor,
-    alpha: float,
-    scale: float,
-) -> None:
-    unseen_GLL = group.unseen(plan)
-    score_GHLL = (alpha * group.gather(q)) @ group.gather(k).transpose(2, 3)
-    silu(score_GHLL, inplace=True).masked_fill_(unseen_GLL[:, None], 0.0)
-    group.scatter(o, score_GHLL @ group.gather(v).mul_(scale))
+def _group_forward(group: Group, plan: Plan, rows: Forward, alpha: float, scale: float) -> None:
+    q, k, v, o = rows
+    q_GHLD = gather(q, group.query_GL).mul_(alpha)
+    score_GHLK = q_GHLD @ gather(k, group.key_GK).transpose(2, 3)
+    silu(score_GHLK, inplace=True).masked_fill_(group.unseen(plan)[:, None], 0.0)
+    o_GHLD = score_GHLK @ gather(v, group.key_GK)
+    if group.has_diagonal:
+        own_GHL = silu((q_GHLD * gather(k, group.own_GL)).sum(-1))
+        own_GHL.masked_fill_(~plan.diagonal[group.query_GL][:, None], 0.0)
+        o_GHLD.addcmul_(own_GHL[..., None], gather(v, group.own_GL))
+    scatter(o, o_GHLD.mul_(scale), group.query_GL, group.has_query_GL)
+
+
+def gather(x_NHD: Tensor, row_GL: Tensor) -> Tensor:
+    """[G, H, L, D]"""
+    rows = x_NHD.index_select(0, row_GL.view(-1))
+    return rows.view(*row_GL.shape, *x_NHD.shape[1:]).transpose(1, 2)
+
+
+def scatter(out_NHD: Tensor, x_GHLD: Tensor, row_GL: Tensor, there_GL: Tensor) -> None:
+    """The opposite of `gather`, where there is a row: each is in one place."""
+    out_NHD[row_GL[there_GL]] = x_GHLD.transpose(1, 2)[there_GL]

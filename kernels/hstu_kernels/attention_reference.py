@@ -11,29 +11,37 @@ from torch.nn.functional import silu
 
 
 def attention_reference(
-    q_THD: Tensor,
+    q_QHD: Tensor,
     k_THD: Tensor,
     v_THD: Tensor,
     offsets: Tensor,
     visible_end: Tensor,
     visible_start: Tensor | None = None,
     *,
+    query_offsets: Tensor | None = None,
     alpha: float,
     scale: float,
 ) -> Tensor:
     """The same arguments and result as `hstu_attention`, on any device and in any float type."""
     if visible_start is None:
         visible_start = torch.zeros_like(visible_end)
-    # An empty sequence in front: a batch of none then still has a result and gradients.
-    bounds = [0, *offsets.tolist()]
+    if query_offsets is None:
+        query_offsets = offsets
     outputs = []
-    for first, last in pairwise(bounds):
-        position = torch.arange(last - first, device=q_THD.device)
-        start_N1 = visible_start[first:last, None]
-        end_N1 = visible_end[first:last, None]
-        mask_NN = (position >= start_N1) & (position < end_N1)
-        mask_NN |= position == position[:, None]
-        score_HNN = torch.einsum("nhd,mhd->hnm", q_THD[first:last], k_THD[first:last])
-        weight_HNN = silu(alpha * score_HNN) * mask_NN
-        outputs.append(scale * torch.einsum("hnm,mhd->nhd", weight_HNN, v_THD[first:last]))
-    return torch.cat(outputs)
+    for (first, last), (first_q, last_q) in zip(
+        pairwise(offsets.tolist()), pairwise(query_offsets.tolist()), strict=True
+    ):
+        place_M = torch.arange(last - first, device=q_QHD.device)
+        own_N1 = place_M[len(place_M) - (last_q - first_q) :, None]
+        start_N1 = visible_start[first_q:last_q, None]
+        end_N1 = visible_end[first_q:last_q, None]
+        mask_NM = (place_M >= start_N1) & (place_M < end_N1)
+        mask_NM |= place_M == own_N1
+        score_HNM = torch.einsum("nhd,mhd->hnm", q_QHD[first_q:last_q], k_THD[first:last])
+        weight_HNM = silu(alpha * score_HNM) * mask_NM
+        outputs.append(scale * torch.einsum("hnm,mhd->nhd", weight_HNM, v_THD[first:last]))
+    # Rows behind the last sequence: none of theirs is anything, and they have gradients, of zero.
+    behind_k, behind_q = int(offsets[-1]), int(query_offsets[-1])
+    nothing = 0.0 * (q_QHD[behind_q:].sum() + k_THD[behind_k:].sum() + v_THD[behind_k:].sum())
+    rest = q_QHD.new_zeros(len(q_QHD) - behind_q, *v_THD.shape[1:])
+    return torch.cat([*outputs, rest + nothing])

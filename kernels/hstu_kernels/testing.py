@@ -17,6 +17,17 @@ class Visibility(NamedTuple):
     visible_end: Tensor  # int64 [T]
     visible_start: Tensor | None  # int64 [T]
 
+    def of_all(self) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+        """As the operator's bodies take them, for queries of all tokens."""
+        return (self.offsets, *self)
+
+    def of(self, rows_Q: Tensor) -> "Visibility":
+        """For queries of some tokens."""
+        start = self.visible_start
+        return Visibility(
+            self.offsets, self.visible_end[rows_Q], None if start is None else start[rows_Q]
+        )
+
     def to(self, device: str) -> "Visibility":
         start = self.visible_start
         return Visibility(
@@ -58,6 +69,25 @@ def visibility(pattern: str, lengths: list[int], generator: torch.Generator) -> 
         starts.append((position - WINDOW).clamp(min=0))
     offsets = torch.tensor([0, *lengths]).cumsum(0)
     return Visibility(offsets, torch.cat(ends), torch.cat(starts) if pattern == "window" else None)
+
+
+class Queries(NamedTuple):
+    """The last tokens of each sequence, on the CPU."""
+
+    rows_Q: Tensor  # int64 [Q]: which tokens they are
+    offsets: Tensor  # int64 [B + 1]
+
+    def to(self, device: str) -> "Queries":
+        return Queries(self.rows_Q.to(device), self.offsets.to(device))
+
+
+def last_tokens(offsets: Tensor, counts: list[int]) -> Queries:
+    """So many of each sequence."""
+    ends = offsets[1:].tolist()
+    rows = [torch.arange(end - n, end) for end, n in zip(ends, counts, strict=True)]
+    return Queries(
+        torch.cat([torch.empty(0, dtype=torch.int64), *rows]), torch.tensor([0, *counts]).cumsum(0)
+    )
 
 
 def mtgr_visible_end(

@@ -16,7 +16,7 @@ PRECISION = tl.constexpr("tf32x3")
 
 @triton.jit
 def locate(slot, offsets_ptr, B, BLOCK: tl.constexpr):
-    """The sequence's first row and length, the block's number in it, the slot of its block 0.
+    """The sequence a block belongs to, and the block's number in it.
 
     Sequence b's blocks start at slot ``offsets[b] // BLOCK + b``: room enough for each however
     lengths fall, known without a prefix sum over block counts and without reading the device.
@@ -28,18 +28,31 @@ def locate(slot, offsets_ptr, B, BLOCK: tl.constexpr):
         before = tl.load(offsets_ptr + middle) // BLOCK + middle <= slot
         low = tl.where(before, middle, low)
         high = tl.where(before, high, middle)
-    first = tl.load(offsets_ptr + low)
-    length = (tl.load(offsets_ptr + low + 1) - first).to(tl.int32)
-    slot_0 = (first // BLOCK).to(tl.int32) + low
-    return first, length, slot - slot_0, slot_0
+    return low, slot - first_slot(tl.load(offsets_ptr + low), low, BLOCK)
 
 
 @triton.jit
-def visible_range(row, first, length, end_ptr, start_ptr, HAS_START: tl.constexpr):
-    """What rows see, cut to the sequence; (0, 0) for rows behind its end."""
-    inside = row < length
+def first_slot(first, sequence, BLOCK: tl.constexpr):
+    """The slot of block 0 of a sequence that starts at row `first`; see `locate`."""
+    return (first // BLOCK).to(tl.int32) + sequence
+
+
+@triton.jit
+def rows_of(sequence, offsets_ptr, B, total):
+    """A sequence's first row, its length, and how many rows from there on are its to write: behind
+    the last sequence there may be rows of nobody's, up to `total`, which it fills with zeros."""
+    first = tl.load(offsets_ptr + sequence)
+    length = (tl.load(offsets_ptr + sequence + 1) - first).to(tl.int32)
+    written = tl.where(sequence == B - 1, (total - first).to(tl.int32), length)
+    return first, length, written
+
+
+@triton.jit
+def visible_range(row, first, queries, keys, end_ptr, start_ptr, HAS_START: tl.constexpr):
+    """What query rows see, cut to the sequence's keys; (0, 0) for rows behind its queries."""
+    inside = row < queries
     end = tl.load(end_ptr + first + row, mask=inside, other=0).to(tl.int32)
-    end = tl.minimum(end, length)
+    end = tl.minimum(end, keys)
     if HAS_START:
         start = tl.load(start_ptr + first + row, mask=inside, other=0).to(tl.int32)
         start = tl.maximum(start, 0)
@@ -49,22 +62,22 @@ def visible_range(row, first, length, end_ptr, start_ptr, HAS_START: tl.constexp
 
 
 @triton.jit
-def keys_of_block(row, start, end, length):
+def keys_of_block(inside, start, end, keys):
     """The keys [low, high) that some row of the block sees, and [all_low, all_high) that every row
     of the sequence sees; low >= high if none sees any. A row behind the end counts for neither: its
     q and gradient are 0, so what it adds is 0."""
-    inside, sees = row < length, end > start
-    low, high = tl.min(tl.where(sees, start, length)), tl.max(tl.where(sees, end, 0))
+    sees = end > start
+    low, high = tl.min(tl.where(sees, start, keys)), tl.max(tl.where(sees, end, 0))
     all_low = tl.max(tl.where(inside, start, 0))
-    all_high = tl.min(tl.where(inside, end, length))
+    all_high = tl.min(tl.where(inside, end, keys))
     return low, high, all_low, all_high
 
 
 @triton.jit
-def steps_of_block(row, start, end, length, BLOCK_N: tl.constexpr):
+def steps_of_block(inside, start, end, keys, BLOCK_N: tl.constexpr):
     """The keys in steps of BLOCK_N: [first, whole), then [whole, rest) that every row sees, so that
     nothing there is masked, then [rest, high)."""
-    low, high, all_low, all_high = keys_of_block(row, start, end, length)
+    low, high, all_low, all_high = keys_of_block(inside, start, end, keys)
     first = low // BLOCK_N * BLOCK_N
     whole = tl.maximum(tl.minimum(tl.cdiv(all_low, BLOCK_N) * BLOCK_N, high), first)
     rest = tl.maximum(all_high // BLOCK_N * BLOCK_N, whole)
@@ -88,26 +101,27 @@ def load_rows(
 
 
 @triton.jit
-def store_rows(base_ptr, stride, row, length, x, D: tl.constexpr, BLOCK_D: tl.constexpr):
+def store_rows(base_ptr, stride, row, written, x, D: tl.constexpr, BLOCK_D: tl.constexpr):
     d = tl.arange(0, BLOCK_D)
     pointer = base_ptr + row[:, None] * stride + d[None, :]
-    mask = (row[:, None] < length) & (d[None, :] < D)
+    mask = (row[:, None] < written) & (d[None, :] < D)
     tl.store(pointer, x.to(base_ptr.dtype.element_ty), mask=mask)
 
 
 @triton.jit
 def dot_rows(
-    a_ptr, stride_a, b_ptr, stride_b, row, length,
+    a_ptr, stride_a, row_a, b_ptr, stride_b, row_b, inside,
     D: tl.constexpr, BLOCK_D: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """a_i . b_i of the rows, float32 [rows]; a slice of D at a time, for few registers."""
+    """a_i . b_i of pairs of rows, float32 [rows], 0 for those not `inside`; a slice of D at a time,
+    for few registers."""
     SLICE: tl.constexpr = min(BLOCK_D, 32)
     total = tl.zeros([BLOCK], dtype=tl.float32)
     for first in range(0, BLOCK_D, SLICE):
         d = first + tl.arange(0, SLICE)[None, :]
-        mask = (row[:, None] < length) & (d < D)
-        a = tl.load(a_ptr + row[:, None] * stride_a + d, mask=mask, other=0.0)
-        b = tl.load(b_ptr + row[:, None] * stride_b + d, mask=mask, other=0.0)
+        mask = inside[:, None] & (d < D)
+        a = tl.load(a_ptr + row_a[:, None] * stride_a + d, mask=mask, other=0.0)
+        b = tl.load(b_ptr + row_b[:, None] * stride_b + d, mask=mask, other=0.0)
         total += tl.sum(a.to(tl.float32) * b.to(tl.float32), 1)
     return total
 

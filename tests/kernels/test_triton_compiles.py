@@ -19,8 +19,15 @@ from triton.compiler import ASTSource, CompiledKernel
 HOPPER = GPUTarget("cuda", 90, 32)
 # What sm_86 and sm_89 let one block have, the least among GPUs with bfloat16.
 LEAST_SHARED_MEMORY = 99 * 1024
-POINTERS = {"offsets": "i64", "end": "i32", "start": "i32", "low": "i32", "high": "i32"}
-POINTERS |= {"all_low": "i32", "all_high": "i32"}
+POINTERS = {
+    "offsets": "i64",
+    "query_offsets": "i64",
+    "end": "i32",
+    "start": "i32",
+    "low": "i32",
+    "high": "i32",
+}
+POINTERS |= {"low": "i32", "high": "i32", "all_low": "i32", "all_high": "i32"}
 POINTERS |= {"group": "i64", "mean": "fp32", "rstd": "fp32", "dweight": "fp32", "dbias": "fp32"}
 POINTERS |= {"weight": "fp32", "bias": "fp32"}
 KERNELS = {"forward": forward._forward_kernel, "dq": backward._dq_kernel}

@@ -11,7 +11,7 @@ import torch
 from hstu_kernels.attention_backward_triton import attention_backward
 from hstu_kernels.attention_reference import attention_reference
 from hstu_kernels.attention_triton import attention_forward
-from hstu_kernels.testing import PATTERNS, Visibility, assert_close, visibility
+from hstu_kernels.testing import PATTERNS, Visibility, assert_close, last_tokens, visibility
 from hstu_kernels.tuning import Config
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -45,17 +45,27 @@ def draw(T: int, H: int, Dqk: int, Dv: int, dtype: torch.dtype, seed: int = 0) -
     return Inputs(normal(Dqk), normal(Dqk), normal(Dv), normal(Dv))
 
 
-def run(inputs: Inputs, integers: Visibility, config: Config) -> tuple[Tensor, ...]:
+def run(
+    inputs: Inputs, integers: Visibility, config: Config, query_offsets: Tensor | None = None
+) -> tuple[Tensor, ...]:
     """The output and the gradients of q, k and v."""
     q, k, v, do = inputs
-    o_THD = attention_forward(q, k, v, *integers, ALPHA, SCALE, config)
-    return o_THD, *attention_backward(do, q, k, v, *integers, ALPHA, SCALE, config, config)
+    offsets, end, start = integers
+    queries = offsets if query_offsets is None else query_offsets
+    o_QHD = attention_forward(q, k, v, offsets, queries, end, start, ALPHA, SCALE, config)
+    return o_QHD, *attention_backward(
+        do, q, k, v, offsets, queries, end, start, ALPHA, SCALE, config, config
+    )
 
 
-def define(inputs: Inputs, integers: Visibility) -> tuple[Tensor, ...]:
+def define(
+    inputs: Inputs, integers: Visibility, query_offsets: Tensor | None = None
+) -> tuple[Tensor, ...]:
     """What `run` must give, in float64."""
     q, k, v = (x.double().requires_grad_() for x in inputs[:3])
-    o_THD = attention_reference(q, k, v, *integers, alpha=ALPHA, scale=SCALE)
+    o_THD = attention_reference(
+        q, k, v, *integers, query_offsets=query_offsets, alpha=ALPHA, scale=SCALE
+    )
     return o_THD, *torch.autograd.grad(o_THD, (q, k, v), inputs.do_THD.double())
 
 
@@ -85,6 +95,53 @@ def test_matches_the_definition(
     for got, wanted in zip(run(inputs, integers, config), expected, strict=True):
         assert got.dtype == dtype
         assert_close(got, wanted, TOLERANCE[dtype], size=SCALE)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    sequences=st.lists(
+        st.sampled_from([0, 1, 17, 33, 70]).flatmap(
+            lambda length: st.tuples(st.just(length), st.integers(0, length))
+        ),
+        min_size=1,
+        max_size=5,
+    ),
+    behind=st.sampled_from([0, 1, 20, 64]),
+    pattern=st.sampled_from(PATTERNS),
+    dims=st.sampled_from([(16, 16), (24, 16)]),
+    dtype=st.sampled_from(DTYPES_OF_PRODUCTS),
+    config=st.sampled_from([CONFIG, Config(32, 16, 4, 2), SQUARE]),
+)
+def test_queries_apart_from_keys_and_rows_of_nobody(
+    *,
+    sequences: list[tuple[int, int]],
+    behind: int,
+    pattern: str,
+    dims: tuple[int, int],
+    dtype: torch.dtype,
+    config: Config,
+) -> None:
+    """The last tokens of each sequence; rows behind the last one hold NaN and give zeros."""
+    lengths = [length for length, _ in sequences]
+    integers = see(pattern, lengths)
+    queries = last_tokens(integers.offsets.cpu(), [count for _, count in sequences]).to(DEVICE)
+    Q, T = len(queries.rows_Q), sum(lengths)
+    q, k, v, do = draw(T, 2, *dims, dtype)
+    inputs = Inputs(q[queries.rows_Q], k, v, do[queries.rows_Q])
+    apart = integers.of(queries.rows_Q)
+    expected = define(inputs, apart, queries.offsets)
+
+    def padded(x: Tensor, value: float) -> Tensor:
+        return torch.cat([x, x.new_full((behind, *x.shape[1:]), value)])
+
+    longer = Inputs(*(padded(x, float("nan")) for x in inputs))
+    offsets, end, start = apart
+    wider = Visibility(offsets, padded(end, 7), None if start is None else padded(start, 7))
+    found = run(longer, wider, config, queries.offsets)
+    for got, wanted, rows in zip(found, expected, (Q, Q, T, T), strict=True):
+        assert_close(got[:rows], wanted, TOLERANCE[dtype], size=SCALE)
+        assert (got[rows:] == 0).all()
+        assert len(got) == rows + behind
 
 
 def test_query_blocks_that_see_a_key_block_need_not_be_neighbours(
@@ -177,7 +234,7 @@ def test_a_half_precision_weight_is_rounded_once() -> None:
     """Guards the tolerance above: the float16 body is not the float32 body."""
     q, k, v, _ = draw(40, 1, 16, 16, torch.float16)
     integers = see("bidirectional", [40])
-    half = attention_forward(q, k, v, *integers, ALPHA, SCALE, CONFIG)
-    full = attention_forward(q.float(), k.float(), v.float(), *integers, ALPHA, SCALE, CONFIG)
+    half = run(Inputs(q, k, v, v), integers, CONFIG)[0]
+    full = run(Inputs(q.float(), k.float(), v.float(), v.float()), integers, CONFIG)[0]
     assert not torch.equal(half.float(), full)
     assert_close(half, full, TOLERANCE[torch.float16], size=SCALE)
