@@ -16,7 +16,7 @@ from torch import Tensor
 from .rows import POOL, SCALES, SCHEMA
 
 # Few tokens share so large a divisor that attention would hardly be seen.
-MTGR_CONFIG = MTGRConfig(size=None, layers=2, d_model=32, heads=2, attention_length=4)
+MTGR_CONFIG = MTGRConfig(size=None, layers=3, d_model=32, heads=2, attention_length=4)
 DLRM_CONFIG = DLRMConfig(hidden=[16])
 
 
@@ -69,7 +69,8 @@ class Flow:
     inputs_TD: Tensor | None
     """MTGR: the tokens before the first layer, group after group."""
     outputs_TD: Tensor | None
-    """MTGR: the tokens after the last layer, user after user."""
+    """MTGR: the tokens after the last layer but one, user after user. Of the last one's there are
+    candidates alone."""
     logits_CK: Tensor
 
 
@@ -99,7 +100,7 @@ def flow(model: Ranker, batch: JaggedBatch) -> Flow:
     hooked: dict[str, torch.nn.Module] = {}
     if isinstance(model, MTGR):
         handles.append(model.tokenizer.register_forward_hook(tokenized))
-        hooked["outputs"] = model.layers[-1]
+        hooked["outputs"] = model.layers[-2]
         handles.append(keep("outputs", 0))
         for head in model.heads:
             hooked["logits"] = head

@@ -69,3 +69,26 @@ def test_autocast_keeps_the_residual_stream_in_float32(layer: HSTULayer) -> None
     assert half.dtype == torch.float32
     assert not torch.equal(half, full)
     torch.testing.assert_close(half, full, rtol=0.05, atol=0.05)
+
+
+@pytest.mark.parametrize("users", [1, 4])
+def test_candidates_alone_are_what_the_whole_layer_makes_of_them(
+    layer: HSTULayer, users: int
+) -> None:
+    """And gradients too: of what stands before them through keys and values."""
+    layer.double()
+    found = layout(users)
+    generator = torch.Generator().manual_seed(users)
+    x_TD = torch.randn(len(found.group_T), 32, generator=generator, dtype=torch.float64)
+    x_TD.requires_grad_()
+    is_candidate = found.group_T == len(SCHEMA.groups) - 1
+    whole, alone = layer(x_TD, found)[is_candidate], layer.candidates(x_TD, found)
+    assert len(alone) == 5 * users
+    torch.testing.assert_close(alone, whole, rtol=1e-12, atol=1e-12)
+    leaves = [x_TD, *layer.parameters()]
+    for got, wanted in zip(
+        torch.autograd.grad(alone.sin().sum(), leaves),
+        torch.autograd.grad(whole.sin().sum(), leaves),
+        strict=True,
+    ):
+        torch.testing.assert_close(got, wanted, rtol=1e-10, atol=1e-12)

@@ -135,7 +135,7 @@ def test_the_past_does_move_scores() -> None:
     for model in MODELS.values():
         moved = (scores(model, user) - scores(model, without)).abs()
         assert moved[0].min() > 1e-4  # known a minute before it was shown
-        assert moved[1].max() == 0  # known at the moment it was shown
+        assert moved[1].max() < 1e-12  # known at the moment it was shown
 
 
 @settings(max_examples=20, deadline=None)

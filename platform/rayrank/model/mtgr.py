@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import torch
-from hstu_kernels import jagged_concat, jagged_split
+from hstu_kernels import jagged_concat
 from pydantic import Field, model_validator
 from torch import nn
 from torch.nn.functional import pad
@@ -102,15 +102,16 @@ class MTGR(Ranker):
         self.heads = nn.ModuleList(mlp(config.d_model, 2 * config.d_model, 1) for _ in schema.tasks)
 
     def forward(self, batch: JaggedBatch) -> torch.Tensor:
-        """logits_CK: encoding and scoring in one pass, with one attention per layer over all
-        tokens. The mathematics are those of the two in a row."""
+        """logits_CK: encoding and scoring in one pass, with one attention per layer. The
+        mathematics are those of the two in a row."""
         layout = sequence(batch, self.schema)
         tokens = self.tokenizer(batch, self.lookup(batch))
         x_TD = jagged_concat(tokens, layout.segment_offsets)
-        for layer in self.layers:
+        *layers, last = self.layers
+        for layer in layers:
             x_TD = layer(x_TD, layout)
-        *_, c_CD = jagged_split(x_TD, layout.segment_offsets, layout.segment_tokens)
-        return self._logits(c_CD, self._candidate_groups(batch))
+        assert isinstance(last, HSTULayer)
+        return self._logits(last.candidates(x_TD, layout), self._candidate_groups(batch))
 
     def encode_prefix(self, batch: JaggedBatch, vectors: Vectors) -> MTGRPrefix:
         layout = sequence(batch, self.schema, candidates=False)
@@ -118,12 +119,14 @@ class MTGR(Ranker):
         keys, values = [], []
         for layer in self.layers:
             assert isinstance(layer, HSTULayer)
-            u_SD, q_SD, k_SD, v_SD = layer.uqkv(x_SD, layout.group_T)
-            keys.append(k_SD)
-            values.append(v_SD)
-            if layer is not self.layers[-1]:  # what it would make of the prefix, nobody reads
+            if layer is self.layers[-1]:  # what it would make of the prefix, nobody reads
+                k_SD, v_SD = layer.keys_values(x_SD, layout.group_T)
+            else:
+                u_SD, q_SD, k_SD, v_SD = layer.uqkv(x_SD, layout.group_T)
                 o_SD = layer.attend(q_SD, k_SD, v_SD, layout.offsets, layout.visible_end)
                 x_SD = layer.update(x_SD, o_SD, u_SD, layout.group_T)
+            keys.append(k_SD)
+            values.append(v_SD)
         realtime = realtime_of(batch, self.schema.realtime)
         static_B = layout.offsets.diff() - realtime.lengths_B
         return MTGRPrefix(layout.offsets, static_B, realtime, tuple(keys), tuple(values))
@@ -136,19 +139,12 @@ class MTGR(Ranker):
         offsets = (prefix.offsets, pad(batch.lengths(CANDIDATES).cumsum(0), (1, 0)))
         static_C = prefix.static_B[users_of(batch, CANDIDATES)]
         seen_C = static_C + known_before(prefix.realtime, batch)
-        # The kernel wants a query for each key. The prefix's are zeros that see but themselves:
-        # next to no work.
-        nothing_S1 = seen_C.new_zeros(len(prefix.keys[0]), 1)
-        visible_end = jagged_concat([nothing_S1, seen_C[:, None]], offsets).squeeze(1)
+        of_both = offsets[0] + offsets[1]
         for layer, k_SD, v_SD in zip(self.layers, prefix.keys, prefix.values, strict=True):
             assert isinstance(layer, HSTULayer)
             u_CD, q_CD, k_CD, v_CD = layer.uqkv(c_CD, group_C)
-            q_TD, k_TD, v_TD = (
-                jagged_concat(parts, offsets)
-                for parts in ((torch.zeros_like(k_SD), q_CD), (k_SD, k_CD), (v_SD, v_CD))
-            )
-            o_TD = layer.attend(q_TD, k_TD, v_TD, offsets[0] + offsets[1], visible_end)
-            _, o_CD = jagged_split(o_TD, offsets, (len(k_SD), len(c_CD)))
+            k_TD, v_TD = (jagged_concat(parts, offsets) for parts in ((k_SD, k_CD), (v_SD, v_CD)))
+            o_CD = layer.attend(q_CD, k_TD, v_TD, of_both, seen_C, offsets[1])
             c_CD = layer.update(c_CD, o_CD, u_CD, group_C)
         return self._logits(c_CD, group_C)
 
