@@ -76,7 +76,7 @@ from rayrank.infer.engine import Engine
 assert not any(name.startswith("two_tower") for name in sys.modules)
 (version,) = (out / "bundles").iterdir()
 engine = Engine(load_bundle(version))
-scores = engine.submit(table(users)).result()
+scores = engine.submit(table(users)).result().scores
 print(json.dumps({"scores": [row for part in scores for row in part.tolist()]}))
 """
 

@@ -34,7 +34,7 @@ class Following(Follower):
 
     def __init__(self, bundles: Path, version: str = CURRENT, every_s: float = NEVER_S) -> None:
         self.switches: list[bool] = []
-        super().__init__(bundles, version, Limits(), every_s, self.switches.append)
+        super().__init__(bundles, version, Limits(), every_s, 0, self.switches.append)
 
     @property
     def version(self) -> str:
@@ -57,7 +57,7 @@ def spoil(bundles: Path, version: str) -> Path:
 
 
 def scores(asked: Served) -> np.ndarray:
-    return np.concatenate(asked.engine.submit(table(USERS)).result())
+    return np.concatenate(asked.engine.submit(table(USERS)).result().scores)
 
 
 def expected(weights: int) -> np.ndarray:
@@ -134,7 +134,7 @@ def test_requests_under_way_end_on_what_they_began_with(
     # One that was parsed for the old version, and reaches its engine only now.
     waiting.append(before.engine.submit(table(USERS)))
     for future in waiting:
-        np.testing.assert_array_equal(np.concatenate(future.result()), expected(0))
+        np.testing.assert_array_equal(np.concatenate(future.result().scores), expected(0))
     np.testing.assert_array_equal(scores(follower.now), expected(1))
 
 
@@ -175,7 +175,7 @@ def test_storage_that_is_back_is_followed_again(
     class Unreachable(Exception):
         pass
 
-    def out_of_reach(folder: Path, limits: Limits) -> Served:
+    def out_of_reach(folder: Path, *_: object) -> Served:
         raise faults[0](folder.name)
 
     faults: list[type[Exception]] = [OSError, Unreachable]

@@ -4,6 +4,7 @@ Everything a model reads from a batch is a view of one byte buffer, so one copy 
 device, in training and in serving.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,7 +27,8 @@ class JaggedBatch:
     buffer: torch.Tensor
     users: int
     counts: dict[Group, int]
-    """Elements per group over all users: profile is B times its features."""
+    """Elements per group over all users, of the groups that it holds: profile is B times its
+    features."""
     _segments: dict[Key, tuple[int, int]]
     _floats_from: int
 
@@ -113,17 +115,23 @@ class JaggedBatch:
         return self.buffer[: self._floats_from].view(torch.int64)[start : start + length]
 
 
-def to_jagged(rows: pa.Table, schema: Schema) -> JaggedBatch:
+def to_jagged(
+    rows: pa.Table, schema: Schema, groups: Collection[Group] | None = None
+) -> JaggedBatch:
     """User rows as a JaggedBatch in CPU memory; `rows` may be empty.
 
-    Rows are as `data.user_rows.row_schema` says; `labels` may be missing (requests).
+    Rows are as `data.user_rows.row_schema` says; `labels` may be missing (requests), and so may
+    the columns of groups that are not asked for. groups: all of the schema's unless said; of the
+    realtime ones all or none.
     """
-    columns = {name: rows[name].combine_chunks() for name in rows.column_names}
+    asked = [group for group in schema.groups if groups is None or group in groups]
+    wanted = {"window_start", "labels", "weight", *(group.name for group in asked)}
+    columns = {n: rows[n].combine_chunks() for n in rows.column_names if n in wanted}
     ints: dict[Key, np.ndarray] = {}
     floats: dict[Key, np.ndarray] = {}
     ints["window_start",] = _numpy(columns["window_start"])
     counts: dict[Group, int] = {}
-    for group in schema.groups:
+    for group in asked:
         name = group.name
         if group == PROFILE:
             counts[group] = len(rows) * len(schema.features_of(group.token))
@@ -145,9 +153,10 @@ def to_jagged(rows: pa.Table, schema: Schema) -> JaggedBatch:
                 ints["list_lengths", name, feature_name] = _lengths(values)
                 values = values.flatten()
             ints["ids", name, feature_name] = _numpy(values)
+    realtime = [group for group in asked if group.part == "realtime"]
     ints["realtime_order",] = _realtime_order(
-        [ints["lengths", group.name] for group in schema.realtime],
-        [ints["times", group.name] for group in schema.realtime],
+        [ints["lengths", group.name] for group in realtime],
+        [ints["times", group.name] for group in realtime],
     )
     if "labels" in columns:
         for task in schema.tasks:

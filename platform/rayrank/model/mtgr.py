@@ -1,6 +1,5 @@
 """MTGR (arXiv 2505.18654): a user's whole sequence in, a logit per task and candidate out."""
 
-from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import torch
@@ -13,11 +12,12 @@ from rayrank.data.jagged import JaggedBatch
 from rayrank.embedding.tables import Tables
 from rayrank.model.features import Behaviours, Features, Scales, Vectors, embedded, mlp
 from rayrank.model.hstu import GroupLayerNorm, HSTULayer
+from rayrank.model.prefix import HSTUPrefix
 from rayrank.model.ranker import ModelConfig, Ranker
 from rayrank.model.sequence import (
-    Realtime,
     known_before,
     merge_realtime,
+    realtime_groups,
     realtime_of,
     sequence,
     users_of,
@@ -70,25 +70,11 @@ class MTGRConfig(ModelConfig):
         return self
 
 
-@dataclass(frozen=True)
-class MTGRPrefix:
-    """What MTGR keeps of B users with S tokens of profile and sequences in all."""
-
-    offsets: torch.Tensor
-    """int64 [B + 1]: where each user's tokens start."""
-    static_B: torch.Tensor
-    """int64 [B]: how many of them every candidate sees: profile and static parts, the first."""
-    realtime: Realtime
-    keys: tuple[torch.Tensor, ...]
-    """Per layer [S, D]."""
-    values: tuple[torch.Tensor, ...]
-    """Per layer [S, D]."""
-
-
 class MTGR(Ranker):
     """Tokenizer, HSTU encoder, one head per task."""
 
     Config = MTGRConfig
+    Prefix = HSTUPrefix
 
     def __init__(self, schema: Schema, config: MTGRConfig, tables: Tables, scales: Scales) -> None:
         super().__init__(schema, tables)
@@ -113,7 +99,7 @@ class MTGR(Ranker):
         assert isinstance(last, HSTULayer)
         return self._logits(last.candidates(x_TD, layout), self._candidate_groups(batch))
 
-    def encode_prefix(self, batch: JaggedBatch, vectors: Vectors) -> MTGRPrefix:
+    def encode_prefix(self, batch: JaggedBatch, vectors: Vectors) -> HSTUPrefix:
         layout = sequence(batch, self.schema, candidates=False)
         x_SD = jagged_concat(self.tokenizer.of_prefix(batch, vectors), layout.segment_offsets)
         keys, values = [], []
@@ -129,10 +115,33 @@ class MTGR(Ranker):
             values.append(v_SD)
         realtime = realtime_of(batch, self.schema.realtime)
         static_B = layout.offsets.diff() - realtime.lengths_B
-        return MTGRPrefix(layout.offsets, static_B, realtime, tuple(keys), tuple(values))
+        return HSTUPrefix(layout.offsets, static_B, realtime, tuple(keys), tuple(values))
+
+    def extend_prefix(self, prefix: HSTUPrefix, batch: JaggedBatch, vectors: Vectors) -> HSTUPrefix:
+        new = realtime_of(batch, self.schema.realtime)
+        x_ND = self.tokenizer.of_realtime(batch, vectors)
+        group_N = realtime_groups(batch, self.schema)
+        new_offsets = pad(new.lengths_B.cumsum(0), (1, 0))
+        offsets = (prefix.offsets, new_offsets)
+        realtime = prefix.realtime.followed_by(new)
+        of_N = new.users_R
+        seen_N = prefix.static_B[of_N] + realtime.earlier(of_N, new.known_at_R, batch)
+        keys, values = [], []
+        for layer, k_SD, v_SD in zip(self.layers, prefix.keys, prefix.values, strict=True):
+            assert isinstance(layer, HSTULayer)
+            u_ND, q_ND, k_ND, v_ND = layer.uqkv(x_ND, group_N)
+            k_TD, v_TD = (jagged_concat(parts, offsets) for parts in ((k_SD, k_ND), (v_SD, v_ND)))
+            keys.append(k_TD)
+            values.append(v_TD)
+            if layer is not self.layers[-1]:
+                o_ND = layer.attend(q_ND, k_TD, v_TD, offsets[0] + offsets[1], seen_N, new_offsets)
+                x_ND = layer.update(x_ND, o_ND, u_ND, group_N)
+        return HSTUPrefix(
+            offsets[0] + offsets[1], prefix.static_B, realtime, tuple(keys), tuple(values)
+        )
 
     def score_candidates(
-        self, prefix: MTGRPrefix, batch: JaggedBatch, vectors: Vectors
+        self, prefix: HSTUPrefix, batch: JaggedBatch, vectors: Vectors
     ) -> torch.Tensor:
         c_CD = self.tokenizer.of_candidates(batch, vectors)
         group_C = self._candidate_groups(batch)
@@ -195,13 +204,14 @@ class Tokenizer(nn.Module):
 
     def of_prefix(self, batch: JaggedBatch, vectors: Vectors) -> list[torch.Tensor]:
         """Per segment [tokens, d_model]: profile, static parts, merged realtime."""
-        static, realtime = (
-            [self._behaviours(batch, vectors, group) for group in groups]
-            for groups in (self.schema.static, self.schema.realtime)
-        )
+        static = [self._behaviours(batch, vectors, group) for group in self.schema.static]
         profile = self._profile(batch, vectors) if self.profile_tokens else self._no_tokens()
-        merged = merge_realtime(batch, realtime) if realtime else self._no_tokens()
-        return [profile, *static, merged]
+        return [profile, *static, self.of_realtime(batch, vectors)]
+
+    def of_realtime(self, batch: JaggedBatch, vectors: Vectors) -> torch.Tensor:
+        """[R, d_model], merged."""
+        parts = [self._behaviours(batch, vectors, group) for group in self.schema.realtime]
+        return merge_realtime(batch, parts) if parts else self._no_tokens()
 
     def of_candidates(self, batch: JaggedBatch, vectors: Vectors) -> torch.Tensor:
         """[C, d_model]"""

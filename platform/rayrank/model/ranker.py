@@ -12,6 +12,7 @@ from rayrank.embedding.tables import Tables
 from rayrank.errors import WeightsError
 from rayrank.model.features import Vectors
 from rayrank.model.outcomes import losses, predictions
+from rayrank.model.prefix import Prefix
 from rayrank.schema import Group, Schema
 from rayrank.strict import Strict
 
@@ -41,6 +42,9 @@ class Ranker(nn.Module):
     """
 
     Config: ClassVar[type[ModelConfig]]
+    Prefix: ClassVar[type[Prefix] | None] = None
+    """What `encode_prefix` gives, where an engine shall keep it from request to request. The model
+    then has `extend_prefix` too."""
 
     def __init__(self, schema: Schema, tables: Tables) -> None:
         super().__init__()
@@ -73,7 +77,12 @@ class Ranker(nn.Module):
 
     def encode_prefix(self, batch: JaggedBatch, vectors: Vectors) -> Any:
         """What the model makes of users before it knows what to score: a frozen dataclass of
-        tensors, which can be kept. It reads profile and sequences, never candidates."""
+        tensors. It reads profile and sequences, never candidates."""
+        raise NotImplementedError
+
+    def extend_prefix(self, prefix: Any, batch: JaggedBatch, vectors: Vectors) -> Any:
+        """The prefix of the same users and windows after more of their realtime behaviours, none of
+        which was known before one that it has: a batch of the realtime groups alone holds them."""
         raise NotImplementedError
 
     def score_candidates(self, prefix: Any, batch: JaggedBatch, vectors: Vectors) -> torch.Tensor:

@@ -54,7 +54,7 @@ def sequence(batch: JaggedBatch, schema: Schema, *, candidates: bool = True) -> 
 
     lengths.append(realtime.lengths_B)
     counts.append(len(realtime.known_at_R))
-    groups.append(merge_realtime(batch, [_constant(place[g], batch, g) for g in schema.realtime]))
+    groups.append(realtime_groups(batch, schema))
     of_R = realtime.users_R
     ends.append(static_B[of_R] + realtime.earlier(of_R, realtime.known_at_R, batch))
     if candidates:
@@ -89,6 +89,13 @@ class Realtime:
         """int64 [R]: whose each one is."""
         return torch.repeat_interleave(self.lengths_B, output_size=len(self.known_at_R))
 
+    def followed_by(self, new: "Realtime") -> "Realtime":
+        """Of the same users, none of whose new behaviours was known before one of these."""
+        offsets = [pad(part.lengths_B.cumsum(0), (1, 0)) for part in (self, new)]
+        times = [part.known_at_R[:, None] for part in (self, new)]
+        known_at_R = jagged_concat(times, offsets).squeeze(1)
+        return Realtime(self.lengths_B + new.lengths_B, known_at_R)
+
     def earlier(
         self, users_N: torch.Tensor, times_N: torch.Tensor, batch: JaggedBatch
     ) -> torch.Tensor:
@@ -99,6 +106,12 @@ class Realtime:
         )
         first_B = self.lengths_B.cumsum(0) - self.lengths_B
         return before - first_B[users_N]
+
+
+def realtime_groups(batch: JaggedBatch, schema: Schema) -> torch.Tensor:
+    """int64 [R]: the place in `Schema.groups` of each realtime behaviour's group, merged."""
+    parts = [_constant(schema.groups.index(group), batch, group) for group in schema.realtime]
+    return merge_realtime(batch, parts)
 
 
 def realtime_of(batch: JaggedBatch, groups: Several[Group]) -> Realtime:

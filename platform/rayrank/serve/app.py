@@ -9,10 +9,9 @@ import asyncio
 import hmac
 import os
 import time
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 
 import numpy as np
-import pyarrow as pa
 import torch
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
@@ -22,15 +21,17 @@ from ray.util.metrics import Counter, Histogram
 
 from rayrank.errors import RayrankError
 from rayrank.infer.bundle import bundle_folder, verify_bundle
+from rayrank.infer.engine import CACHE_BYTES
 from rayrank.serve.errors import RequestError
 from rayrank.serve.limits import Limits
-from rayrank.serve.request import RankRequest
-from rayrank.serve.served import Follower, Served
+from rayrank.serve.served import Follower
 from rayrank.storage import absolute, place
 from rayrank.strict import Positive, Strict
 from rayrank.versions import CURRENT
 
 KEY_VARIABLE = "RAYRANK_API_KEY"
+MILLISECONDS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000]
+"""What latencies are counted by."""
 
 
 class RankingArgs(Strict):
@@ -44,6 +45,8 @@ class RankingArgs(Strict):
     """How often to look whether another version is current."""
     threads: Positive = 1
     """CPU threads of the engine."""
+    cache_bytes: Annotated[int, Field(ge=0)] = CACHE_BYTES
+    """Memory for users' prefixes, which are then not encoded anew at each request; 0 keeps none."""
     limits: Limits = Limits()
 
 
@@ -56,17 +59,6 @@ def api_key() -> str:
             "send it as 'Authorization: Bearer …'"
         )
     return key
-
-
-class Asked(NamedTuple):
-    """A request, and what was served when it came."""
-
-    served: Served
-    request: RankRequest
-
-
-def _tokens(asked: list[Asked]) -> int:
-    return sum(one.request.tokens for one in asked)
 
 
 api = FastAPI(title="rayrank", docs_url=None, redoc_url=None, openapi_url=None)
@@ -85,7 +77,7 @@ async def _refuse(request: Request, error: RequestError) -> JSONResponse:
 )
 @serve.ingress(api)
 class RankingApp:
-    """One replica: what it serves, and the batch that is filling up."""
+    """One replica, and what it serves."""
 
     def __init__(self, args: dict[str, Any], key: str | None) -> None:
         told = RankingArgs.model_validate(args)
@@ -97,15 +89,17 @@ class RankingApp:
             told.version,
             self.limits,
             told.follow_s,
+            told.cache_bytes,
             switched=lambda ok: switches.inc(tags={"ok": str(ok).lower()}),
         )
-        self._score.set_max_batch_size(self.limits.batch_tokens)
-        self._score.set_batch_wait_timeout_s(self.limits.batch_wait_s)
         self.answers = Counter("rayrank_requests_total", "Answers by status", ("status",))
         self.latency = Histogram(
             "rayrank_request_ms",
             "From a request's body to its answer",
-            boundaries=[1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000],
+            boundaries=MILLISECONDS,
+        )
+        self.phases = Histogram(
+            "rayrank_phase_ms", "Where that time went", boundaries=MILLISECONDS, tag_keys=("phase",)
         )
         self.scored = Counter("rayrank_candidates_total", "Candidates scored")
 
@@ -141,13 +135,17 @@ class RankingApp:
             start = time.perf_counter()
             served = self.follower.now
             asked = served.parser.parse(body)
-            scores_CK = await self._score(Asked(served, asked))
+            parsed = time.perf_counter()
+            scored = await asyncio.wrap_future(served.engine.submit(asked.row))
         except RequestError as error:
             self.answers.inc(tags={"status": str(error.status)})
             raise
         self.latency.observe(1000 * (time.perf_counter() - start))
+        for phase, ms in {"parse": 1000 * (parsed - start), **scored.ms._asdict()}.items():
+            self.phases.observe(ms, tags={"phase": phase})
         self.answers.inc(tags={"status": "200"})
         self.scored.inc(len(asked.items))
+        (scores_CK,) = scored.scores
         in_order = np.empty_like(scores_CK)
         in_order[asked.order] = scores_CK
         return {
@@ -155,17 +153,6 @@ class RankingApp:
             "items": asked.items,
             "scores": {t: in_order[:, k].tolist() for k, t in enumerate(served.schema.tasks)},
         }
-
-    @serve.batch(batch_size_fn=_tokens, max_concurrent_batches=2)
-    async def _score(self, asked: list[Asked]) -> list[np.ndarray]:
-        scores: dict[int, np.ndarray] = {}
-        # One version, but for the moment of a switch.
-        for served in dict.fromkeys(one.served for one in asked):
-            mine = [i for i, one in enumerate(asked) if one.served is served]
-            rows = pa.concat_tables([asked[i].request.row for i in mine])
-            found = await asyncio.wrap_future(served.engine.submit(rows))
-            scores |= zip(mine, found, strict=True)
-        return [scores[i] for i in range(len(asked))]
 
     def _authorize(self, request: Request) -> None:
         sent = request.headers.get("authorization", "")

@@ -1,8 +1,6 @@
 """What one request, and all waiting ones together, may cost."""
 
-from typing import Annotated
-
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
 from rayrank.strict import Positive, Strict
 
@@ -22,9 +20,7 @@ class Limits(Strict):
     list_ids: Positive = 256
     """Ids in one list-valued feature."""
     batch_tokens: Positive = 16_384
-    """Tokens scored together."""
-    batch_wait_s: Annotated[float, Field(ge=0)] = 0.002
-    """Seconds that the first request of a batch waits for others."""
+    """Tokens scored together, of the requests that wait when the engine is free."""
 
     @model_validator(mode="after")
     def _a_request_fits_a_batch(self) -> "Limits":

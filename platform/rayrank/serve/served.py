@@ -44,13 +44,14 @@ class Served:
         }
 
 
-def load_served(folder: AnyPath, limits: Limits) -> Served:
+def load_served(folder: AnyPath, limits: Limits, cache_bytes: int) -> Served:
     """Load a bundle, checked byte by byte. Raises BundleError."""
     bundle = load_bundle(folder)
     manifest = bundle.manifest
     parser = RequestParser(bundle.schema, manifest.id_types, limits)
     logger.info("loaded %s: ranker %s, version %s", folder, manifest.ranker, manifest.version)
-    return Served(Engine(bundle), parser)
+    engine = Engine(bundle, batch_tokens=limits.batch_tokens, cache_bytes=cache_bytes)
+    return Served(engine, parser)
 
 
 class Follower:
@@ -67,13 +68,15 @@ class Follower:
         version: str,
         limits: Limits,
         every_s: float,
+        cache_bytes: int,
         switched: Callable[[bool], None],
     ) -> None:
         """Raises BundleError where the version cannot be loaded. switched: called with whether a
         switch succeeded, after each."""
         self.bundles, self.limits, self.every_s, self.switched = bundles, limits, every_s, switched
+        self.cache_bytes = cache_bytes
         folder = bundle_folder(bundles, version)
-        self.now = load_served(folder, limits)
+        self.now = load_served(folder, limits, cache_bytes)
         self.fault: str | None = None
         """Why the version that is current is not served; None where it is."""
         self._tried = folder.name
@@ -87,7 +90,7 @@ class Follower:
             if folder.name == self._tried:
                 return
             self._tried = folder.name
-            self.now = load_served(folder, self.limits)
+            self.now = load_served(folder, self.limits, self.cache_bytes)
         except RayrankError as error:
             self._failed(str(error))
         else:

@@ -1,0 +1,122 @@
+"""What waits while the engine is busy: taken together, in order, within bounds, or not at all."""
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from rayrank.infer.bundle import load_bundle
+from rayrank.infer.engine import Engine, Scored
+
+from ..model.rows import User, table
+from .bundles import USERS, trained, write
+
+
+def tokens(user: User) -> int:
+    return int(table([user])["tokens"][0].as_py())
+
+
+class Busy:
+    """An engine that is held in its first batch, and tells what it scored together."""
+
+    def __init__(self, folder: Path, batch_tokens: int = 1000) -> None:
+        bundle = load_bundle(folder / write(folder, trained("dlrm"), "dlrm").version)
+        self.engine = Engine(bundle, batch_tokens=batch_tokens)
+        self.batches: list[list[int]] = []
+        self.held, self.go = threading.Event(), threading.Event()
+        whole = self.engine._score
+
+        def score(rows: pa.Table) -> Scored:
+            self.held.set()
+            assert self.go.wait(30)
+            self.batches.append(rows["tokens"].to_pylist())
+            return whole(rows)
+
+        self.engine._score = score  # type: ignore[method-assign]
+
+    def submit(self, user: User, deadline: float = 0.0) -> "Future[Scored]":
+        return self.engine.submit(table([user]), deadline)
+
+
+@contextmanager
+def busy(folder: Path, batch_tokens: int = 1000) -> Iterator[Busy]:
+    engine = Busy(folder, batch_tokens)
+    first = engine.submit(USERS[0])
+    assert engine.held.wait(30)
+    try:
+        yield engine
+    finally:
+        engine.go.set()
+        engine.engine.close()
+    assert first.result().scores[0].shape == (3, 2)
+
+
+SMALL, LARGE = USERS[1], USERS[0]
+
+
+def test_all_that_waits_is_taken_together(tmp_path: Path) -> None:
+    with busy(tmp_path) as engine:
+        asked = [engine.submit(SMALL) for _ in range(7)]
+    assert engine.batches == [[tokens(LARGE)], [tokens(SMALL)] * 7]
+    assert all(future.result().scores[0].shape == (1, 2) for future in asked)
+    waits = [future.result().ms.wait for future in asked]
+    assert waits == sorted(waits, reverse=True), "who came first waited longest"
+
+
+def test_as_far_as_the_budget_goes(tmp_path: Path) -> None:
+    with busy(tmp_path, batch_tokens=2 * tokens(SMALL) + 1) as engine:
+        for user in (SMALL, SMALL, SMALL, LARGE, SMALL):
+            engine.submit(user)
+    small, large = tokens(SMALL), tokens(LARGE)
+    assert large > small + 1
+    assert engine.batches[1:] == [[small, small], [small], [large], [small]]
+
+
+def test_one_that_is_larger_than_the_budget_is_scored_alone(tmp_path: Path) -> None:
+    with busy(tmp_path, batch_tokens=1) as engine:
+        asked = [engine.submit(LARGE), engine.submit(SMALL)]
+    assert engine.batches[1:] == [[tokens(LARGE)], [tokens(SMALL)]]
+    assert all(future.done() for future in asked)
+
+
+def finished(done: list[int], number: int, _: "Future[Scored]") -> None:
+    done.append(number)
+
+
+def test_the_earliest_deadline_goes_first(tmp_path: Path) -> None:
+    done: list[int] = []
+    with busy(tmp_path, batch_tokens=1) as engine:
+        for number, deadline in enumerate((5.0, 1.0, 3.0, 1.0)):
+            engine.submit(SMALL, deadline).add_done_callback(partial(finished, done, number))
+    assert done == [1, 3, 2, 0]
+
+
+def test_what_is_cancelled_is_not_computed(tmp_path: Path) -> None:
+    with busy(tmp_path) as engine:
+        asked = [engine.submit(user) for user in (SMALL, LARGE, SMALL)]
+        assert asked[1].cancel()
+    assert engine.batches[1:] == [[tokens(SMALL)] * 2]
+    assert asked[2].result().scores
+
+
+def test_a_fault_is_its_askers_alone(tmp_path: Path) -> None:
+    with busy(tmp_path) as engine:
+        whole = engine.submit(SMALL)
+        broken = engine.engine.submit(table([LARGE]).drop_columns(["candidates"]))
+        other = engine.submit(LARGE)
+    with pytest.raises(KeyError):
+        broken.result()
+    assert whole.result().scores[0].shape == (1, 2)
+    assert other.result().scores[0].shape == (3, 2)
+
+
+def test_closed_it_takes_no_more(tmp_path: Path) -> None:
+    with busy(tmp_path) as engine:
+        asked = [engine.submit(SMALL) for _ in range(3)]
+    assert all(future.done() for future in asked)
+    with pytest.raises(RuntimeError, match="closed"):
+        engine.submit(SMALL)
