@@ -1,13 +1,22 @@
-"""Jagged concatenation and its inverse on CPUs: one copy of rows per part."""
+"""Jagged concatenation and its inverse on CPUs: copies of stretches where these are long, one copy
+of rows per part where they are many and short."""
 
 from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
 
+# Rows of a stretch, in the mean, from which it is worth a copy of its own.
+LONG = 16
+
 
 def jagged_concat(parts_TD: Sequence[Tensor], offsets_PB: Tensor) -> Tensor:
     tokens = [len(x) for x in parts_TD]
+    _check_values(offsets_PB, tokens)
+    if _are_long(offsets_PB, tokens):
+        lengths = offsets_PB.diff(dim=1).tolist()
+        of_parts = [x_TD.split(of_p) for x_TD, of_p in zip(parts_TD, lengths, strict=True)]
+        return torch.cat([x for of_sequence in zip(*of_parts, strict=True) for x in of_sequence])
     y_TD = parts_TD[0].new_empty(sum(tokens), parts_TD[0].shape[1])
     for x_TD, row_T in zip(parts_TD, _rows(offsets_PB, tokens), strict=True):
         y_TD.index_copy_(0, row_T, x_TD)
@@ -15,13 +24,20 @@ def jagged_concat(parts_TD: Sequence[Tensor], offsets_PB: Tensor) -> Tensor:
 
 
 def jagged_split(x_TD: Tensor, offsets_PB: Tensor, tokens: Sequence[int]) -> list[Tensor]:
+    _check_values(offsets_PB, tokens)
+    if _are_long(offsets_PB, tokens):
+        stretches = x_TD.split(offsets_PB.diff(dim=1).T.flatten().tolist())
+        return [torch.cat(stretches[p :: len(tokens)]) for p in range(len(tokens))]
     return [x_TD.index_select(0, row_T) for row_T in _rows(offsets_PB, tokens)]
+
+
+def _are_long(offsets_PB: Tensor, tokens: Sequence[int]) -> bool:
+    parts, sequences = offsets_PB.shape[0], offsets_PB.shape[1] - 1
+    return 0 < LONG * parts * sequences <= sum(tokens)
 
 
 def _rows(offsets_PB: Tensor, tokens: Sequence[int]) -> Iterator[Tensor]:
     """For each part, the rows of the whole that are its own."""
-    for p, count in enumerate(tokens):
-        _check_values(p, offsets_PB[p], count)
     start_PB, end_PB = offsets_PB[:, :-1], offsets_PB[:, 1:]
     for p, count in enumerate(tokens):
         shift_B = end_PB[:p].sum(0) + start_PB[p + 1 :].sum(0)
@@ -29,11 +45,12 @@ def _rows(offsets_PB: Tensor, tokens: Sequence[int]) -> Iterator[Tensor]:
         yield torch.arange(count) + shift_B.repeat_interleave(lengths_B, output_size=count)
 
 
-def _check_values(p: int, offsets: Tensor, tokens: int) -> None:
-    falls = bool((offsets.diff() < 0).any())
-    if int(offsets[0]) != 0 or int(offsets[-1]) != tokens or falls:
-        raise ValueError(
-            f"offsets of part {p} must rise from 0 to its number of tokens, {tokens}; "
-            f"they go from {int(offsets[0])} to {int(offsets[-1])}"
-            + (", and fall in between" if falls else "")
-        )
+def _check_values(offsets_PB: Tensor, tokens: Sequence[int]) -> None:
+    for p, (offsets, count) in enumerate(zip(offsets_PB, tokens, strict=True)):
+        falls = bool((offsets.diff() < 0).any())
+        if int(offsets[0]) != 0 or int(offsets[-1]) != count or falls:
+            raise ValueError(
+                f"offsets of part {p} must rise from 0 to its number of tokens, {count}; "
+                f"they go from {int(offsets[0])} to {int(offsets[-1])}"
+                + (", and fall in between" if falls else "")
+            )

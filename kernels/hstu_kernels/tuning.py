@@ -72,7 +72,8 @@ def _hopper_config(kernel: str, widest: int) -> Config:
     if kernel == "forward":
         return Config(128, 64, 8, 3 if widest <= 128 else 2)
     if widest > 128:
-        return Config(64, 64, 8, 2)
+        # 64 query rows and two accumulators of 64 keys would not fit registers: they would spill.
+        return Config(64 if kernel == "dq" else 32, 64, 8, 2)
     return Config(128, 64, 8, 2) if kernel == "dq" else Config(64, 128, 8, 2)
 
 

@@ -16,7 +16,9 @@ from hstu_kernels.tuning import HOPPER_SHARED_MEMORY, default_config
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource, CompiledKernel
 
-HOPPER = GPUTarget("cuda", 90, 32)
+from .sass import hot_loops, spills
+
+HOPPER, AMPERE = GPUTarget("cuda", 90, 32), GPUTarget("cuda", 80, 32)
 # What sm_86 and sm_89 let one block have, the least among GPUs with bfloat16.
 LEAST_SHARED_MEMORY = 99 * 1024
 POINTERS = {
@@ -34,8 +36,12 @@ KERNELS = {"forward": forward._forward_kernel, "dq": backward._dq_kernel}
 KERNELS |= {"dkdv": backward._dkdv_kernel}
 
 
-def compile_for_hopper(
-    kernel: triton.JITFunction, constants: dict[str, object], num_warps: int, num_stages: int
+def compile_for(
+    target: GPUTarget,
+    kernel: triton.JITFunction,
+    constants: dict[str, object],
+    num_warps: int,
+    num_stages: int,
 ) -> CompiledKernel:
     signature = {}
     for name in kernel.arg_names:
@@ -53,21 +59,17 @@ def compile_for_hopper(
     }
     source = ASTSource(kernel, signature, constexprs=constants, attrs=aligned)
     options = {"num_warps": num_warps, "num_stages": num_stages}
-    return triton.compile(source, target=HOPPER, options=options)
+    return triton.compile(source, target=target, options=options)
 
 
-@pytest.mark.parametrize("shared_memory", [LEAST_SHARED_MEMORY, HOPPER_SHARED_MEMORY])
+@pytest.mark.parametrize("target", [HOPPER, AMPERE], ids=["sm_90", "sm_80"])
 @pytest.mark.parametrize(
-    ("name", "dim", "windowed"),
-    [
-        ("forward", 128, False),
-        ("dq", 128, False),
-        ("dkdv", 128, False),
-        ("forward", 64, True),
-        ("dkdv", 64, True),
-    ],
+    ("dim", "windowed"), [(64, True), (128, False), (256, False)], ids=["64", "128", "256"]
 )
-def test_attention(name: str, dim: int, windowed: bool, shared_memory: int) -> None:
+@pytest.mark.parametrize("name", list(KERNELS))
+def test_attention(name: str, dim: int, windowed: bool, target: GPUTarget) -> None:
+    """On tensor cores, within shared memory, and in its inner loops within registers."""
+    shared_memory = HOPPER_SHARED_MEMORY if target == HOPPER else LEAST_SHARED_MEMORY
     config = default_config(name, torch.float16, dim, dim, shared_memory)
     constants: dict[str, object] = {
         "HAS_START": windowed,
@@ -77,21 +79,37 @@ def test_attention(name: str, dim: int, windowed: bool, shared_memory: int) -> N
     }
     if name == "dkdv":
         constants["CHUNK"] = backward.CHUNK
-    compiled = compile_for_hopper(KERNELS[name], constants, config.num_warps, config.num_stages)
-    assert "wgmma" in compiled.asm["ptx"], "the products should run on Hopper's tensor cores"
+    compiled = compile_for(target, KERNELS[name], constants, config.num_warps, config.num_stages)
+    assert ("wgmma" if target == HOPPER else "mma.sync") in compiled.asm["ptx"]
     assert "tanh.approx" in compiled.asm["ptx"], "half precision needs no exact exponential"
     assert compiled.metadata.shared <= shared_memory
+    loops = hot_loops(compiled.asm["sass"])
+    assert len(loops) == (3 if windowed and name != "dkdv" else 2)
+    assert [spills(loop) for loop in loops] == [[]] * len(loops)
+
+
+def test_a_spill_in_a_loop_is_seen() -> None:
+    """Two accumulators of 64 x 256 and 64 query rows are more than a thread's registers hold."""
+    constants: dict[str, object] = {
+        "HAS_START": False,
+        "BLOCK_M": 64,
+        "BLOCK_N": 64,
+        "CHUNK": backward.CHUNK,
+        **forward.dims(256, 256),
+    }
+    compiled = compile_for(HOPPER, KERNELS["dkdv"], constants, 8, 2)
+    assert any(spills(loop) for loop in hot_loops(compiled.asm["sass"]))
 
 
 def test_query_block_ranges() -> None:
-    compile_for_hopper(backward._ranges_kernel, {"HAS_START": True, "BLOCK_M": 64}, 4, 1)
+    compile_for(HOPPER, backward._ranges_kernel, {"HAS_START": True, "BLOCK_M": 64}, 4, 1)
 
 
 @pytest.mark.parametrize("gated", [False, True])
 def test_group_layer_norm(gated: bool) -> None:
     constants: dict[str, object] = {"D": 768, "BLOCK_D": 1024, "GATED": gated}
-    compile_for_hopper(norm._forward_kernel, constants | {"BLOCK_T": 2}, 4, 1)
-    compile_for_hopper(norm._backward_kernel, constants | {"G": 3, "BLOCK_G": 4}, 4, 1)
+    compile_for(HOPPER, norm._forward_kernel, constants | {"BLOCK_T": 2}, 4, 1)
+    compile_for(HOPPER, norm._backward_kernel, constants | {"G": 3, "BLOCK_G": 4}, 4, 1)
 
 
 @pytest.mark.parametrize("keep", [False, True])
@@ -106,8 +124,8 @@ def test_linear_silu(keep: bool) -> None:
         "BLOCK_K": linear.STEP_BYTES // 2,
         "GROUP": linear.GROUP,
     }
-    compiled = compile_for_hopper(
-        linear._forward_kernel, constants, config.num_warps, config.num_stages
+    compiled = compile_for(
+        HOPPER, linear._forward_kernel, constants, config.num_warps, config.num_stages
     )
     assert "wgmma" in compiled.asm["ptx"], "the product should run on Hopper's tensor cores"
     assert compiled.metadata.shared <= LEAST_SHARED_MEMORY
@@ -121,13 +139,13 @@ def test_linear_silu_backward() -> None:
         "BLOCK_M": linear.BACKWARD_BLOCK_M,
         "BLOCK_N": linear.BACKWARD_BLOCK_N,
     }
-    compiled = compile_for_hopper(linear._backward_kernel, constants, 4, 3)
+    compiled = compile_for(HOPPER, linear._backward_kernel, constants, 4, 3)
     assert "STL" not in compiled.asm["sass"], "registers were spilled to local memory"
 
 
 @pytest.mark.parametrize("concat", [True, False])
 def test_jagged_concat(concat: bool) -> None:
     constants: dict[str, object] = {"P": 4, "D": 512, "BLOCK_D": 512, "BLOCK_T": 8}
-    compiled = compile_for_hopper(jagged._move_kernel, constants | {"CONCAT": concat}, 4, 1)
+    compiled = compile_for(HOPPER, jagged._move_kernel, constants | {"CONCAT": concat}, 4, 1)
     for access in ("ld.global.v4.b32", "st.global.v4.b32"):
         assert compiled.asm["ptx"].count(access) == 4, "each thread moves 16 bytes four times"
