@@ -28,6 +28,11 @@ def _forget() -> None:
     tuning._tuned.cache_clear()
 
 
+def test_a_key_is_what_the_shipped_file_calls_it() -> None:
+    assert key("dq", torch.bfloat16, 64, 128) == "dq 16 bits 64 128"
+    assert key("forward", torch.float32, 256, 256) == "forward 32 bits 256 256"
+
+
 def test_a_measured_choice_wins_over_the_default(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

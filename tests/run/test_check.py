@@ -15,6 +15,8 @@ from rayrank.run.report import report
 from rayrank.run.run import Run
 from rayrank.run.stages import build, check, evaluate, export, promote, read_check
 from rayrank.storage import files_in
+from rayrank.train.finished import JOURNAL
+from rayrank.train.journal import EpochLine, Journal, StepLine
 from rayrank.train.run import ranker_made_from
 from rayrank.versions import CURRENT, claim, named_version
 
@@ -80,6 +82,21 @@ def test_what_is_served_is_what_was_trained_and_then_becomes_current(
     capsys.readouterr()
     assert check(run) == found
     assert f"{manifest.version}: checked already" in capsys.readouterr().err
+
+    journal = Journal(run.trained("dlrm").folder / JOURNAL, attempt=1, steps=0, epochs=0)
+    of_task = {
+        "finish": {"auc": 0.6, "gauc": 0.5432},
+        "listened": {"mae": 300.0, "rank_correlation": 0.1234},
+    }
+    journal.write(StepLine(1, 0, 1, 1, 0.5, 1, 0.7, 10, 100, 2, 0.0))
+    journal.write(EpochLine(1, 0, of_task))
+    journal.flush()
+    run.folder.command.write_text("python jobs/check.py")
+    run.folder.config.write_text("run_dir: here")
+    report(run)
+    page = run.folder.report.read_text()
+    for shown in (manifest.version, "0.5432", "0.1234", "listened: rank correlation"):
+        assert shown in page
 
 
 def test_scores_that_differ_are_no_check_passed(exported: tuple[Run, Manifest]) -> None:

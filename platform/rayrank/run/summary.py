@@ -10,7 +10,7 @@ from rayrank.serve.check import Checked
 from rayrank.storage import write_whole
 from rayrank.strict import Strict
 from rayrank.train.finished import JOURNAL
-from rayrank.train.journal import read_story
+from rayrank.train.journal import StepLine, read_story
 
 
 class DataSummary(Strict):
@@ -90,12 +90,17 @@ def summarize(run: Run, stats: RowStats, evaluation: Evaluation, checked: Checke
 
 def _training(run: Run, name: str) -> TrainSummary:
     steps = read_story(run.trained(name).folder / JOURNAL).steps
-    timed = steps[1:] or steps
     return TrainSummary(
         workers=run.config.rankers[name].train.workers,
         steps=steps[-1].step,
-        tokens_per_s=sum(s.tokens for s in timed) / sum(s.seconds for s in timed),
+        tokens_per_s=tokens_per_s(steps),
     )
+
+
+def tokens_per_s(steps: list[StepLine]) -> float:
+    """Without the first step, which also allocates, where there is another."""
+    timed = steps[1:] or steps
+    return sum(s.tokens for s in timed) / sum(s.seconds for s in timed)
 
 
 def summary_table(summary: Summary) -> Table:
