@@ -19,7 +19,7 @@ def test_everybody_stands_in_the_table_with_every_task(evaluated: Evaluated) -> 
         assert f"{task} AUC" in heading
         assert f"{task} GAUC" in heading
     for name, quality in evaluation.everyone.items():
-        (line,) = (line for line in lines if line.strip("│ ").split()[:1] == [name])
+        (line,) = (line for line in lines if line.startswith(f"│ {name} "))
         for task in tasks:
             assert f"{quality[task]['auc'].value:.4f} ±" in line
             assert f"{quality[task]['gauc'].value:.4f} ±" in line

@@ -100,8 +100,9 @@ def flow(model: Ranker, batch: JaggedBatch) -> Flow:
     hooked: dict[str, torch.nn.Module] = {}
     if isinstance(model, MTGR):
         handles.append(model.tokenizer.register_forward_hook(tokenized))
-        hooked["outputs"] = model.layers[-2]
-        handles.append(keep("outputs", 0))
+        if len(model.layers) > 1:
+            hooked["outputs"] = model.layers[-2]
+            handles.append(keep("outputs", 0))
         for head in model.heads:
             hooked["logits"] = head
             handles.append(keep("logits", 1))
