@@ -10,6 +10,7 @@
 # make kuairand                  the KuaiRand table of the README: three seeds, standard deviations
 # make bench-kernels             the CPU operators against plain PyTorch, as ratios
 # make bench-data                user rows and plans against Polars, at 1, 3 and 10 million exposures
+# make bench-engine              what kept prefixes, the last layer's cut and batching bring on CPUs
 # make bench-delayed             labels that are not known yet: masked against taken for negatives
 #
 # Each sets itself up: a virtual environment in .venv with pinned packages (CPU).
@@ -22,7 +23,7 @@ BIN := .venv/bin
 SETUP := .venv/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test lint docs mutants kuairand bench-kernels bench-data bench-delayed constraints clean
+.PHONY: help demo serve test lint docs mutants kuairand bench-kernels bench-data bench-engine bench-delayed constraints clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -68,6 +69,9 @@ bench-kernels: $(SETUP)
 
 bench-data: $(SETUP)
 	$(BIN)/python -m bench.data
+
+bench-engine: $(SETUP)
+	PYTHONPATH=kernels $(BIN)/python -m bench.engine
 
 bench-delayed: $(SETUP)
 	$(BIN)/python -m bench.delayed

@@ -4,11 +4,13 @@ Three ways to compute the same on one ragged batch of MTGR sequences: this packa
 same mathematics padded to the longest sequence; and a loop over the sequences.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch.nn.functional import silu
 
-from benchmarks.cpu_measure import best_seconds, over
+from benchmarks.cpu_measure import best_seconds, busy_process, one_over_many, over
 from hstu_kernels import hstu_attention
 from hstu_kernels.attention_reference import attention_reference
 from hstu_kernels.testing import Visibility, assert_close, visibility
@@ -45,7 +47,8 @@ def padded_attention(q_THD: Tensor, k_THD: Tensor, v_THD: Tensor, integers: Visi
 
 
 def measure() -> dict[str, object]:
-    """With all cores, and with one thread: what a Ray worker of one CPU has."""
+    """With all cores, and with one thread: what a Ray worker of one CPU has; and both forward,
+    quiet and beside a process that keeps one core busy."""
     generator = torch.Generator().manual_seed(0)
     lengths = long_tailed_lengths(generator)
     integers = visibility("mtgr", lengths, generator)
@@ -63,13 +66,28 @@ def measure() -> dict[str, object]:
 
     grads = [torch.randn(shape, generator=generator)]
 
-    def timed(threads: int) -> dict[str, object]:
+    def timed(threads: int) -> dict[str, Any]:
         torch.set_num_threads(threads)
         seconds = best_seconds(ways, (q, k, v), grads, ROUNDS)
         rounded = {name: round(value, 4) for name, value in seconds.items()}
         return {**over(seconds, "operator"), "threads": threads, "seconds": rounded}
 
+    def forward_alone() -> Tensor:
+        with torch.no_grad():
+            return ways["operator"]()
+
     cores = torch.get_num_threads()
     one_thread = timed(1)
+    many_threads = timed(cores)
+    with busy_process():
+        contended = one_over_many(forward_alone, cores)
     about = {"lengths": lengths, "heads": HEADS, "dim": DIM}
-    return timed(cores) | {"one_thread": one_thread} | about
+    return many_threads | {
+        "one_thread": one_thread,
+        "training_one_over_many_threads": round(
+            one_thread["seconds"]["operator"] / many_threads["seconds"]["operator"], 2
+        ),
+        "forward_one_over_many_threads": one_over_many(forward_alone, cores),
+        "contended_one_over_many_threads": contended,
+        **about,
+    }

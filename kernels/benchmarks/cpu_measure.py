@@ -3,8 +3,12 @@
 import gc
 import os
 import platform
+import subprocess
+import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from statistics import median
 
 import torch
 from torch import Tensor
@@ -27,6 +31,29 @@ def best_seconds(
             torch.autograd.grad(outputs, inputs, grads)
             times[name].append(time.perf_counter() - begin)
     return {name: min(each[1:]) for name, each in times.items()}
+
+
+def one_over_many(way: Callable[[], Tensor], many: int, rounds: int = 20) -> float:
+    """How many times as long one thread takes as `many`: medians of rounds in turns."""
+    times: dict[int, list[float]] = {1: [], many: []}
+    for _ in range(1 + rounds):
+        for threads, each in times.items():
+            torch.set_num_threads(threads)
+            begin = time.perf_counter()
+            way()
+            each.append(time.perf_counter() - begin)
+    torch.set_num_threads(many)
+    return round(median(times[1][1:]) / median(times[many][1:]), 2)
+
+
+@contextmanager
+def busy_process() -> Iterator[None]:
+    """Meanwhile another process keeps a core busy."""
+    with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as other:
+        try:
+            yield
+        finally:
+            other.kill()
 
 
 def over(seconds: dict[str, float], operator: str) -> dict[str, float]:
