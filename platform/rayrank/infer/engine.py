@@ -20,6 +20,7 @@ import torch
 from rayrank.data.jagged import to_jagged
 from rayrank.infer.bundle import Bundle
 from rayrank.infer.prefix_cache import PrefixCache
+from rayrank.infer.warm import example_rows
 from rayrank.schema import CANDIDATES
 
 BATCH_TOKENS = 16_384
@@ -98,6 +99,10 @@ class Engine:
             self._thread.submit(self._turn)
         return asked.answer
 
+    def warm(self) -> None:
+        """Score an example, so that nobody waits for what happens once: a second and more."""
+        self.submit(example_rows(self.bundle.schema)).result()
+
     def close(self) -> None:
         """Finish what was submitted and end the thread."""
         with self._lock:
@@ -171,7 +176,8 @@ class Engine:
         missing = [i for i, kept in enumerate(found) if kept is None]
         longer = [(i, kept) for i, kept in enumerate(found) if kept is not None and kept.more]
         if missing:
-            encoded = self._encode(rows.take(pa.array(missing)))
+            new = rows if len(missing) == len(rows) else rows.take(pa.array(missing))
+            encoded = self._encode(new)
             for i, prefix in zip(missing, encoded.split(), strict=True):
                 prefixes[i] = prefix
         if longer:

@@ -45,12 +45,13 @@ class Served:
 
 
 def load_served(folder: AnyPath, limits: Limits, cache_bytes: int) -> Served:
-    """Load a bundle, checked byte by byte. Raises BundleError."""
+    """Load a bundle, checked byte by byte, and warm its engine. Raises BundleError."""
     bundle = load_bundle(folder)
     manifest = bundle.manifest
     parser = RequestParser(bundle.schema, manifest.id_types, limits)
     logger.info("loaded %s: ranker %s, version %s", folder, manifest.ranker, manifest.version)
     engine = Engine(bundle, batch_tokens=limits.batch_tokens, cache_bytes=cache_bytes)
+    engine.warm()
     return Served(engine, parser)
 
 
