@@ -21,6 +21,7 @@ import torch
 from benchmarks.cpu_measure import machine, versions
 from hstu_kernels import jagged_concat, jagged_split
 from rayrank.data.jagged import JaggedBatch, to_jagged
+from rayrank.data.scale import Scale
 from rayrank.data.user_rows import row_schema
 from rayrank.embedding.tables import LocalTables
 from rayrank.infer.bundle import Bundle, Manifest
@@ -92,7 +93,7 @@ def model(size: str) -> MTGR:
     torch.manual_seed(0)
     config = MTGRConfig.model_validate({"size": size})
     tables = LocalTables(SCHEMA.tables, init_std=0.02, seed=0)
-    scales = {"profile.age": (0.0, 1.0), "candidate.rate": (0.5, 0.3)}
+    scales = {"profile.age": Scale(0.0, 1.0), "candidate.rate": Scale(0.5, 0.3)}
     ranker = build_model(SCHEMA, config, tables, scales)
     assert isinstance(ranker, MTGR)
     tables({"item": torch.arange(ITEMS), "shop": torch.arange(500)})  # each id its row

@@ -1,8 +1,12 @@
 """The scales of numbers, of logs so short that they can be counted by hand."""
 
+import json
+
+import numpy as np
 import pytest
 from rayrank.data.partition import Cuts, build_rows
-from rayrank.data.row_stats import RowStats, row_stats
+from rayrank.data.row_stats import RowStats, Spread, row_stats
+from rayrank.data.scale import Scale
 from rayrank.schema import Schema, Task
 
 from .logs import DAY, HOUR, START, Records, shop_schema, shown
@@ -29,11 +33,12 @@ def test_on_the_first_day_behaviours_are_scaled_by_those_of_the_day() -> None:
     """No user has a past yet, and training sees their behaviours all the same."""
     found = stats(Records(ONE_DAY), START + DAY)
     assert found.rows == 2
-    assert found.numbers["views.watched"] == (2, 1.0, 0.625)
-    assert found.scales()["views.watched"] == (0.5, 0.25)
-    mean, deviation = found.scales()["candidate.ctr"]
-    assert mean == 0.5
-    assert deviation == pytest.approx((2 * 0.375**2 / 5) ** 0.5)
+    assert found.numbers["views.watched"] == Spread(2, 1.0, 0.625, 0.25, 0.75)
+    # What lies outside by more than all of them are apart counts as the edge.
+    assert found.scales()["views.watched"] == Scale(0.5, 0.25, 0.25 - 0.5, 0.75 + 0.5)
+    ctr = found.scales()["candidate.ctr"]
+    assert (ctr.mean, ctr.low, ctr.high) == (0.5, 0.125 - 0.75, 0.875 + 0.75)
+    assert ctr.deviation == pytest.approx((2 * 0.375**2 / 5) ** 0.5)
 
 
 def test_yesterday_and_the_days_own_count_alike_and_test_rows_not_at_all() -> None:
@@ -52,9 +57,18 @@ def test_yesterday_and_the_days_own_count_alike_and_test_rows_not_at_all() -> No
 
 def test_a_number_that_never_varies_or_never_occurs_keeps_its_scale() -> None:
     found = stats(Records([shown(1, 1, START, ctr=0.25)]), START + DAY)
-    assert found.scales()["candidate.ctr"] == (0.25, 1.0)
-    assert found.numbers["views.watched"] == (0, 0.0, 0.0)
-    assert found.scales()["views.watched"] == (0.0, 1.0)
+    assert found.scales()["candidate.ctr"] == Scale(0.25, 1.0, 0.25 - 1.0, 0.25 + 1.0)
+    assert found.numbers["views.watched"] == Spread(0, 0.0, 0.0, None, None)
+    assert found.scales()["views.watched"] == Scale(0.0, 1.0)
+
+
+def test_spreads_add_up_whichever_saw_something() -> None:
+    some, none = Spread.of(np.array([3.0, -1.0])), Spread.of(np.empty(0))
+    assert some == Spread(2, 2.0, 10.0, -1.0, 3.0)
+    assert some.and_of(none) == none.and_of(some) == some
+    assert some.and_of(Spread.of(np.array([7.0]))) == Spread(3, 9.0, 59.0, -1.0, 7.0)
+    read = RowStats.from_json(json.loads(json.dumps(RowStats(numbers={"a": some}).to_json())))
+    assert read.numbers == {"a": some}
 
 
 def test_labels_are_counted_and_told() -> None:

@@ -148,8 +148,8 @@ def rewrite(folder: Path, **changes: Any) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"format": 2}, "expected format 3"),
-        ({"format": 4}, "expected format 3"),
+        ({"format": 3}, "expected format 4"),
+        ({"format": 5}, "expected format 4"),
         ({"seed": None}, "seed: missing"),
         ({"extra": 1}, "extra: unknown key"),
         ({"model": {"kind": "gpt"}}, "kind"),

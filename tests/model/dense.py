@@ -6,6 +6,7 @@ It shares no code with the model but its parameters and its tables.
 import math
 
 import torch
+from rayrank.data.scale import Scale
 from rayrank.model.hstu import GroupLayerNorm, HSTULayer
 from rayrank.model.mtgr import MTGR
 from torch import Tensor, nn
@@ -123,9 +124,9 @@ def _values(model: MTGR, token: str, element: Element) -> Tensor:
 def _value(model: MTGR, token: str, name: str, element: Element) -> Tensor:
     feature, value = SCHEMA.features[name], element[name]
     if feature.kind == "number":
-        mean, std = SCALES.get(f"{token}.{name}", (0.0, 1.0))
+        scale = SCALES.get(f"{token}.{name}", Scale(0.0, 1.0))
         # The scales are kept in float32.
-        mean, std = float(torch.tensor(mean)), float(torch.tensor(std))
+        mean, std = float(torch.tensor(scale.mean)), float(torch.tensor(scale.deviation))
         return torch.tensor([(value - mean) / std], dtype=torch.float64)
     assert feature.table is not None
     ids = torch.tensor(value if feature.kind == "ids" else [value], dtype=torch.int64)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 from rayrank.data.jagged import JaggedBatch, to_jagged
+from rayrank.data.scale import Scale
 from rayrank.data.user_rows import row_schema
 from rayrank.schema import Schema
 
@@ -64,10 +65,10 @@ SCHEMA = Schema.model_validate(
     }
 )
 SCALES = {
-    "profile.income": (1.5, 2.0),
-    "views.watched": (-0.5, 0.7),
-    "buys.paid": (0.3, 1.25),
-    "candidate.distance": (0.25, 1.5),
+    "profile.income": Scale(1.5, 2.0),
+    "views.watched": Scale(-0.5, 0.7),
+    "buys.paid": Scale(0.3, 1.25),
+    "candidate.distance": Scale(0.25, 1.5),
 }
 
 NO_PROFILE = SCHEMA.model_copy(

@@ -22,7 +22,7 @@ from rayrank.watch import Watch
 
 Say = Callable[[str], object]
 """Takes a line for the user."""
-FORMAT = 3
+FORMAT = 4
 """Of the user rows; raised when the same log would give others."""
 PARTITION_BYTES = 64 << 20
 """Of the log's columns that a partition of users holds, where nothing is said."""

@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import reduce
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from rayrank.data.ids import IdTypes
 from rayrank.data.partition import Cuts, UserRows
+from rayrank.data.scale import Scale
 from rayrank.errors import DataError
 from rayrank.schema import CANDIDATES, PROFILE, Group, Schema
 from rayrank.storage import AnyPath
@@ -22,6 +23,51 @@ N = TypeVar("N", int, float)
 
 # Number columns are scaled by what training rows hold, never by later ones.
 TRAIN = 0
+
+
+class Spread(NamedTuple):
+    """What adds up of a number's values."""
+
+    values: float
+    """How many."""
+    sum: float
+    squares: float
+    low: float | None
+    """The least; None of none."""
+    high: float | None
+
+    @staticmethod
+    def of(values: np.ndarray) -> "Spread":
+        """values float64 [n]"""
+        ends = (float(values.min()), float(values.max())) if len(values) else (None, None)
+        return Spread(
+            float(len(values)), float(values.sum()), float((values * values).sum()), *ends
+        )
+
+    def and_of(self, other: "Spread") -> "Spread":
+        """Of both."""
+        lows, highs = (
+            [end for end in ends if end is not None]
+            for ends in ((self.low, other.low), (self.high, other.high))
+        )
+        return Spread(
+            self.values + other.values,
+            self.sum + other.sum,
+            self.squares + other.squares,
+            min(lows, default=None),
+            max(highs, default=None),
+        )
+
+    def scale(self) -> Scale:
+        """Mean, deviation, and from where on values count as the edge."""
+        mean = self.sum / max(self.values, 1)
+        deviation = max(self.squares / max(self.values, 1) - mean * mean, 0.0) ** 0.5
+        # A constant column carries nothing: leave its scale alone rather than divide by 0.
+        deviation = deviation if deviation > 1e-6 else 1.0
+        if self.low is None or self.high is None:
+            return Scale(mean, deviation)
+        room = max(self.high - self.low, deviation)
+        return Scale(mean, deviation, self.low - room, self.high + room)
 
 
 @dataclass(frozen=True)
@@ -35,9 +81,9 @@ class RowStats:
     tokens: int = 0
     length_counts: dict[int, int] = field(default_factory=dict)
     """Row length in tokens -> how many rows have it."""
-    numbers: dict[str, tuple[float, float, float]] = field(default_factory=dict)
-    """TOKEN.FEATURE -> count, sum, sum of squares over the training rows: of a sequence's both
-    parts, since on the first day of a log there is no static one."""
+    numbers: dict[str, Spread] = field(default_factory=dict)
+    """TOKEN.FEATURE -> its values in the training rows: of a sequence's both parts, since on the
+    first day of a log there is no static one."""
     elements: dict[str, int] = field(default_factory=dict)
     """Column of a sequence's part -> how many behaviours all rows hold in it."""
     positives: dict[str, int] = field(default_factory=dict)
@@ -92,15 +138,9 @@ class RowStats:
         """In UTC, to the second."""
         return f"{datetime.fromtimestamp(self.complete_until_ms / 1000, UTC):%Y-%m-%d %H:%M:%S} UTC"
 
-    def scales(self) -> dict[str, tuple[float, float]]:
-        """TOKEN.FEATURE -> mean and standard deviation over the training rows."""
-        scales = {}
-        for name, (count, total, squares) in self.numbers.items():
-            mean = total / max(count, 1)
-            deviation = max(squares / max(count, 1) - mean * mean, 0.0) ** 0.5
-            # A constant column carries nothing: leave its scale alone rather than divide by 0.
-            scales[name] = (mean, deviation if deviation > 1e-6 else 1.0)
-        return scales
+    def scales(self) -> dict[str, Scale]:
+        """TOKEN.FEATURE -> how it is spread over the training rows."""
+        return {name: spread.scale() for name, spread in self.numbers.items()}
 
     def to_json(self) -> dict[str, Any]:
         return dict(vars(self))
@@ -108,7 +148,7 @@ class RowStats:
     @staticmethod
     def from_json(content: dict[str, Any]) -> "RowStats":
         lengths = {int(n): count for n, count in content["length_counts"].items()}
-        numbers = {name: tuple(sums) for name, sums in content["numbers"].items()}
+        numbers = {name: Spread(*facts) for name, facts in content["numbers"].items()}
         return RowStats(**(content | {"length_counts": lengths, "numbers": numbers}))
 
 
@@ -131,11 +171,7 @@ def row_stats(built: UserRows, schema: Schema, cuts: Cuts, id_types: IdTypes) ->
         for name, feature in schema.features_of(token).items():
             if feature.kind == "number":
                 array = np.concatenate([_numbers(train, group, name) for group in groups])
-                numbers[f"{token}.{name}"] = (
-                    float(len(array)),
-                    float(array.sum()),
-                    float((array * array).sum()),
-                )
+                numbers[f"{token}.{name}"] = Spread.of(array)
     struct = rows["labels"].combine_chunks()
     labels = {task: struct.field(task).flatten() for task in schema.tasks}
     sums = {task: float(pc.sum(label).as_py() or 0) for task, label in labels.items()}
@@ -181,9 +217,8 @@ def _add(a: RowStats, b: RowStats) -> RowStats:
         return {key: x.get(key, 0) + y.get(key, 0) for key in {**x, **y}}
 
     numbers = dict(a.numbers)
-    for name, sums in b.numbers.items():
-        c, s, q = numbers.get(name, (0.0, 0.0, 0.0))
-        numbers[name] = (c + sums[0], s + sums[1], q + sums[2])
+    for name, spread in b.numbers.items():
+        numbers[name] = numbers[name].and_of(spread) if name in numbers else spread
     return RowStats(
         rows=a.rows + b.rows,
         exposures=a.exposures + b.exposures,

@@ -28,7 +28,7 @@ from rayrank.strict import Strict, faults, parse
 from rayrank.tensors import read_tensors, write_tensors
 from rayrank.versions import CURRENT, named_version
 
-FORMAT = 3
+FORMAT = 4
 MANIFEST, DENSE, TABLES = "manifest.json", "dense.safetensors", "tables.safetensors"
 
 

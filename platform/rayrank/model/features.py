@@ -8,10 +8,11 @@ from torch import nn
 from torch.nn import functional
 
 from rayrank.data.jagged import JaggedBatch
+from rayrank.data.scale import Scale
 from rayrank.schema import PROFILE, Feature, Group, Schema
 
-Scales = Mapping[str, tuple[float, float]]
-"""TOKEN.FEATURE -> mean and standard deviation of a number over the training rows."""
+Scales = Mapping[str, Scale]
+"""TOKEN.FEATURE -> how a number is spread over the training rows."""
 Vectors = Mapping[tuple[Group, str], torch.Tensor]
 """(group, feature) -> the vectors [ids, dim] of a feature's ids in a batch."""
 AGES = 2
@@ -23,6 +24,8 @@ class Features(nn.Module):
 
     mean: torch.Tensor
     std: torch.Tensor
+    low: torch.Tensor
+    high: torch.Tensor
 
     def __init__(self, schema: Schema, token: str, scales: Scales, dropout: float) -> None:
         super().__init__()
@@ -35,9 +38,9 @@ class Features(nn.Module):
         self.vectors = {n: f.width for n, f in features.items() if f.width is not None}
         self.width = sum(self.dims) + len(self.numeric) + sum(self.vectors.values())
         self.dropout = nn.Dropout(dropout)
-        pairs = [scales.get(f"{token}.{name}", (0.0, 1.0)) for name in self.numeric]
-        self.register_buffer("mean", torch.tensor([mean for mean, _ in pairs]))
-        self.register_buffer("std", torch.tensor([std for _, std in pairs]))
+        spread = [scales.get(f"{token}.{name}", Scale(0.0, 1.0)) for name in self.numeric]
+        for part, buffer in enumerate(("mean", "std", "low", "high")):
+            self.register_buffer(buffer, torch.tensor([scale[part] for scale in spread]))
 
     def forward(self, batch: JaggedBatch, vectors: Vectors, group: Group) -> torch.Tensor:
         """[elements of the group (of profile: users), width]: embedded features first, then
@@ -54,9 +57,13 @@ class Features(nn.Module):
         return torch.cat(columns, dim=1)
 
     def numbers(self, batch: JaggedBatch, group: Group) -> torch.Tensor:
-        """[elements of the group, numeric features], scaled to mean 0 and deviation 1."""
+        """[elements of the group, numeric features], scaled to mean 0 and deviation 1.
+
+        What lies far outside of what training saw is taken for its edge: a unit that was mistaken
+        once is a wrong score, and not one that is no number.
+        """
         raw = torch.stack([batch.numbers(group, name) for name in self.numeric], dim=1)
-        return (raw - self.mean) / self.std
+        return (raw.clamp(self.low, self.high) - self.mean) / self.std
 
 
 class Behaviours(Features):

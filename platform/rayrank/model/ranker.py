@@ -32,7 +32,7 @@ class Ranker(nn.Module):
 
     A subclass names its config class as `Config`, and is made by
     `Class(schema, config, tables, scales)`: `config` an instance of `Config`, `tables` whatever
-    turns ids into vectors, `scales` the numbers' means and deviations over the training rows. What
+    turns ids into vectors, `scales` how numbers are spread over the training rows. What
     it takes from `scales` it keeps in buffers: a bundle is built without any, and then loaded.
 
     It owns its tables: no part of it may hold them too. All other parameters and buffers are
