@@ -5,6 +5,7 @@ after the other that is a meeting every few microseconds, and where another proc
 wait for the thread on it, again and again. Pieces dealt once meet once.
 """
 
+import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -42,7 +43,8 @@ def share_out(
             work(each)
 
     among = torch.get_num_threads()
-    others = [_pool(among).submit(alone, each) for each in lists[1:]]
+    pool = _pool(among, os.getpid())
+    others = [pool.submit(alone, each) for each in lists[1:]]
     try:
         alone(lists[0])
     finally:
@@ -54,5 +56,6 @@ def share_out(
 
 
 @cache
-def _pool(threads: int) -> ThreadPoolExecutor:
+def _pool(threads: int, _process: int) -> ThreadPoolExecutor:
+    """Of a process's own: a fork has none of its parent's threads."""
     return ThreadPoolExecutor(threads - 1, thread_name_prefix="hstu")
