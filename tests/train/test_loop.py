@@ -133,5 +133,5 @@ def test_every_step_changed_every_part(folder: Path) -> None:
         assert {name for name in dense if name not in moved} == {
             f"tokenizer.{token}.{which}"
             for token in ("profile", "behaviours.views", "behaviours.buys", "candidate")
-            for which in ("mean", "std")
+            for which in ("mean", "std", "low", "high")
         }
