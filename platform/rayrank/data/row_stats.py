@@ -83,7 +83,8 @@ class RowStats:
     """Row length in tokens -> how many rows have it."""
     numbers: dict[str, Spread] = field(default_factory=dict)
     """TOKEN.FEATURE -> its values in the training rows: of a sequence's both parts, since on the
-    first day of a log there is no static one."""
+    first day of a log there is no static one. label.TASK -> log(1 + x) of a task that is a
+    number."""
     elements: dict[str, int] = field(default_factory=dict)
     """Column of a sequence's part -> how many behaviours all rows hold in it."""
     positives: dict[str, int] = field(default_factory=dict)
@@ -172,6 +173,10 @@ def row_stats(built: UserRows, schema: Schema, cuts: Cuts, id_types: IdTypes) ->
             if feature.kind == "number":
                 array = np.concatenate([_numbers(train, group, name) for group in groups])
                 numbers[f"{token}.{name}"] = Spread.of(array)
+    for task, of in schema.tasks.items():
+        if of.kind == "number":
+            known = train["labels"].combine_chunks().field(task).flatten().drop_null()
+            numbers[f"label.{task}"] = Spread.of(np.log1p(known.to_numpy().astype(np.float64)))
     struct = rows["labels"].combine_chunks()
     labels = {task: struct.field(task).flatten() for task in schema.tasks}
     sums = {task: float(pc.sum(label).as_py() or 0) for task, label in labels.items()}

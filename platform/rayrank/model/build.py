@@ -72,6 +72,7 @@ def build_model(schema: Schema, config: ModelConfig, tables: Tables, scales: Sca
             f"{config.kind!r} takes a {found.Config.__name__}, got a {type(config).__name__}"
         )
     ranker: Ranker = found(schema, config, tables, scales)
+    ranker.scale_labels(scales)
     parts = ranker.named_modules(remove_duplicate=False)
     if elsewhere := [name for name, part in parts if part is tables and name != "tables"]:
         raise ConfigError(

@@ -2,10 +2,13 @@
 
 Binary tasks are ESMM's (arXiv 1804.07931): the logit of a task with `given` is conditional on its
 parent, and its probability is the product along the chain. The logit of a number x is log(1 + x),
-where being off by a factor costs a short watch as much as a long one.
+less its mean and by its deviation over the training rows: on a logarithmic scale being off by a
+factor costs a short watch as much as a long one, and so scaled a number neither drowns the tasks
+beside it nor has to be found from far away.
 """
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import torch
 from torch.nn import functional
@@ -15,28 +18,43 @@ from rayrank.schema import Task
 LARGEST = torch.finfo(torch.float32).max
 
 
-def predictions(tasks: Mapping[str, Task], logits_CK: torch.Tensor) -> torch.Tensor:
-    """[candidates, tasks]: P(task) in [0, 1], or exp(z) - 1, at least 0, for a number."""
+class LabelScales(NamedTuple):
+    """Of log(1 + x) of each task that is a number; 0 and 1 for others."""
+
+    mean_K: torch.Tensor
+    deviation_K: torch.Tensor
+
+
+def predictions(
+    tasks: Mapping[str, Task], logits_CK: torch.Tensor, scales: LabelScales
+) -> torch.Tensor:
+    """[candidates, tasks]: P(task) in [0, 1], or exp(mean + deviation z) - 1, at least 0, for a
+    number."""
+    logs_CK = scales.mean_K + scales.deviation_K * logits_CK
     log_p = log_probabilities(tasks, logits_CK)
     columns = [
-        log_p[name].exp() if name in log_p else logits_CK[:, k].expm1().clamp(0, LARGEST)
+        log_p[name].exp() if name in log_p else logs_CK[:, k].expm1().clamp(0, LARGEST)
         for k, name in enumerate(tasks)
     ]
     return torch.stack(columns, dim=1)
 
 
 def losses(
-    tasks: Mapping[str, Task], logits_CK: torch.Tensor, labels_CK: torch.Tensor
+    tasks: Mapping[str, Task],
+    logits_CK: torch.Tensor,
+    labels_CK: torch.Tensor,
+    scales: LabelScales,
 ) -> torch.Tensor:
-    """[candidates, tasks]: the binary cross-entropy in nats, or the squared error of log(1 + x) for
-    a number. labels_CK float32, none of them NaN."""
+    """[candidates, tasks]: the binary cross-entropy in nats, or the squared error of log(1 + x), in
+    its deviations, for a number. labels_CK float32, none of them NaN."""
     log_p = log_probabilities(tasks, logits_CK)
     log_not: dict[str, torch.Tensor] = {}
     columns = []
     for k, (name, task) in enumerate(tasks.items()):
         z_C, y_C = logits_CK[:, k], labels_CK[:, k]
         if task.kind == "number":
-            columns.append((z_C - y_C.log1p()).square())
+            wanted_C = (y_C.log1p() - scales.mean_K[k]) / scales.deviation_K[k]
+            columns.append((z_C - wanted_C).square())
             continue
         log_not[name] = functional.logsigmoid(-z_C)
         if task.given is not None:

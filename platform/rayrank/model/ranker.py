@@ -10,8 +10,8 @@ from torch import nn
 from rayrank.data.jagged import JaggedBatch
 from rayrank.embedding.tables import Tables
 from rayrank.errors import WeightsError
-from rayrank.model.features import Vectors
-from rayrank.model.outcomes import losses, predictions
+from rayrank.model.features import Scales, Vectors
+from rayrank.model.outcomes import LabelScales, losses, predictions
 from rayrank.model.prefix import Prefix
 from rayrank.schema import Group, Schema
 from rayrank.strict import Strict
@@ -41,6 +41,8 @@ class Ranker(nn.Module):
     What its logits mean says `model.outcomes`.
     """
 
+    label_mean: torch.Tensor
+    label_std: torch.Tensor
     Config: ClassVar[type[ModelConfig]]
     Prefix: ClassVar[type[Prefix] | None] = None
     """What `encode_prefix` gives, where an engine shall keep it from request to request. The model
@@ -50,6 +52,9 @@ class Ranker(nn.Module):
         super().__init__()
         self.schema = schema
         self.tables = tables
+        if any(task.kind == "number" for task in schema.tasks.values()):
+            self.register_buffer("label_mean", torch.zeros(len(schema.tasks)))
+            self.register_buffer("label_std", torch.ones(len(schema.tasks)))
 
     # From a batch to logits.
 
@@ -117,7 +122,8 @@ class Ranker(nn.Module):
         labels_CK = self._labels_CK(batch)
         known_CK = ~torch.isnan(labels_CK)
         # No NaN meets a logit, not even for a product with 0: 0 x NaN in a gradient is NaN.
-        loss_CK = losses(self.schema.tasks, logits_CK, labels_CK.nan_to_num())
+        tasks, scales = self.schema.tasks, self._label_scales(logits_CK)
+        loss_CK = losses(tasks, logits_CK, labels_CK.nan_to_num(), scales)
         loss_CK = torch.where(known_CK, loss_CK, 0)
         return (loss_CK if batch.weight is None else loss_CK * batch.weight[:, None]).sum(0)
 
@@ -181,7 +187,20 @@ class Ranker(nn.Module):
     def predictions(self, logits_CK: torch.Tensor) -> torch.Tensor:
         """float32 [candidates, tasks]: P(task) in [0, 1], or the number itself, from 0, for a task
         that is one."""
-        return predictions(self.schema.tasks, logits_CK.float())
+        logits_CK = logits_CK.float()
+        return predictions(self.schema.tasks, logits_CK, self._label_scales(logits_CK))
+
+    def scale_labels(self, scales: Scales) -> None:
+        """Take over how the labels of tasks that are numbers are spread, as `label.TASK`."""
+        for k, (name, task) in enumerate(self.schema.tasks.items()):
+            if task.kind == "number" and (scale := scales.get(f"label.{name}")) is not None:
+                self.label_mean[k], self.label_std[k] = scale.mean, scale.deviation
+
+    def _label_scales(self, like: torch.Tensor) -> LabelScales:
+        if hasattr(self, "label_mean"):
+            return LabelScales(self.label_mean, self.label_std)
+        none_K = like.new_zeros(len(self.schema.tasks))
+        return LabelScales(none_K, none_K + 1)
 
 
 def mean_of_known(sums_K: torch.Tensor, known_K: torch.Tensor) -> torch.Tensor:
