@@ -10,7 +10,6 @@ mostly overhead).
 
 import argparse
 import json
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import torch
-from benchmarks.cpu_measure import machine, versions
+from benchmarks.cpu_measure import best_of, machine, versions
 from hstu_kernels import jagged_concat, jagged_split
 from rayrank.data.jagged import JaggedBatch, to_jagged
 from rayrank.data.scale import Scale
@@ -105,28 +104,18 @@ def engine(ranker: MTGR, cache_bytes: int) -> Engine:
     return Engine(Bundle(manifest, SCHEMA, ranker), cache_bytes=cache_bytes)
 
 
-def seconds(ways: dict[str, Callable[[], object]]) -> dict[str, float]:
-    """Of each way the best of some rounds, in turns, so that they share what else runs."""
-    times: dict[str, list[float]] = {name: [] for name in ways}
-    for _ in range(1 + ROUNDS):
-        for name, way in ways.items():
-            begun = time.perf_counter()
-            way()
-            times[name].append(time.perf_counter() - begun)
-    return {name: min(each[1:]) for name, each in times.items()}
-
-
 def scoring(size: str) -> dict[str, Any]:
     ranker = model(size)
     fresh, keeping = engine(ranker, 0), engine(ranker, 1 << 30)
     few, many = row(1, HISTORY, 100), row(1, HISTORY, 1000)
-    found = seconds(
+    found = best_of(
         {
             "fresh_100": lambda: fresh.submit(few).result(),
             "kept_100": lambda: keeping.submit(few).result(),
             "fresh_1000": lambda: fresh.submit(many).result(),
             "kept_1000": lambda: keeping.submit(many).result(),
-        }
+        },
+        ROUNDS,
     )
     fresh.close()
     keeping.close()
@@ -166,13 +155,14 @@ def last_layer(size: str) -> dict[str, Any]:
         return whole_pass(ranker, of)
 
     apart = abs(step(whole) - step(ranker))
-    found = seconds(
+    found = best_of(
         {
             "whole": lambda: score(whole),
             "cut": lambda: score(ranker),
             "train_whole": lambda: step(whole),
             "train_cut": lambda: step(ranker),
-        }
+        },
+        ROUNDS,
     )
     return {
         "last_layer_saving": found["whole"] / found["cut"],
@@ -189,7 +179,8 @@ def batching() -> dict[str, Any]:
         for asked in [one.submit(each) for each in rows]:
             asked.result()
 
-    found = seconds({"alone": lambda: one.submit(rows[0]).result(), "together": together})
+    ways = {"alone": lambda: one.submit(rows[0]).result(), "together": together}
+    found = best_of(ways, ROUNDS)
     one.close()
     per_request = found["together"] / WAITING
     return {

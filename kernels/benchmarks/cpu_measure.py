@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from statistics import median
 
 import torch
@@ -21,14 +22,22 @@ def best_seconds(
     rounds: int = 30,
 ) -> dict[str, float]:
     """Each way's best round of forward and backward; one round before them is not counted."""
+
+    def both(way: Callable[[], Tensor | Sequence[Tensor]]) -> None:
+        result = way()
+        torch.autograd.grad([result] if isinstance(result, Tensor) else result, inputs, grads)
+
+    return best_of({name: partial(both, way) for name, way in ways.items()}, rounds)
+
+
+def best_of(ways: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:
+    """Seconds of each way's best round; one round before them is not counted."""
     times: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(1 + rounds):
         for name, way in ways.items():
             gc.collect()
             begin = time.perf_counter()
-            result = way()
-            outputs = [result] if isinstance(result, Tensor) else result
-            torch.autograd.grad(outputs, inputs, grads)
+            way()
             times[name].append(time.perf_counter() - begin)
     return {name: min(each[1:]) for name, each in times.items()}
 

@@ -7,9 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import silu
 
-from .attention_cpu import Scratch, gather, hide, scatter
+from .attention_cpu import Scratch, gather, hide, over_pieces, scatter
 from .attention_cpu_plan import Group, Long, Plan, make_plan
-from .threads import share_out
 
 silu_backward = torch.ops.aten.silu_backward
 
@@ -33,15 +32,13 @@ def attention_backward(
     dq, dk, dv = (torch.zeros(x.shape, dtype=compute) for x in (q, k, v))
     rows = Backward(do, q, k, v, dq, dk, dv)
 
-    def work(pieces: list[Long | Group]) -> None:
-        scratch = Scratch(pieces, compute, count=2)
-        for piece in pieces:
-            if isinstance(piece, Long):
-                _long_backward(piece, plan, rows.of_head(piece.head), scratch, alpha, scale)
-            else:
-                _group_backward(piece, plan, rows, alpha, scale)
+    def long(piece: Long, scratch: Scratch) -> None:
+        _long_backward(piece, plan, rows.of_head(piece.head), scratch, alpha, scale)
 
-    share_out(plan.pieces, lambda piece: piece.area, work)
+    def group(piece: Group) -> None:
+        _group_backward(piece, plan, rows, alpha, scale)
+
+    over_pieces(plan, long, group, compute, buffers=2)
     return dq.to(q_QHD.dtype), dk.to(k_THD.dtype), dv.to(v_THD.dtype)
 
 

@@ -285,10 +285,9 @@ def attention_backward(
     inputs = do_QHD, q_QHD, k_THD, v_THD = tuple(
         rows_whole(x) for x in (do_QHD, q_QHD, k_THD, v_THD)
     )
-    fresh = torch.empty if B else torch.zeros
-    dq, dk, dv = (fresh(x.shape, dtype=x.dtype, device=x.device) for x in (q_QHD, k_THD, v_THD))
     if T == 0 or B == 0:
-        return dq.zero_(), dk, dv
+        return q_QHD.new_zeros(q_QHD.shape), k_THD.new_zeros(k_THD.shape), v_THD.new_zeros(T, H, Dv)
+    dq, dk, dv = (x.new_empty(x.shape) for x in (q_QHD, k_THD, v_THD))
     integers = (
         offsets,
         query_offsets,

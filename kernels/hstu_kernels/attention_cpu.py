@@ -9,6 +9,7 @@ other, and what is not finite in one of them stays there.
 Nothing of size T x T is kept or made: `attention_backward_cpu` recomputes the scores.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -37,15 +38,13 @@ def attention_forward(
     o_QHD = torch.zeros(len(q_QHD), *v_THD.shape[1:], dtype=compute)
     rows = Forward(q_QHD.to(compute), k_THD.to(compute), v_THD.to(compute), o_QHD)
 
-    def work(pieces: list[Long | Group]) -> None:
-        scratch = Scratch(pieces, compute)
-        for piece in pieces:
-            if isinstance(piece, Long):
-                _long_forward(piece, plan, rows.of_head(piece.head), scratch, alpha, scale)
-            else:
-                _group_forward(piece, plan, rows, alpha, scale)
+    def long(piece: Long, scratch: Scratch) -> None:
+        _long_forward(piece, plan, rows.of_head(piece.head), scratch, alpha, scale)
 
-    share_out(plan.pieces, lambda piece: piece.area, work)
+    def group(piece: Group) -> None:
+        _group_forward(piece, plan, rows, alpha, scale)
+
+    over_pieces(plan, long, group, compute)
     return o_QHD.to(q_QHD.dtype)
 
 
@@ -64,13 +63,33 @@ class Forward(NamedTuple):
 class Scratch:
     """Score buffers made once: a fresh one per block costs more in page faults than its product."""
 
-    def __init__(self, pieces: list[Long | Group], dtype: torch.dtype, count: int = 1) -> None:
+    def __init__(self, pieces: list[Long | Group], dtype: torch.dtype, count: int) -> None:
         blocks = (block for piece in pieces if isinstance(piece, Long) for block in piece.blocks)
         area = max((block.rows * block.columns for block in blocks), default=0)
         self.buffers = [torch.empty(area, dtype=dtype) for _ in range(count)]
 
     def scores(self, block: Block, which: int = 0) -> Tensor:
         return self.buffers[which][: block.rows * block.columns].view(block.rows, block.columns)
+
+
+def over_pieces(
+    plan: Plan,
+    long: Callable[[Long, Scratch], None],
+    group: Callable[[Group], None],
+    dtype: torch.dtype,
+    buffers: int = 1,
+) -> None:
+    """Each piece of a plan, dealt to threads; `long` has so many score buffers of `dtype`."""
+
+    def work(pieces: list[Long | Group]) -> None:
+        scratch = Scratch(pieces, dtype, buffers)
+        for piece in pieces:
+            if isinstance(piece, Long):
+                long(piece, scratch)
+            else:
+                group(piece)
+
+    share_out(plan.pieces, lambda piece: piece.area, work)
 
 
 def _long_forward(

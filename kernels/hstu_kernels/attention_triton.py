@@ -12,7 +12,6 @@ where that lies outside, as an elementwise product. So results are the same bits
 others, and candidates never meet each other.
 """
 
-import torch
 import triton
 import triton.language as tl
 from torch import Tensor
@@ -125,10 +124,9 @@ def attention_forward(
     B = offsets.shape[0] - 1
     config = config or best_config("forward", q_QHD.device, q_QHD.dtype, Dqk, Dv)
     q_QHD, k_THD, v_THD = (rows_whole(x) for x in (q_QHD, k_THD, v_THD))
-    fresh = torch.empty if B else torch.zeros
-    o_QHD = fresh(Q, H, Dv, dtype=v_THD.dtype, device=v_THD.device)
     if Q == 0 or B == 0:
-        return o_QHD
+        return v_THD.new_zeros(Q, H, Dv)
+    o_QHD = v_THD.new_empty(Q, H, Dv)
     _forward_kernel[(Q // config.block_m + B, H)](
         q_QHD, k_THD, v_THD, o_QHD, offsets, query_offsets,
         visible_end.contiguous(), contiguous_or(visible_start, visible_end),

@@ -34,7 +34,9 @@ def test_the_request_is_one(schema: Schema) -> None:
     parser = RequestParser(schema, strings, Limits())  # type: ignore[arg-type]
     request = parser.parse(block("json").encode())
     assert request.items == json.loads(block("json"))["candidates"]["item"]
-    assert request.tokens == 2 + 2 + 2  # profile, a hearing and a search, candidates
+    assert (
+        request.row["tokens"][0].as_py() == 2 + 2 + 2
+    )  # profile, a hearing and a search, candidates
 
 
 def test_five_sequences_are_five_lines(schema: Schema) -> None:

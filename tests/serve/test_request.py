@@ -16,7 +16,7 @@ def test_a_good_request_is_parsed() -> None:
     parsed = PARSER.parse(json.dumps(GOOD).encode())
     assert parsed.items == [5, 6]
     # city, age, uid, langs; a view before the window, another and an order inside; two candidates.
-    assert parsed.tokens == 9
+    assert parsed.row["tokens"].to_pylist() == [9]
     assert parsed.row["static_views"][0].as_py()["i"] == [1]
     assert parsed.row["realtime_views"][0].as_py()["i"] == [2]
     assert parsed.row["realtime_orders"][0].as_py()["known_at"] == [START + 20]

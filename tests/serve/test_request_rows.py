@@ -90,7 +90,7 @@ def test_a_replayed_request_is_the_training_row(kind: str, records: Records, day
         parsed = parser.parse(json.dumps(request).encode())
         assert comparable(parsed.row) == comparable(trained.slice(number, 1))
         assert parsed.order.tolist() == list(range(len(parsed.items)))
-        assert parsed.tokens == trained["tokens"][number].as_py()
+        assert parsed.row["tokens"][0] == trained["tokens"][number]
         for column in ("window_start", *(group.name for group in SCHEMA.groups[:-1])):
             assert parsed.row.schema.field(column).type == trained.schema.field(column).type
         # And so it is for a model: every byte but the labels, which lie last.

@@ -25,6 +25,8 @@ class Kept:
     prefix: Prefix
     realtime: pa.Table
     """One row: the window's start and the realtime columns."""
+    bytes: int
+    """Of the prefix."""
 
 
 @dataclass(frozen=True)
@@ -34,11 +36,8 @@ class Found:
     prefix: Prefix
     new: pa.Table
     """One row: the window's start, and the realtime columns with what came after the prefix."""
-
-    @property
-    def more(self) -> bool:
-        """Whether anything came after it."""
-        return any(len(_known_at(self.new[name])) for name in _realtime(self.new))
+    more: bool
+    """Whether anything came after it."""
 
 
 class PrefixCache:
@@ -70,10 +69,10 @@ class PrefixCache:
             self.encoded += 1
             return None
         self._kept.move_to_end(key)
-        found = Found(kept.prefix, new)
-        self.extended += found.more
-        self.found += not found.more
-        return found
+        more = any(len(_known_at(new[name])) for name in _realtime(new))
+        self.extended += more
+        self.found += not more
+        return Found(kept.prefix, new, more)
 
     def keep(self, key: bytes, prefix: Any, row: pa.Table) -> None:
         """In place of what is kept under the key; whatever was used longest ago makes room. What
@@ -85,13 +84,13 @@ class PrefixCache:
         while self.bytes + size > self.max_bytes:
             self._drop(next(iter(self._kept)))
             self.dropped += 1
-        self._kept[key] = Kept(prefix, row.select(self._columns))
+        self._kept[key] = Kept(prefix, row.select(self._columns), size)
         self.bytes += size
 
     def _drop(self, key: bytes) -> None:
         dropped = self._kept.pop(key, None)
         if dropped is not None:
-            self.bytes -= kept_bytes(dropped.prefix)
+            self.bytes -= dropped.bytes
 
 
 def _after(before: pa.Table, now: pa.Table) -> pa.Table | None:

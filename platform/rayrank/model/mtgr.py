@@ -121,24 +121,21 @@ class MTGR(Ranker):
         new = realtime_of(batch, self.schema.realtime)
         x_ND = self.tokenizer.of_realtime(batch, vectors)
         group_N = realtime_groups(batch, self.schema)
-        new_offsets = pad(new.lengths_B.cumsum(0), (1, 0))
-        offsets = (prefix.offsets, new_offsets)
+        offsets = (prefix.offsets, pad(new.lengths_B.cumsum(0), (1, 0)))
+        of_both = offsets[0] + offsets[1]
         realtime = prefix.realtime.followed_by(new)
         of_N = new.users_R
         seen_N = prefix.static_B[of_N] + realtime.earlier(of_N, new.known_at_R, batch)
         keys, values = [], []
         for layer, k_SD, v_SD in zip(self.layers, prefix.keys, prefix.values, strict=True):
             assert isinstance(layer, HSTULayer)
-            u_ND, q_ND, k_ND, v_ND = layer.uqkv(x_ND, group_N)
-            k_TD, v_TD = (jagged_concat(parts, offsets) for parts in ((k_SD, k_ND), (v_SD, v_ND)))
+            u_ND, q_ND, k_TD, v_TD = layer.uqkv_after(x_ND, group_N, k_SD, v_SD, offsets)
             keys.append(k_TD)
             values.append(v_TD)
             if layer is not self.layers[-1]:
-                o_ND = layer.attend(q_ND, k_TD, v_TD, offsets[0] + offsets[1], seen_N, new_offsets)
+                o_ND = layer.attend(q_ND, k_TD, v_TD, of_both, seen_N, offsets[1])
                 x_ND = layer.update(x_ND, o_ND, u_ND, group_N)
-        return HSTUPrefix(
-            offsets[0] + offsets[1], prefix.static_B, realtime, tuple(keys), tuple(values)
-        )
+        return HSTUPrefix(of_both, prefix.static_B, realtime, tuple(keys), tuple(values))
 
     def score_candidates(
         self, prefix: HSTUPrefix, batch: JaggedBatch, vectors: Vectors
@@ -151,8 +148,7 @@ class MTGR(Ranker):
         of_both = offsets[0] + offsets[1]
         for layer, k_SD, v_SD in zip(self.layers, prefix.keys, prefix.values, strict=True):
             assert isinstance(layer, HSTULayer)
-            u_CD, q_CD, k_CD, v_CD = layer.uqkv(c_CD, group_C)
-            k_TD, v_TD = (jagged_concat(parts, offsets) for parts in ((k_SD, k_CD), (v_SD, v_CD)))
+            u_CD, q_CD, k_TD, v_TD = layer.uqkv_after(c_CD, group_C, k_SD, v_SD, offsets)
             o_CD = layer.attend(q_CD, k_TD, v_TD, of_both, seen_C, offsets[1])
             c_CD = layer.update(c_CD, o_CD, u_CD, group_C)
         return self._logits(c_CD, group_C)

@@ -52,9 +52,10 @@ class Ranker(nn.Module):
         super().__init__()
         self.schema = schema
         self.tables = tables
-        if any(task.kind == "number" for task in schema.tasks.values()):
-            self.register_buffer("label_mean", torch.zeros(len(schema.tasks)))
-            self.register_buffer("label_std", torch.ones(len(schema.tasks)))
+        # Kept with the weights only where a task is a number: of others they say nothing.
+        kept = any(task.kind == "number" for task in schema.tasks.values())
+        self.register_buffer("label_mean", torch.zeros(len(schema.tasks)), persistent=kept)
+        self.register_buffer("label_std", torch.ones(len(schema.tasks)), persistent=kept)
 
     # From a batch to logits.
 
@@ -122,8 +123,8 @@ class Ranker(nn.Module):
         labels_CK = self._labels_CK(batch)
         known_CK = ~torch.isnan(labels_CK)
         # No NaN meets a logit, not even for a product with 0: 0 x NaN in a gradient is NaN.
-        tasks, scales = self.schema.tasks, self._label_scales(logits_CK)
-        loss_CK = losses(tasks, logits_CK, labels_CK.nan_to_num(), scales)
+        scales = self._label_scales()
+        loss_CK = losses(self.schema.tasks, logits_CK, labels_CK.nan_to_num(), scales)
         loss_CK = torch.where(known_CK, loss_CK, 0)
         return (loss_CK if batch.weight is None else loss_CK * batch.weight[:, None]).sum(0)
 
@@ -187,8 +188,7 @@ class Ranker(nn.Module):
     def predictions(self, logits_CK: torch.Tensor) -> torch.Tensor:
         """float32 [candidates, tasks]: P(task) in [0, 1], or the number itself, from 0, for a task
         that is one."""
-        logits_CK = logits_CK.float()
-        return predictions(self.schema.tasks, logits_CK, self._label_scales(logits_CK))
+        return predictions(self.schema.tasks, logits_CK.float(), self._label_scales())
 
     def scale_labels(self, scales: Scales) -> None:
         """Take over how the labels of tasks that are numbers are spread, as `label.TASK`."""
@@ -196,11 +196,8 @@ class Ranker(nn.Module):
             if task.kind == "number" and (scale := scales.get(f"label.{name}")) is not None:
                 self.label_mean[k], self.label_std[k] = scale.mean, scale.deviation
 
-    def _label_scales(self, like: torch.Tensor) -> LabelScales:
-        if hasattr(self, "label_mean"):
-            return LabelScales(self.label_mean, self.label_std)
-        none_K = like.new_zeros(len(self.schema.tasks))
-        return LabelScales(none_K, none_K + 1)
+    def _label_scales(self) -> LabelScales:
+        return LabelScales(self.label_mean, self.label_std)
 
 
 def mean_of_known(sums_K: torch.Tensor, known_K: torch.Tensor) -> torch.Tensor:

@@ -40,11 +40,6 @@ class RankRequest:
     items: list[int | str]
     """As the client listed them."""
 
-    @property
-    def tokens(self) -> int:
-        """What scoring it costs."""
-        return int(self.row["tokens"][0].as_py())
-
 
 class RequestParser:
     """Turns request bodies into user rows of one schema."""
