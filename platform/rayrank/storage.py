@@ -7,6 +7,7 @@ is put in one piece, a folder is complete once the file that is written last is 
 
 import hashlib
 import json
+import os
 import shutil
 import tempfile
 import uuid
@@ -110,6 +111,30 @@ def reading_file(path: AnyPath) -> Iterator[Path]:
         copy = Path(folder) / path.name
         path.fs.get_file(path.path, str(copy))
         yield copy
+
+
+KEPT_COPIES = 8
+"""Of remote files, on a host: two for each bundle."""
+
+
+def copy_on_this_host(path: AnyPath, digest: str) -> Path:
+    """A local file with the content of `path`: itself, or a copy that stays, for all processes of
+    this user to map into memory, named by the SHA-256 that its content should have. Of copies those
+    stay that were asked for last; one that is mapped outlives its name."""
+    if isinstance(path, Path):
+        return path
+    folder = Path(tempfile.gettempdir()) / f"rayrank-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    copy = folder / digest
+    if copy.exists():
+        copy.touch()
+        return copy
+    with writing_file(copy) as writing:
+        path.fs.get_file(path.path, str(writing))
+    copies = [(file.stat().st_mtime, file) for file in folder.glob("[!.]*")]
+    for _, old in sorted(copies)[:-KEPT_COPIES]:
+        old.unlink(missing_ok=True)
+    return copy
 
 
 class NewFolder:

@@ -1,5 +1,7 @@
 """Tables of one process."""
 
+from dataclasses import astuple
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -29,23 +31,30 @@ def trained(ids: torch.Tensor) -> LocalTables:
     return tables
 
 
-def test_a_new_id_starts_with_its_initial_vector_in_training_and_in_evaluation() -> None:
+def test_a_new_id_starts_with_its_initial_vector_in_training() -> None:
     ids = torch.tensor([5, -9, 5, 1 << 62])
     training = local()
     assert torch.equal(training({"item": ids})["item"], start("item", ids))
     assert len(training.rows("item").keys) == 3
-    frozen = local().eval()
-    assert torch.equal(frozen({"item": ids})["item"], start("item", ids))
-    assert len(frozen.rows("item").keys) == 0
 
 
-def test_unknown_ids_in_evaluation_are_not_inserted_and_learned_nothing() -> None:
+def test_unknown_ids_in_evaluation_are_zeros_and_not_inserted() -> None:
     tables = trained(torch.arange(10)).eval()
     asked = torch.tensor([3, 1000, 4])
     vectors = tables({"item": asked})["item"]
-    assert torch.equal(vectors[1:2], start("item", asked[1:2]))
-    assert not torch.equal(vectors[:1], start("item", asked[:1]))
+    assert vectors[1].tolist() == [0.0] * 8
+    learned = {int(key): row for key, row in zip(*astuple(tables.rows("item")), strict=True)}
+    for i in (0, 2):
+        expected = start("item", asked[i : i + 1])[0] + learned[int(mix(asked)[i])]
+        assert torch.equal(vectors[i], expected)
     assert len(tables.rows("item").keys) == 10
+
+
+def test_an_id_of_which_nothing_was_learned_is_an_unknown_one_in_evaluation() -> None:
+    tables = local()
+    assert tables({"item": torch.tensor([7])})["item"].any()
+    assert not tables.eval()({"item": torch.tensor([7])})["item"].any()
+    assert tables.train()({"item": torch.tensor([7])})["item"].any()
 
 
 def test_a_full_table_says_its_name() -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from rayrank.embedding.frozen import FrozenTables, freeze
 from rayrank.embedding.tables import LearnedRows, LocalTables
 from rayrank.infer.bundle import Manifest, write_bundle
 from rayrank.model.build import build_model
@@ -45,6 +46,17 @@ def trained(kind: str, weights: int = 0, schema: Schema = SCHEMA) -> Ranker:
 def learned(ranker: Ranker) -> dict[str, LearnedRows]:
     assert isinstance(ranker.tables, LocalTables)
     return {name: ranker.tables.rows(name) for name in ranker.schema.tables}
+
+
+def frozen(ranker: Ranker, kind: str) -> FrozenTables:
+    """A ranker's tables as its bundle holds them."""
+    std = CONFIGS[kind].embedding_std
+    return FrozenTables(
+        {
+            name: freeze(name, rows, dim=ranker.schema.tables[name].dim, init_std=std, seed=SEED)
+            for name, rows in learned(ranker).items()
+        }
+    )
 
 
 def write(bundles: Path, ranker: Ranker, kind: str, **other: Any) -> Manifest:

@@ -48,7 +48,6 @@ def bundle(kind: str = "mtgr") -> Bundle:
         ranker=kind,
         schema_={},
         model={},
-        seed=0,
         id_types=ids,
         metrics={},
         made_from={},

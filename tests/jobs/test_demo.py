@@ -100,7 +100,7 @@ def test_summary(demo: Demo) -> None:
             assert 0 < quality[task]["gauc"].value < 1
     assert served.requests > 50
     assert 0 < served.p50_ms <= served.p99_ms
-    assert served.max_abs_diff <= 1e-4
+    assert served.max_abs_diff <= 0.006
     assert set(summary.seconds) == {"build", "train", "eval", "export", "check"}
 
 

@@ -27,7 +27,7 @@ def union(number: int) -> list[User]:
 def truth(world: Path, cases: Cases, name: str, number: int) -> Truth:
     """Of the weights that a case's ranks had before a step."""
     before = [saw(world, name, rank)["states"][number] for rank in RANKS]
-    return mean_loss(in_float64(cases[name].config, before), union(number))
+    return mean_loss(in_float64(cases[name].config, before, training=True), union(number))
 
 
 def states(world: Path, name: str, number: int, rank: int) -> tuple[State, State]:

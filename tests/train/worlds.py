@@ -149,8 +149,9 @@ def at_start(config: RankerConfig) -> Ranker:
     return build_model(SCHEMA, config.model, tables, scales={})
 
 
-def in_float64(config: RankerConfig, states: list[State]) -> Ranker:
-    """The ranker of all ranks' states on one process, in evaluation mode."""
+def in_float64(config: RankerConfig, states: list[State], *, training: bool = False) -> Ranker:
+    """The ranker of all ranks' states on one process, in evaluation mode; `training`: its tables
+    then give new ids the vectors they start with."""
     rows = {
         name: LearnedRows(
             torch.cat([state["rows"][name].keys for state in states]),
@@ -158,8 +159,16 @@ def in_float64(config: RankerConfig, states: list[State]) -> Ranker:
         )
         for name in SCHEMA.tables
     }
-    dense = states[0]["dense"]
-    ranker = restore_ranker(SCHEMA, config.model, config.train.seed, dense, rows)
+    std, seed = config.model.embedding_std, config.train.seed
+    tables = LocalTables.of_rows(SCHEMA.tables, rows, init_std=std, seed=seed)
+    if training:
+        roomy = LocalTables(SCHEMA.tables, init_std=std, seed=seed)
+        for name, of in rows.items():
+            roomy._maps[name] = tables._maps[name]
+            roomy.learned[name].data[1 : len(of.keys) + 1] = of.vectors
+        tables = roomy
+    ranker = restore_ranker(SCHEMA, config.model, states[0]["dense"], tables)
+    tables.train(training)
     return ranker.double().requires_grad_(True)
 
 

@@ -24,9 +24,9 @@ from torchrec.modules.mc_embedding_modules import ManagedCollisionEmbeddingColle
 from torchrec.modules.mc_modules import ManagedCollisionCollection, ManagedCollisionModule
 from torchrec.sparse.jagged_tensor import JaggedTensor, KeyedJaggedTensor
 
-from rayrank.embedding.hashing import initial_vectors, mix, table_seed
+from rayrank.embedding.hashing import mix, table_seed
 from rayrank.embedding.id_map import IdMap
-from rayrank.embedding.tables import ShardRows, slots_of
+from rayrank.embedding.tables import ShardRows, slots_of, vectors_of
 from rayrank.schema import Table
 
 
@@ -90,10 +90,9 @@ class ShardedTables(nn.Module):
                 )
             )
             for name, asked, back in zip(names, distinct, inverse, strict=True):
-                start = initial_vectors(
-                    asked, int(dim), table_seed(name, self._seed), self._init_std
-                )
-                vectors[name] = (learned[name].values() + start)[back]
+                seed = table_seed(name, self._seed)
+                of = vectors_of(asked, learned[name].values(), seed, self._init_std, self.training)
+                vectors[name] = of[back]
         return vectors
 
     def shards(self) -> Iterator[tuple[str, "_OwnedIds", torch.Tensor, torch.Tensor]]:

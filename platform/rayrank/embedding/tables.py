@@ -17,7 +17,11 @@ UNKNOWN = 0
 
 
 class Tables(Protocol):
-    """Callable: {table: ids int64 [n]} -> {table: vectors float32 [n, dim]}."""
+    """Callable: {table: ids int64 [n]} -> {table: vectors float32 [n, dim]}.
+
+    Outside of training an id of which nothing was learned has a vector of zeros, the mean of those
+    that ids start with: it is an unknown one, and not a random one.
+    """
 
     def __call__(self, ids: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]: ...
 
@@ -44,8 +48,8 @@ class ShardRows(LearnedRows):
 class LocalTables(nn.Module):
     """Dynamic tables of one process, on torch alone: for serving, tests and ten-line loops.
 
-    In training mode a new id gets a slot; otherwise it gets its initial vector and nothing is
-    kept. Weights are ordinary parameters (gradients are dense).
+    In training mode a new id gets a slot; otherwise it gets zeros and nothing is kept. Weights are
+    ordinary parameters (gradients are dense).
     """
 
     def __init__(self, tables: dict[str, Table], *, init_std: float, seed: int) -> None:
@@ -67,9 +71,9 @@ class LocalTables(nn.Module):
         table = self._tables[name]
         distinct, inverse = torch.unique(mix(ids), return_inverse=True)
         slots = slots_of(self._maps[name], distinct, self.training, table.capacity, name)
-        start = initial_vectors(distinct, table.dim, table_seed(name, self._seed), self._init_std)
         learned = nn.functional.embedding(slots, self.learned[name])
-        return (learned + start.to(learned.dtype))[inverse]
+        seed = table_seed(name, self._seed)
+        return vectors_of(distinct, learned, seed, self._init_std, self.training)[inverse]
 
     def rows(self, name: str) -> LearnedRows:
         """Every id of a table and what was learned for it."""
@@ -89,7 +93,7 @@ class LocalTables(nn.Module):
     def of_rows(
         tables: dict[str, Table], rows: dict[str, LearnedRows], *, init_std: float, seed: int
     ) -> "LocalTables":
-        """Tables that hold exactly `rows`, for serving; nothing more fits in."""
+        """Tables that hold exactly `rows`, in evaluation mode; nothing more fits in."""
         exact = {
             name: table.model_copy(update={"capacity": max(len(rows[name].keys), 1)})
             for name, table in tables.items()
@@ -100,6 +104,16 @@ class LocalTables(nn.Module):
             with torch.no_grad():
                 local.learned[name][1 : len(learned.keys) + 1] = learned.vectors
         return local.eval()
+
+
+def vectors_of(
+    keys: torch.Tensor, learned: torch.Tensor, seed: int, init_std: float, training: bool
+) -> torch.Tensor:
+    """[n, dim]: what ids start with, and what was learned of them; `keys` are `mix` of the ids."""
+    start = initial_vectors(keys, learned.shape[1], seed, init_std).to(learned.dtype)
+    if not training:  # a start of which nothing came is noise
+        start *= learned.any(dim=1, keepdim=True)
+    return learned + start
 
 
 def slots_of(

@@ -2,15 +2,18 @@
 
     manifest.json        version, schema, ranker config, metrics, id types, SHA-256 of every file
     dense.safetensors    replicated weights
-    tables.safetensors   per table: keys int64 [n], vectors float32 [n, dim]
+    tables.safetensors   per table: its places keys int64 [n], what stands in an empty one and how
+                         far a key may be from its own, int64 [2], vectors float16 [n + 1, dim]
 
-Loading one never unpickles.
+Loading one never unpickles. Tables are not read but mapped into memory, once for all processes of a
+host.
 """
 
 import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,17 +21,19 @@ from pydantic import ValidationError
 from safetensors import SafetensorError
 
 from rayrank.data.ids import IdTypes
-from rayrank.embedding.tables import LearnedRows, LocalTables
+from rayrank.embedding.buckets import Buckets
+from rayrank.embedding.frozen import FrozenTable, FrozenTables, freeze
+from rayrank.embedding.tables import LearnedRows, Tables
 from rayrank.errors import BundleError, ConfigError, WeightsError
 from rayrank.model.build import build_model, parse_model_config
 from rayrank.model.ranker import ModelConfig, Ranker
 from rayrank.schema import Schema
-from rayrank.storage import AnyPath, files_in, new_folder, place, sha256
+from rayrank.storage import AnyPath, copy_on_this_host, files_in, new_folder, place, sha256
 from rayrank.strict import Strict, faults, parse
 from rayrank.tensors import read_tensors, write_tensors
 from rayrank.versions import CURRENT, named_version
 
-FORMAT = 4
+FORMAT = 5
 MANIFEST, DENSE, TABLES = "manifest.json", "dense.safetensors", "tables.safetensors"
 
 
@@ -41,7 +46,6 @@ class Manifest(Strict):
     ranker: str
     schema_: dict[str, Any]
     model: dict[str, Any]
-    seed: int
     id_types: IdTypes
     """What ids were in the log: a request that sends the other kind would match nothing."""
     metrics: dict[str, Any]
@@ -53,7 +57,7 @@ class Manifest(Strict):
 
 @dataclass(frozen=True)
 class Bundle:
-    """A ranker ready to score on CPU in float32, and what it expects."""
+    """A ranker ready to score on a CPU, and what it expects."""
 
     manifest: Manifest
     schema: Schema
@@ -76,20 +80,21 @@ def write_bundle(
 ) -> Manifest:
     """Write a bundle to the folder `bundles/<version>`, whole or not at all.
 
-    The version names its content, so that one that is there already is the same.
+    rows: what training left of every table, with `seed`, from which ids' first vectors follow. The
+    version names its content, so that one that is there already is the same. Raises WeightsError
+    for a vector that half precision cannot hold.
     """
+    tensors: dict[str, torch.Tensor] = {}
+    for name, table in schema.tables.items():
+        std = model.embedding_std
+        frozen = freeze(name, rows[name], dim=table.dim, init_std=std, seed=seed)
+        tensors |= _table_tensors(name, frozen)
     with new_folder(bundles) as writing:
-        tensors = {
-            f"{name}/{field}": tensor
-            for name, part in rows.items()
-            for field, tensor in (("keys", part.keys), ("vectors", part.vectors))
-        }
         content: dict[str, Any] = {
             "format": FORMAT,
             "ranker": ranker,
             "schema_": schema.model_dump(mode="json"),
             "model": model.model_dump(mode="json"),
-            "seed": seed,
             "id_types": id_types,
             "metrics": metrics,
             "made_from": made_from,
@@ -117,9 +122,10 @@ def load_bundle(folder: str | AnyPath) -> Bundle:
     """
     bundles, version = place(folder).parent, place(folder).name
     folder = bundle_folder(bundles, version)
-    manifest = verify_bundle(folder)
+    manifest = read_manifest(folder)
+    files = [_checked(folder / name, manifest) for name in (DENSE, TABLES)]
     try:
-        dense, tensors = read_tensors(folder / DENSE), read_tensors(folder / TABLES)
+        dense, tensors = (read_tensors(file) for file in files)
     except SafetensorError as error:
         raise BundleError(f"{folder}: {error}") from None
     try:
@@ -127,12 +133,9 @@ def load_bundle(folder: str | AnyPath) -> Bundle:
         model = parse_model_config(manifest.model)
     except ValidationError as error:
         raise BundleError(f"{folder / MANIFEST}: {'; '.join(faults(error))}") from None
-    rows = {
-        name: LearnedRows(tensors[f"{name}/keys"], tensors[f"{name}/vectors"])
-        for name in schema.tables
-    }
+    tables = FrozenTables({name: _frozen_table(name, tensors) for name in schema.tables})
     try:
-        ranker = restore_ranker(schema, model, manifest.seed, dense, rows)
+        ranker = restore_ranker(schema, model, dense, tables)
     except WeightsError as error:
         raise BundleError(f"{folder / DENSE}: {error}") from None
     return Bundle(manifest, schema, ranker)
@@ -142,12 +145,21 @@ def verify_bundle(folder: AnyPath) -> Manifest:
     """Check every byte of a bundle against its hashes. Raises BundleError naming the file."""
     manifest = read_manifest(folder)
     for name in (DENSE, TABLES):
-        path = folder / name
-        if not path.is_file():
-            raise BundleError(f"{path}: missing, though a bundle needs it")
-        if sha256(path) != manifest.sha256.get(name):
-            raise BundleError(f"{path}: its content is not what {MANIFEST} says")
+        _checked(folder / name, manifest)
     return manifest
+
+
+def _checked(path: AnyPath, manifest: Manifest) -> Path:
+    """A bundle's file, on this host."""
+    if not path.is_file():
+        raise BundleError(f"{path}: missing, though a bundle needs it")
+    digest = manifest.sha256.get(path.name, "none")
+    local = copy_on_this_host(path, digest)
+    if sha256(local) != digest:
+        if local != path:
+            local.unlink(missing_ok=True)  # or it would be found again
+        raise BundleError(f"{path}: its content is not what {MANIFEST} says")
+    return local
 
 
 def bundle_folder(bundles: AnyPath, version: str) -> AnyPath:
@@ -184,18 +196,27 @@ def read_manifest(folder: AnyPath) -> Manifest:
         raise BundleError(str(error)) from None
 
 
+def _table_tensors(name: str, table: FrozenTable) -> dict[str, torch.Tensor]:
+    buckets = table.buckets
+    return {
+        f"{name}/keys": buckets.keys,
+        f"{name}/empty_reach": torch.tensor([buckets.empty, buckets.reach]),
+        f"{name}/vectors": table.vectors,
+    }
+
+
+def _frozen_table(name: str, tensors: Mapping[str, torch.Tensor]) -> FrozenTable:
+    empty, reach = tensors[f"{name}/empty_reach"].tolist()
+    return FrozenTable(Buckets(tensors[f"{name}/keys"], empty, reach), tensors[f"{name}/vectors"])
+
+
 def restore_ranker(
-    schema: Schema,
-    model: ModelConfig,
-    seed: int,
-    dense: Mapping[str, torch.Tensor],
-    rows: Mapping[str, LearnedRows],
+    schema: Schema, model: ModelConfig, dense: Mapping[str, torch.Tensor], tables: Tables
 ) -> Ranker:
-    """A trained ranker on local tables, in evaluation mode, without gradients.
+    """A trained ranker, in evaluation mode, without gradients.
 
     Raises WeightsError where `dense` is not of the model that the config describes.
     """
-    tables = LocalTables.of_rows(schema.tables, dict(rows), init_std=model.embedding_std, seed=seed)
     ranker = build_model(schema, model, tables, scales={})
     ranker.load_dense(dense)
     return ranker.eval().requires_grad_(False)

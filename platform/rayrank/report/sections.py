@@ -137,7 +137,7 @@ def serving(data: ReportData) -> Element:
     return section(
         "Serving",
         "Test rows were sent over HTTP as requests, and each score compared with the trainer's. "
-        "The difference is rounding: it should be below 1e-5 in 32 bits and below 0.006 in 16. "
+        "The difference is rounding: served vectors have 16 bits, and it should be below 0.006. "
         "A second hump or a far p99 means requests that queue.",
         columns(
             histogram(

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 
 from rayrank.data.row_stats import read_stats
-from rayrank.embedding.tables import LearnedRows
+from rayrank.embedding.tables import LearnedRows, LocalTables
 from rayrank.infer.bundle import Manifest, restore_ranker, write_bundle
 from rayrank.model.ranker import Ranker
 from rayrank.schema import Schema
@@ -28,7 +28,10 @@ def learned_rows(checkpoint: AnyPath) -> dict[str, LearnedRows]:
 def local_ranker(config: RankerConfig, schema: Schema, checkpoint: AnyPath) -> Ranker:
     """The trained ranker on one process, as the trainer knows it."""
     dense, _ = ckpt.read_dense(checkpoint)
-    return restore_ranker(schema, config.model, config.train.seed, dense, learned_rows(checkpoint))
+    std, seed = config.model.embedding_std, config.train.seed
+    rows = learned_rows(checkpoint)
+    tables = LocalTables.of_rows(schema.tables, rows, init_std=std, seed=seed)
+    return restore_ranker(schema, config.model, dense, tables)
 
 
 def export(
