@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from rayrank.errors import BundleError
 from rayrank.infer.bundle import load_bundle
@@ -111,7 +112,7 @@ def test_the_example_is_configured_trained_bundled_and_served(
     losses = trained["losses"][::3]  # of the largest batch
     assert losses[-1] < 0.5 * losses[0]
     served = run(SERVE, out, theirs)
-    assert served["scores"] == trained["scores"]
+    np.testing.assert_allclose(served["scores"], trained["scores"], atol=0.006)
 
     (version,) = (out / "bundles").iterdir()
     refused = "manifest.json: kind: cannot import two_tower of 'two_tower:TwoTower'.*: every"

@@ -5,7 +5,6 @@ from hstu_kernels import (
     gated_group_layer_norm,
     group_layer_norm,
     hstu_attention,
-    jagged_concat,
     jagged_split,
     linear_silu,
 )
@@ -73,20 +72,6 @@ class HSTULayer(nn.Module):
     def uqkv(self, x_TD: torch.Tensor, group_T: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Gate, queries, keys and values, [T, D] each."""
         return self._project(self.norm(x_TD, group_T), 0, 4)
-
-    def uqkv_after(
-        self,
-        x_ND: torch.Tensor,
-        group_N: torch.Tensor,
-        k_SD: torch.Tensor,
-        v_SD: torch.Tensor,
-        offsets: tuple[torch.Tensor, torch.Tensor],
-    ) -> tuple[torch.Tensor, ...]:
-        """Gates and queries [N, D] of tokens that follow others, and keys and values [S + N, D] of
-        both; offsets int64 [B + 1] of the S tokens before them, and of their own."""
-        u_ND, q_ND, k_ND, v_ND = self.uqkv(x_ND, group_N)
-        k_TD, v_TD = (jagged_concat(parts, offsets) for parts in ((k_SD, k_ND), (v_SD, v_ND)))
-        return u_ND, q_ND, k_TD, v_TD
 
     def keys_values(self, x_TD: torch.Tensor, group_T: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Keys and values alone, [T, D] each."""

@@ -1,5 +1,6 @@
 """MTGR (arXiv 2505.18654): a user's whole sequence in, a logit per task and candidate out."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 import torch
@@ -12,6 +13,7 @@ from rayrank.data.jagged import JaggedBatch
 from rayrank.embedding.tables import Tables
 from rayrank.model.features import Behaviours, Features, Scales, Vectors, embedded, mlp
 from rayrank.model.hstu import GroupLayerNorm, HSTULayer
+from rayrank.model.parts import Jagged
 from rayrank.model.prefix import HSTUPrefix
 from rayrank.model.ranker import ModelConfig, Ranker
 from rayrank.model.sequence import (
@@ -102,56 +104,78 @@ class MTGR(Ranker):
     def encode_prefix(self, batch: JaggedBatch, vectors: Vectors) -> HSTUPrefix:
         layout = sequence(batch, self.schema, candidates=False)
         x_SD = jagged_concat(self.tokenizer.of_prefix(batch, vectors), layout.segment_offsets)
-        keys, values = [], []
-        for layer in self.layers:
-            assert isinstance(layer, HSTULayer)
-            if layer is self.layers[-1]:  # what it would make of the prefix, nobody reads
-                k_SD, v_SD = layer.keys_values(x_SD, layout.group_T)
-            else:
-                u_SD, q_SD, k_SD, v_SD = layer.uqkv(x_SD, layout.group_T)
-                o_SD = layer.attend(q_SD, k_SD, v_SD, layout.offsets, layout.visible_end)
-                x_SD = layer.update(x_SD, o_SD, u_SD, layout.group_T)
-            keys.append(k_SD)
-            values.append(v_SD)
+        tokens = Jagged(layout.offsets, (x_SD, layout.group_T, layout.visible_end))
+        keys, values = _halves(self.run(self._encode, tokens))
         realtime = realtime_of(batch, self.schema.realtime)
         static_B = layout.offsets.diff() - realtime.lengths_B
-        return HSTUPrefix(layout.offsets, static_B, realtime, tuple(keys), tuple(values))
+        return HSTUPrefix(layout.offsets, static_B, realtime, keys, values)
 
     def extend_prefix(self, prefix: HSTUPrefix, batch: JaggedBatch, vectors: Vectors) -> HSTUPrefix:
         new = realtime_of(batch, self.schema.realtime)
+        of_N = new.users_R
+        seen_N = prefix.static_B[of_N] + prefix.realtime.followed_by(new).earlier(
+            of_N, new.known_at_R, batch
+        )
         x_ND = self.tokenizer.of_realtime(batch, vectors)
         group_N = realtime_groups(batch, self.schema)
-        offsets = (prefix.offsets, pad(new.lengths_B.cumsum(0), (1, 0)))
-        of_both = offsets[0] + offsets[1]
-        realtime = prefix.realtime.followed_by(new)
-        of_N = new.users_R
-        seen_N = prefix.static_B[of_N] + realtime.earlier(of_N, new.known_at_R, batch)
-        keys, values = [], []
-        for layer, k_SD, v_SD in zip(self.layers, prefix.keys, prefix.values, strict=True):
-            assert isinstance(layer, HSTULayer)
-            u_ND, q_ND, k_TD, v_TD = layer.uqkv_after(x_ND, group_N, k_SD, v_SD, offsets)
-            keys.append(k_TD)
-            values.append(v_TD)
-            if layer is not self.layers[-1]:
-                o_ND = layer.attend(q_ND, k_TD, v_TD, of_both, seen_N, offsets[1])
-                x_ND = layer.update(x_ND, o_ND, u_ND, group_N)
-        return HSTUPrefix(of_both, prefix.static_B, realtime, tuple(keys), tuple(values))
+        tokens = Jagged(_offsets(new.lengths_B), (x_ND, group_N, seen_N))
+        keys, values = _halves(self.run(self._extend, prefix.keys_values, tokens))
+        return prefix.followed_by(tokens.offsets, new, keys, values)
 
     def score_candidates(
         self, prefix: HSTUPrefix, batch: JaggedBatch, vectors: Vectors
     ) -> torch.Tensor:
         c_CD = self.tokenizer.of_candidates(batch, vectors)
-        group_C = self._candidate_groups(batch)
-        offsets = (prefix.offsets, pad(batch.lengths(CANDIDATES).cumsum(0), (1, 0)))
         static_C = prefix.static_B[users_of(batch, CANDIDATES)]
         seen_C = static_C + known_before(prefix.realtime, batch)
-        of_both = offsets[0] + offsets[1]
-        for layer, k_SD, v_SD in zip(self.layers, prefix.keys, prefix.values, strict=True):
+        columns = (c_CD, self._candidate_groups(batch), seen_C)
+        candidates = Jagged(_offsets(batch.lengths(CANDIDATES)), columns)
+        (logits_CK,) = self.run(self._score, prefix.keys_values, candidates)
+        return logits_CK
+
+    def _encode(self, tokens: Jagged) -> tuple[torch.Tensor, ...]:
+        """Keys and values of every layer, of a prefix's tokens [S, D], groups, and what each
+        sees."""
+        x_SD, group_S, seen_S = tokens.columns
+        keys, values = [], []
+        for layer in self.layers:
             assert isinstance(layer, HSTULayer)
-            u_CD, q_CD, k_TD, v_TD = layer.uqkv_after(c_CD, group_C, k_SD, v_SD, offsets)
-            o_CD = layer.attend(q_CD, k_TD, v_TD, of_both, seen_C, offsets[1])
+            if layer is self.layers[-1]:  # what it would make of the prefix, nobody reads
+                k_SD, v_SD = layer.keys_values(x_SD, group_S)
+            else:
+                u_SD, q_SD, k_SD, v_SD = layer.uqkv(x_SD, group_S)
+                o_SD = layer.attend(q_SD, k_SD, v_SD, tokens.offsets, seen_S)
+                x_SD = layer.update(x_SD, o_SD, u_SD, group_S)
+            keys.append(k_SD)
+            values.append(v_SD)
+        return *keys, *values
+
+    def _extend(self, prefix: Jagged, new: Jagged) -> tuple[torch.Tensor, ...]:
+        """As `_encode`, of tokens [N, D] that follow a prefix, of which there are keys and
+        values."""
+        x_ND, group_N, seen_N = new.columns
+        keys, values = [], []
+        for layer, k_SD, v_SD in zip(self.layers, *_halves(prefix.columns), strict=True):
+            assert isinstance(layer, HSTULayer)
+            if layer is self.layers[-1]:
+                k_ND, v_ND = layer.keys_values(x_ND, group_N)
+            else:
+                u_ND, q_ND, k_ND, v_ND = layer.uqkv(x_ND, group_N)
+                o_ND = _attend_after(layer, prefix, (k_SD, v_SD), new, (q_ND, k_ND, v_ND))
+                x_ND = layer.update(x_ND, o_ND, u_ND, group_N)
+            keys.append(k_ND)
+            values.append(v_ND)
+        return *keys, *values
+
+    def _score(self, prefix: Jagged, candidates: Jagged) -> tuple[torch.Tensor, ...]:
+        """(logits_CK,) of candidates' tokens [C, D], groups, and what each sees."""
+        c_CD, group_C, _ = candidates.columns
+        for layer, k_SD, v_SD in zip(self.layers, *_halves(prefix.columns), strict=True):
+            assert isinstance(layer, HSTULayer)
+            u_CD, *qkv = layer.uqkv(c_CD, group_C)
+            o_CD = _attend_after(layer, prefix, (k_SD, v_SD), candidates, qkv)
             c_CD = layer.update(c_CD, o_CD, u_CD, group_C)
-        return self._logits(c_CD, group_C)
+        return (self._logits(c_CD, group_C),)
 
     def _logits(self, c_CD: torch.Tensor, group_C: torch.Tensor) -> torch.Tensor:
         c_CD = self.norm(c_CD, group_C)
@@ -161,6 +185,34 @@ class MTGR(Ranker):
         """int64 [C], for `GroupLayerNorm`: the last group."""
         last = len(self.schema.groups) - 1
         return torch.full((batch.candidates,), last, device=batch.device)
+
+
+def _attend_after(
+    layer: HSTULayer,
+    prefix: Jagged,
+    keys_values: tuple[torch.Tensor, torch.Tensor],
+    new: Jagged,
+    qkv: Sequence[torch.Tensor],
+) -> torch.Tensor:
+    """What tokens [N, D] after a prefix take from it and from themselves."""
+    q_ND, *of_new = qkv
+    offsets = (prefix.offsets, new.offsets)
+    k_TD, v_TD = (jagged_concat(parts, offsets) for parts in zip(keys_values, of_new, strict=True))
+    *_, seen_N = new.columns
+    return layer.attend(q_ND, k_TD, v_TD, offsets[0] + offsets[1], seen_N, new.offsets)
+
+
+def _halves(
+    of_layers: tuple[torch.Tensor, ...],
+) -> tuple[tuple[torch.Tensor, ...], tuple[torch.Tensor, ...]]:
+    """Keys of every layer, and values."""
+    layers = len(of_layers) // 2
+    return of_layers[:layers], of_layers[layers:]
+
+
+def _offsets(lengths_B: torch.Tensor) -> torch.Tensor:
+    """int64 [B + 1]"""
+    return pad(lengths_B.cumsum(0), (1, 0))
 
 
 class Tokenizer(nn.Module):

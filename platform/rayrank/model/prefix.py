@@ -5,8 +5,10 @@ from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, Protocol, Self, runtime_checkable
 
 import torch
+from hstu_kernels import jagged_concat
 from torch.nn.functional import pad
 
+from rayrank.model.parts import Jagged
 from rayrank.model.sequence import Realtime
 
 
@@ -38,19 +40,46 @@ class HSTUPrefix:
     values: tuple[torch.Tensor, ...]
     """Per layer [S, D]."""
 
+    @property
+    def keys_values(self) -> Jagged:
+        """Of all layers: keys, then values."""
+        return Jagged(self.offsets, (*self.keys, *self.values))
+
+    def followed_by(
+        self,
+        offsets: torch.Tensor,
+        realtime: Realtime,
+        keys: Sequence[torch.Tensor],
+        values: Sequence[torch.Tensor],
+    ) -> "HSTUPrefix":
+        """Of the same users, with N tokens after theirs: `offsets` int64 [B + 1] among the new ones,
+        when they were known, their keys and values per layer [N, D]."""
+
+        def both(mine: Sequence[torch.Tensor], new: Sequence[torch.Tensor]) -> Any:
+            return tuple(
+                jagged_concat(parts, (self.offsets, offsets))
+                for parts in zip(mine, new, strict=True)
+            )
+
+        return HSTUPrefix(
+            self.offsets + offsets,
+            self.static_B,
+            self.realtime.followed_by(realtime),
+            both(self.keys, keys),
+            both(self.values, values),
+        )
+
     def split(self) -> list["HSTUPrefix"]:
-        """One for each user, in memory of its own: a view would hold everybody's."""
+        """One for each user, in memory of its own: a view would hold everybody's, or a batch."""
         lengths = self.offsets.diff().tolist()
-        if len(lengths) == 1:
-            return [self]
         known = self.realtime.known_at_R.split(self.realtime.lengths_B.tolist())
         return [
             HSTUPrefix(
                 self.offsets.new_tensor([0, length]),
-                self.static_B[b : b + 1],
-                Realtime(self.realtime.lengths_B[b : b + 1], known[b]),
-                tuple(part[first : first + length].clone() for part in self.keys),
-                tuple(part[first : first + length].clone() for part in self.values),
+                self.static_B[b : b + 1].clone(),
+                Realtime(self.realtime.lengths_B[b : b + 1].clone(), known[b].clone()),
+                tuple(_own(part, first, first + length) for part in self.keys),
+                tuple(_own(part, first, first + length) for part in self.values),
             )
             for b, (first, length) in enumerate(
                 zip(self.offsets.tolist()[:-1], lengths, strict=True)
@@ -73,6 +102,12 @@ class HSTUPrefix:
             _layer_by_layer([prefix.keys for prefix in prefixes]),
             _layer_by_layer([prefix.values for prefix in prefixes]),
         )
+
+
+def _own(part: torch.Tensor, first: int, last: int) -> torch.Tensor:
+    """Rows in memory of their own, which they may be already."""
+    rows = part[first:last]
+    return rows if rows.nbytes == part.untyped_storage().nbytes() else rows.clone()
 
 
 def _layer_by_layer(of_users: Sequence[tuple[torch.Tensor, ...]]) -> tuple[torch.Tensor, ...]:

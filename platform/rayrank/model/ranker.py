@@ -12,6 +12,7 @@ from rayrank.embedding.tables import Tables
 from rayrank.errors import WeightsError
 from rayrank.model.features import Scales, Vectors
 from rayrank.model.outcomes import LabelScales, losses, predictions
+from rayrank.model.parts import Runner, run_now
 from rayrank.model.prefix import Prefix
 from rayrank.schema import Group, Schema
 from rayrank.strict import Strict
@@ -35,6 +36,8 @@ class Ranker(nn.Module):
     turns ids into vectors, `scales` how numbers are spread over the training rows. What
     it takes from `scales` it keeps in buffers: a bundle is built without any, and then loaded.
 
+    What of it may be captured and replayed on a GPU it runs by `self.run` (`model.parts`).
+
     It owns its tables: no part of it may hold them too. All other parameters and buffers are
     dense: every rank holds them whole, and checkpoints and bundles keep them by name.
 
@@ -52,6 +55,7 @@ class Ranker(nn.Module):
         super().__init__()
         self.schema = schema
         self.tables = tables
+        self.run: Runner = run_now
         # Kept with the weights only where a task is a number: of others they say nothing.
         kept = any(task.kind == "number" for task in schema.tasks.values())
         self.register_buffer("label_mean", torch.zeros(len(schema.tasks)), persistent=kept)
@@ -63,7 +67,8 @@ class Ranker(nn.Module):
         """The vectors of all ids in a batch, or in some of its groups, in one call to the tables.
 
         A training step makes one such call, for all groups: TorchRec's fused optimizers update the
-        tables once for each. Collective where tables are sharded.
+        tables once for each. Collective where tables are sharded. In serving they are valid until
+        the next call: what a prefix keeps is made of them, and is none of them.
         """
         places: dict[str, list[tuple[Group, str]]] = {table: [] for table in self.schema.tables}
         for group in self.schema.groups if groups is None else groups:
