@@ -8,6 +8,9 @@ of the whole: before it lie the sequences before b, of every part, and b's own r
 before p. So each element is read once and written once; `torch.cat` followed by an index does both
 twice, and needs the index. Both operators move rows by this formula, one in each direction: they
 are each other's inverse and each other's gradient.
+
+Rows of a part behind its last sequence belong to none. So many rows of the whole, its last, are
+zeros, and taken apart they are again.
 """
 
 from collections.abc import Sequence
@@ -27,15 +30,16 @@ def jagged_concat(parts_TD: Sequence[Tensor], offsets: Sequence[Tensor]) -> Tens
 
     Args:
         parts_TD: one or more ``[T_p, D]``, of one dtype: any that torch has.
-        offsets: for each part int64 ``[B + 1]``, from 0 to T_p: where its sequences start. All
-            parts have the same B sequences; any of them may be empty.
+        offsets: for each part int64 ``[B + 1]``, from 0 to T_p at most: where its sequences start.
+            All parts have the same B sequences; any of them may be empty.
 
     Returns:
-        ``[sum of T_p, D]``, the same bits in another order. Differentiable any number of times.
+        ``[sum of T_p, D]``, the same bits in another order; zeros for rows behind the last
+        sequence. Differentiable any number of times.
 
     Raises:
         ValueError: numbers of parts, shapes, dtypes or devices do not fit; on CPUs also offsets
-            that do not rise from 0 to T_p. (On GPUs reading values would stall the device; rows go
+            that do not rise from 0 to T_p at most. (On GPUs reading values would stall the device; rows go
             wherever the offsets say.)
     """
     if not parts_TD:
@@ -66,8 +70,8 @@ def jagged_split(
             device for which nobody wants to wait.
 
     Returns:
-        For each part ``[T_p, D]``, the same bits. Differentiable any number of times; a part
-        whose gradient is missing counts as zeros.
+        For each part ``[T_p, D]``, the same bits; zeros for rows behind the last sequence.
+        Differentiable any number of times; a part whose gradient is missing counts as zeros.
 
     Raises:
         ValueError: as `jagged_concat`, and tokens that do not sum to T.

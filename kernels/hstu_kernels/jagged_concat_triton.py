@@ -30,28 +30,32 @@ def _sequence_of(row, offsets_ptr, B):
     return low
 
 
-@triton.jit(do_not_specialize=["part", "rows", "B"])
+@triton.jit(do_not_specialize=["part", "rows", "rows_before", "B"])
 def _move_kernel(
-    part_ptr, whole_ptr, offsets_ptr, part, rows, B, stride_part, stride_whole,
+    part_ptr, whole_ptr, offsets_ptr, part, rows, rows_before, B, stride_part, stride_whole,
     P: tl.constexpr, D: tl.constexpr, BLOCK_T: tl.constexpr, BLOCK_D: tl.constexpr,
     CONCAT: tl.constexpr,
 ):  # fmt: skip
     row = tl.program_id(0) * BLOCK_T + tl.arange(0, BLOCK_T)
     inside = row < rows
     sequence = _sequence_of(row, offsets_ptr + part * (B + 1), B)
-    place = row.to(tl.int64)
+    # Behind the last sequence of all parts come the rows behind it of the first part, and so on.
+    behind = row >= tl.load(offsets_ptr + part * (B + 1) + B)
+    place = row.to(tl.int64) + tl.where(behind, rows_before, 0)
     for other in tl.static_range(P):
         # Of the parts before this one, the sequence's own rows lie before it too.
-        bound = offsets_ptr + other * (B + 1) + sequence + (other < part)
-        place += tl.load(bound, mask=inside & (other != part), other=0)
+        bound = tl.where(behind, B, sequence + (other < part))
+        before = inside & (other != part) & ((other > part) | (behind == 0))
+        place += tl.load(offsets_ptr + other * (B + 1) + bound, mask=before, other=0)
     d = tl.arange(0, BLOCK_D)[None, :]
     mask = inside[:, None] & (d < D)
+    held = mask & (behind == 0)[:, None]
     part_at = part_ptr + row[:, None].to(tl.int64) * stride_part + d
     whole_at = whole_ptr + place[:, None] * stride_whole + d
     if CONCAT:
-        tl.store(whole_at, tl.load(part_at, mask=mask), mask=mask)
+        tl.store(whole_at, tl.load(part_at, mask=held, other=0), mask=mask)
     else:
-        tl.store(part_at, tl.load(whole_at, mask=mask), mask=mask)
+        tl.store(part_at, tl.load(whole_at, mask=held, other=0), mask=mask)
 
 
 def jagged_concat(parts_TD: Sequence[Tensor], offsets_PB: Tensor) -> Tensor:
@@ -73,11 +77,13 @@ def _move(
     block_d = triton.next_power_of_2(max(D, 1))
     fitting = PROGRAM_BYTES // (block_d * whole_TD.element_size())
     block_t = min(max(fitting, 1), PROGRAM_ROWS)
+    rows_before = 0
     for p, part_TD in enumerate(parts_TD):
         if part_TD.numel() == 0:
             continue
         _move_kernel[(triton.cdiv(len(part_TD), block_t),)](
-            part_TD, whole_TD, offsets_PB, p, len(part_TD), offsets_PB.shape[1] - 1,
+            part_TD, whole_TD, offsets_PB, p, len(part_TD), rows_before, offsets_PB.shape[1] - 1,
             part_TD.stride(0), whole_TD.stride(0),
             P=len(parts_TD), D=D, BLOCK_T=block_t, BLOCK_D=block_d, CONCAT=concat, num_warps=4,
         )  # fmt: skip
+        rows_before += len(part_TD)

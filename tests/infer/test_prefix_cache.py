@@ -71,15 +71,23 @@ VISIT = st.tuples(
         st.tuples(st.integers(0, 1), st.lists(VISIT, min_size=1, max_size=3)), max_size=8
     ),
     cache_bytes=st.sampled_from([1, 8_000, 20_000, 1 << 20]),
+    replays=st.booleans(),
 )
 def test_who_comes_again_is_scored_as_if_new(
     versions: list[Bundle],
     people: list[User],
     stream: list[tuple[int, list[tuple[int, int, list[dict[str, object]]]]]],
     cache_bytes: int,
+    replays: bool,
 ) -> None:
-    """Users return, their events grow or are others, some are dropped, versions change."""
-    engines = [Engine(bundle, cache_bytes=cache_bytes) for bundle in versions]
+    """Users return, their events grow or are others, some are dropped, versions change; with every
+    part of the model replayed in fixed buffers, and without."""
+    engines = [
+        Engine(bundle, cache_bytes=cache_bytes, batch_tokens=300, replays=replays)
+        for bundle in versions
+    ]
+    for engine in engines:
+        engine.warm()
     for version, visits in stream:
         users = [
             replace(known(people[who], events), candidates=shown).ascending()
@@ -87,17 +95,19 @@ def test_who_comes_again_is_scored_as_if_new(
         ]
         found = scores(engines[version], users)
         np.testing.assert_allclose(found, expected(versions[version], users), atol=1e-6)
-        cache = engines[version].cache
+        cache = engines[version].scorer.cache
         assert cache is not None
         assert cache.bytes <= cache_bytes
     for engine in engines:
+        if engine.scorer.replays is not None:
+            assert engine.scorer.replays.ran == 4  # of `warm`
         engine.close()
 
 
 def counts(engine: Engine) -> dict[str, int]:
-    assert engine.cache is not None
+    assert engine.scorer.cache is not None
     names = ("encoded", "extended", "found", "dropped")
-    return {name: getattr(engine.cache, name) for name in names}
+    return {name: getattr(engine.scorer.cache, name) for name in names}
 
 
 def test_what_is_encoded_extended_and_found(versions: list[Bundle]) -> None:
@@ -140,8 +150,8 @@ def test_what_was_used_longest_ago_makes_room(versions: list[Bundle]) -> None:
     for who in (0, 1, 0, 2, 0, 1):  # 2 takes the place of 1, and 1 that of 2
         scores(engine, [people[who]])
     assert counts(engine) == {"encoded": 4, "extended": 0, "found": 2, "dropped": 2}
-    assert engine.cache is not None
-    assert (engine.cache.bytes, len(engine.cache)) == (2 * OF_ONE, 2)
+    assert engine.scorer.cache is not None
+    assert (engine.scorer.cache.bytes, len(engine.scorer.cache)) == (2 * OF_ONE, 2)
     engine.close()
 
 
@@ -150,8 +160,8 @@ def test_one_that_fits_nowhere_is_not_kept(versions: list[Bundle]) -> None:
     for _ in range(2):
         scores(engine, [USER])
     assert counts(engine) == {"encoded": 2, "extended": 0, "found": 0, "dropped": 0}
-    assert engine.cache is not None
-    assert engine.cache.bytes == 0
+    assert engine.scorer.cache is not None
+    assert engine.scorer.cache.bytes == 0
     engine.close()
 
 
@@ -181,7 +191,7 @@ def test_what_is_not_finite_in_a_candidate_stays_in_it(versions: list[Bundle], b
 
 def test_without_memory_nothing_is_kept(versions: list[Bundle]) -> None:
     engine = Engine(versions[0], cache_bytes=0)
-    assert engine.cache is None
+    assert engine.scorer.cache is None
     for _ in range(2):
         np.testing.assert_allclose(scores(engine, [USER]), expected(versions[0], [USER]), atol=1e-6)
     engine.close()
@@ -191,6 +201,6 @@ def test_a_dlrm_makes_its_prefix_anew(tmp_path: Path) -> None:
     """It is hardly more than looking its parts up."""
     bundle = load_bundle(tmp_path / write(tmp_path, trained("dlrm"), "dlrm").version)
     engine = Engine(bundle)
-    assert engine.cache is None
+    assert engine.scorer.cache is None
     np.testing.assert_allclose(scores(engine, [USER]), expected(bundle, [USER]), atol=1e-6)
     engine.close()

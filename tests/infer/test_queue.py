@@ -10,7 +10,8 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 from rayrank.infer.bundle import load_bundle
-from rayrank.infer.engine import Engine, Scored
+from rayrank.infer.engine import Engine
+from rayrank.infer.scorer import Scored
 
 from ..model.rows import User, table
 from .bundles import USERS, trained, write
@@ -28,7 +29,7 @@ class Busy:
         self.engine = Engine(bundle, batch_tokens=batch_tokens)
         self.batches: list[list[int]] = []
         self.held, self.go = threading.Event(), threading.Event()
-        whole = self.engine._score
+        whole = self.engine.scorer.score
 
         def score(rows: pa.Table) -> Scored:
             self.held.set()
@@ -36,7 +37,7 @@ class Busy:
             self.batches.append(rows["tokens"].to_pylist())
             return whole(rows)
 
-        self.engine._score = score  # type: ignore[method-assign]
+        self.engine.scorer.score = score  # type: ignore[method-assign]
 
     def submit(self, user: User, deadline: float = 0.0) -> "Future[Scored]":
         return self.engine.submit(table([user]), deadline)

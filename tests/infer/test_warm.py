@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from rayrank.infer.bundle import load_bundle
 from rayrank.infer.engine import Engine
-from rayrank.infer.warm import example_rows
+from rayrank.infer.warm import example_visits
 from rayrank.schema import Schema
 
 from ..model.rows import SCHEMA, jagged, table
@@ -24,11 +24,18 @@ VECTORS = Schema.model_validate(
 
 @pytest.mark.parametrize("schema", [SCHEMA, VECTORS], ids=["every kind", "vectors and weights"])
 def test_everything_that_may_hold_something_does(schema: Schema) -> None:
-    rows = example_rows(schema)
-    assert len(rows) == 1
-    assert not {"labels", "labels_known_at", "weight"} & {*rows.column_names}
+    first, second = example_visits(schema)
+    for rows in (first, second):
+        assert len(rows) == 1
+        assert not {"labels", "labels_known_at", "weight"} & {*rows.column_names}
     for group in schema.groups[1:]:
-        assert rows[group.name].combine_chunks().field("time").flatten().to_pylist() == [0]
+        before, after = (
+            rows[group.name].combine_chunks().field("time").flatten().to_pylist()
+            for rows in (first, second)
+        )
+        assert after == [0]
+        assert before == ([] if group.part == "realtime" else [0])
+    assert second["tokens"][0].as_py() - first["tokens"][0].as_py() == len(schema.realtime)
 
 
 @pytest.mark.parametrize("kind", list(CONFIGS))

@@ -44,6 +44,14 @@ def draw(
     ]
 
 
+def with_rows_behind(parts: list[Tensor], counts: list[int], fill: float) -> list[Tensor]:
+    """So many rows more at the end of each part, which belong to no sequence."""
+    return [
+        torch.cat([x, x.new_full((count, x.shape[1]), fill)]).detach().requires_grad_()
+        for x, count in zip(parts, counts, strict=False)
+    ]
+
+
 def tokens_of(parts: list[Tensor]) -> list[int]:
     return [len(part) for part in parts]
 
@@ -54,27 +62,31 @@ def tokens_of(parts: list[Tensor]) -> list[int]:
     D=st.sampled_from([0, 1, 8, 33]),
     dtype=st.sampled_from(DIFFERENTIABLE),
     seed=st.integers(0, 1000),
+    behind=st.just([0] * 4) | st.lists(st.integers(0, 3), min_size=4, max_size=4),
 )
 def test_both_directions_and_their_gradients_are_the_definition(
-    *, lengths: Lengths, D: int, dtype: torch.dtype, seed: int
+    *, lengths: Lengths, D: int, dtype: torch.dtype, seed: int, behind: list[int]
 ) -> None:
-    offsets, parts = offsets_of(lengths), draw(lengths, D, dtype, seed=seed)
+    """Also with rows that belong to no sequence, full of NaN."""
+    offsets, inside = offsets_of(lengths), draw(lengths, D, dtype, seed=seed)
+    parts = with_rows_behind(inside, behind, torch.nan)
     whole = jagged_concat(parts, offsets)
     expected = jagged_concat_reference(parts, offsets)
     assert torch.equal(whole, expected)
     dwhole = torch.randn_like(whole)
+    dwhole[sum(map(len, inside)) :] = torch.nan
     assert_all_equal(
         torch.autograd.grad(whole, parts, dwhole), torch.autograd.grad(expected, parts, dwhole)
     )
 
     x = whole.detach().requires_grad_()
     again = jagged_split(x, offsets, tokens_of(parts))
-    assert_all_equal(again, parts)
-    assert_all_equal(again, jagged_split_reference(x, offsets))
-    dparts = [torch.randn_like(part) for part in parts]
+    assert_all_equal(again, with_rows_behind(inside, behind, 0.0))
+    by_definition = jagged_split_reference(x, offsets, tokens_of(parts))
+    assert_all_equal(again, by_definition)
+    dparts = with_rows_behind([torch.randn_like(x) for x in inside], behind, torch.nan)
     assert_all_equal(
-        torch.autograd.grad(again, x, dparts),
-        torch.autograd.grad(jagged_split_reference(x, offsets), x, dparts),
+        torch.autograd.grad(again, x, dparts), torch.autograd.grad(by_definition, x, dparts)
     )
 
 

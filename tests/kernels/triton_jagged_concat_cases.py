@@ -3,7 +3,7 @@
 import hstu_kernels.jagged_concat_triton as body
 import pytest
 import torch
-from hstu_kernels.jagged_concat_reference import jagged_concat_reference
+from hstu_kernels.jagged_concat_reference import jagged_concat_reference, jagged_split_reference
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
@@ -26,11 +26,14 @@ def offsets_of(lengths: list[list[int]]) -> Tensor:
     return torch.nn.functional.pad(ends, (1, 0)).to(DEVICE)
 
 
-def draw(lengths: list[list[int]], D: int, dtype: torch.dtype) -> list[Tensor]:
+def draw(
+    lengths: list[list[int]], D: int, dtype: torch.dtype, behind: tuple[int, ...] = (0,) * 4
+) -> list[Tensor]:
+    """Parts, with so many rows behind the last sequence of each."""
     generator = torch.Generator().manual_seed(0)
     return [
-        torch.randint(-100, 100, (sum(part), D), generator=generator).to(DEVICE, dtype)
-        for part in lengths
+        torch.randint(-100, 100, (sum(part) + more, D), generator=generator).to(DEVICE, dtype)
+        for part, more in zip(lengths, behind, strict=False)
     ]
 
 
@@ -39,14 +42,19 @@ def draw(lengths: list[list[int]], D: int, dtype: torch.dtype) -> list[Tensor]:
     lengths=lengths_of_parts(),
     D=st.sampled_from([0, 1, 48, 1100]),
     dtype=st.sampled_from([torch.float32, torch.float16, torch.int64]),
+    behind=st.just((0,) * 4) | st.tuples(*[st.integers(0, 40)] * 4),
 )
-def test_matches_the_definition(lengths: list[list[int]], D: int, dtype: torch.dtype) -> None:
-    offsets, parts = offsets_of(lengths), draw(lengths, D, dtype)
+def test_matches_the_definition(
+    lengths: list[list[int]], D: int, dtype: torch.dtype, behind: tuple[int, ...]
+) -> None:
+    offsets, parts = offsets_of(lengths), draw(lengths, D, dtype, behind)
     whole = body.jagged_concat(parts, offsets)
     assert whole.dtype == dtype
     assert torch.equal(whole, jagged_concat_reference(parts, offsets.unbind()))
-    again = body.jagged_split(whole, offsets, [len(part) for part in parts])
-    for got, wanted in zip(again, parts, strict=True):
+    tokens = [len(part) for part in parts]
+    again = body.jagged_split(whole, offsets, tokens)
+    expected = jagged_split_reference(whole, offsets.unbind(), tokens)
+    for got, wanted in zip(again, expected, strict=True):
         assert torch.equal(got, wanted)
 
 

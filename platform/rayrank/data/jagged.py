@@ -5,7 +5,7 @@ device, in training and in serving.
 """
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -34,19 +34,15 @@ class JaggedBatch:
 
     def to(self, device: torch.device | str) -> "JaggedBatch":
         """The batch on a device: one copy."""
-        return JaggedBatch(
-            self.buffer.to(device, non_blocking=True),
-            self.users,
-            self.counts,
-            self._segments,
-            self._floats_from,
-        )
+        return self.in_buffer(self.buffer.to(device, non_blocking=True))
 
     def pin_memory(self) -> "JaggedBatch":
         """The batch in page-locked memory, from which `to` a GPU is asynchronous."""
-        return JaggedBatch(
-            self.buffer.pin_memory(), self.users, self.counts, self._segments, self._floats_from
-        )
+        return self.in_buffer(self.buffer.pin_memory())
+
+    def in_buffer(self, buffer: torch.Tensor) -> "JaggedBatch":
+        """The batch with its bytes elsewhere."""
+        return replace(self, buffer=buffer)
 
     @property
     def device(self) -> torch.device:

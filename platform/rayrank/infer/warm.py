@@ -1,4 +1,4 @@
-"""A user row like those that will come, to be scored before anybody waits for it."""
+"""User rows like those that will come, to be scored before anybody waits for it."""
 
 from typing import Any
 
@@ -8,14 +8,19 @@ from rayrank.data.user_rows import row_schema
 from rayrank.schema import CANDIDATES, PROFILE, Schema
 
 
-def example_rows(schema: Schema) -> pa.Table:
-    """One row: a user with one element in everything that may hold some, all of it zeros."""
+def example_visits(schema: Schema) -> list[pa.Table]:
+    """A user who comes twice, a row each: before anything happened in the window, and after
+    something did in every sequence. Whatever may hold something holds one element, of zeros."""
     rows = row_schema(schema, pa.string(), pa.string())
     content = {field.name: _zero(field.type) for field in rows}
+    nothing_yet = {g.name: {key: [] for key in content[g.name]} for g in schema.realtime}
     elements = len(schema.groups) - 1 + len(schema.features_of(PROFILE.token))
-    return pa.Table.from_pylist([content | {"tokens": elements}], rows).drop_columns(
-        [name for name in rows.names if name not in _asked(schema)]
+    visits = (
+        content | nothing_yet | {"tokens": elements - len(schema.realtime)},
+        content | {"tokens": elements},
     )
+    unasked = [name for name in rows.names if name not in _asked(schema)]
+    return [pa.Table.from_pylist([visit], rows).drop_columns(unasked) for visit in visits]
 
 
 def _asked(schema: Schema) -> set[str]:

@@ -153,7 +153,7 @@ class MTGR(Ranker):
     def _extend(self, prefix: Jagged, new: Jagged) -> tuple[torch.Tensor, ...]:
         """As `_encode`, of tokens [N, D] that follow a prefix, of which there are keys and
         values."""
-        x_ND, group_N, seen_N = new.columns
+        x_ND, group_N, _ = new.columns
         keys, values = [], []
         for layer, k_SD, v_SD in zip(self.layers, *_halves(prefix.columns), strict=True):
             assert isinstance(layer, HSTULayer)

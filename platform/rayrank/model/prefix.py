@@ -52,8 +52,8 @@ class HSTUPrefix:
         keys: Sequence[torch.Tensor],
         values: Sequence[torch.Tensor],
     ) -> "HSTUPrefix":
-        """Of the same users, with N tokens after theirs: `offsets` int64 [B + 1] among the new ones,
-        when they were known, their keys and values per layer [N, D]."""
+        """Of the same users, with N tokens after theirs: where each user's start, int64 [B + 1],
+        when they were known, and their keys and values per layer [N, D]."""
 
         def both(mine: Sequence[torch.Tensor], new: Sequence[torch.Tensor]) -> Any:
             return tuple(
