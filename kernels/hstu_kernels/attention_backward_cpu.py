@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn.functional import silu
 
 from .attention_cpu import Scratch, gather, hide, over_pieces, scatter
-from .attention_cpu_plan import Group, Long, Plan, make_plan
+from .attention_cpu_plan import Group, Long, Plan, plan_for
 
 silu_backward = torch.ops.aten.silu_backward
 
@@ -26,7 +26,7 @@ def attention_backward(
     scale: float,
 ) -> tuple[Tensor, Tensor, Tensor]:
     keys, heads = k_THD.shape[:2]
-    plan = make_plan(offsets, query_offsets, visible_end, visible_start, keys, heads)
+    plan = plan_for(offsets, query_offsets, visible_end, visible_start, keys, heads)
     compute = torch.promote_types(q_QHD.dtype, torch.float32)
     do, q, k, v = (x.to(compute) for x in (do_QHD, q_QHD, k_THD, v_THD))
     dq, dk, dv = (torch.zeros(x.shape, dtype=compute) for x in (q, k, v))

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import silu
 
-from .attention_cpu_plan import Block, Group, Long, Plan, make_plan
+from .attention_cpu_plan import Block, Group, Long, Plan, plan_for
 from .threads import share_out
 
 
@@ -32,7 +32,7 @@ def attention_forward(
     scale: float,
 ) -> Tensor:
     keys, heads = k_THD.shape[:2]
-    plan = make_plan(offsets, query_offsets, visible_end, visible_start, keys, heads)
+    plan = plan_for(offsets, query_offsets, visible_end, visible_start, keys, heads)
     # Half precision would round the scores before silu; GPUs' products do not either.
     compute = torch.promote_types(q_QHD.dtype, torch.float32)
     o_QHD = torch.zeros(len(q_QHD), *v_THD.shape[1:], dtype=compute)

@@ -92,6 +92,49 @@ class Plan:
     diagonal: Tensor  # [Q] bool: the own key lies outside what is seen, so it is added apart
 
 
+@dataclass(frozen=True)
+class _Kept:
+    """A plan, and copies of what it was made of."""
+
+    integers: tuple[Tensor | None, ...]
+    keys: int
+    heads: int
+    plan: Plan
+
+
+# The layers of a model, forward and backward, ask for the same two: of all tokens, and of the
+# candidates alone. To compare integers costs a hundredth of a plan.
+PLANS_KEPT = 2
+_kept: tuple[_Kept, ...] = ()
+
+
+def plan_for(
+    offsets: Tensor,
+    query_offsets: Tensor,
+    visible_end: Tensor,
+    visible_start: Tensor | None,
+    keys: int,
+    heads: int,
+) -> Plan:
+    """What `make_plan` makes of these, or has made of the same integers just before."""
+    global _kept
+    asked = (offsets, query_offsets, visible_end, visible_start)
+    for kept in _kept:
+        if (kept.keys, kept.heads) == (keys, heads) and all(map(_alike, kept.integers, asked)):
+            return kept.plan
+    with torch.inference_mode(False):  # of no mode: the next to use it may be in another
+        plan = make_plan(offsets, query_offsets, visible_end, visible_start, keys, heads)
+        copies = tuple(None if x is None else x.clone() for x in asked)
+    _kept = (_Kept(copies, keys, heads, plan), *_kept[: PLANS_KEPT - 1])
+    return plan
+
+
+def _alike(one: Tensor | None, other: Tensor | None) -> bool:
+    if one is None or other is None:
+        return one is other
+    return one.dtype == other.dtype and torch.equal(one, other)
+
+
 def make_plan(
     offsets: Tensor,
     query_offsets: Tensor,

@@ -3,7 +3,15 @@
 import pytest
 import torch
 from hstu_kernels import hstu_attention
-from hstu_kernels.attention_cpu_plan import BLOCK_ROWS, STEP, Group, Long, Plan, make_plan
+from hstu_kernels.attention_cpu_plan import (
+    BLOCK_ROWS,
+    STEP,
+    Group,
+    Long,
+    Plan,
+    make_plan,
+    plan_for,
+)
 from hstu_kernels.attention_reference import attention_reference
 from hstu_kernels.testing import PATTERNS, Visibility, assert_close, last_tokens
 from hypothesis import given, settings
@@ -128,3 +136,25 @@ def test_thousands_of_candidates_cost_what_they_see() -> None:
     end = torch.cat([static, torch.full((8192,), 64)])
     plan = plan_of(Visibility(torch.tensor([0, len(end)]), end, None))
     assert blocks_area(plan) == 64 * len(end)
+
+
+def test_a_plan_is_made_once_for_the_same_integers_and_anew_for_others() -> None:
+    """Also where they are others in the same memory."""
+    offsets, queries = torch.tensor([0, 3, 5]), torch.tensor([0, 1, 2])
+    end, ends = torch.tensor([1, 2, 3, 1, 2]), torch.tensor([3, 2])
+    whole = plan_for(offsets, offsets, end, None, 5, 2)
+    last = plan_for(offsets, queries, ends, None, 5, 2)
+    with torch.inference_mode():
+        assert plan_for(offsets.clone(), offsets, end.clone(), None, 5, 2) is whole
+        assert plan_for(offsets, queries, ends, None, 5, 2) is last
+    others = [
+        (offsets, offsets, end, None, 6, 2),
+        (offsets, offsets, end, None, 5, 3),
+        (offsets, offsets, end.int(), None, 5, 2),
+        (offsets, offsets, end, torch.zeros_like(end), 5, 2),
+    ]
+    for other in others:
+        assert plan_for(*other) is not whole
+    plan_for(offsets, offsets, end, None, 5, 2)
+    end[0] = 3
+    assert plan_for(offsets, offsets, end, None, 5, 2).end.tolist() == [3, 2, 3, 4, 5]
