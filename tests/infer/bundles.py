@@ -68,6 +68,7 @@ def write(bundles: Path, ranker: Ranker, kind: str, **other: Any) -> Manifest:
         "model": CONFIGS[kind],
         "seed": SEED,
         "id_types": {"item_id": "integer"},
+        "ranges": {"candidate.distance": (-2.0, 5.0)},
         "metrics": {"click": {"auc": 0.75, "auc_se": 1e-17}},
         "made_from": {"rows": "0123456789ab", "ranker": "ba9876543210"},
         "trained_steps": 12,

@@ -49,6 +49,7 @@ def bundle(kind: str = "mtgr") -> Bundle:
         schema_={},
         model={},
         id_types=ids,
+        ranges={},
         metrics={},
         made_from={},
         trained_steps=0,

@@ -63,7 +63,7 @@ for step in range(60):
 model.eval()
 write_bundle(
     out / "bundles", ranker="mine", schema=SCHEMA, model=config, seed=3,
-    id_types={}, metrics={}, made_from={}, trained_steps=60, dense=model.dense_state(),
+    id_types={}, ranges={}, metrics={}, made_from={}, trained_steps=60, dense=model.dense_state(),
     rows={name: tables.rows(name) for name in SCHEMA.tables},
 )
 scores = model.predictions(model(jagged(users)))

@@ -25,6 +25,7 @@ from rayrank.embedding.buckets import Buckets
 from rayrank.embedding.frozen import FrozenTable, FrozenTables, freeze
 from rayrank.embedding.tables import LearnedRows, Tables
 from rayrank.errors import BundleError, ConfigError, WeightsError
+from rayrank.infer.ranges import Ranges
 from rayrank.model.build import build_model, parse_model_config
 from rayrank.model.ranker import ModelConfig, Ranker
 from rayrank.schema import Schema
@@ -48,6 +49,8 @@ class Manifest(Strict):
     model: dict[str, Any]
     id_types: IdTypes
     """What ids were in the log: a request that sends the other kind would match nothing."""
+    ranges: Ranges
+    """Beyond which a number counts as the edge of what training saw."""
     metrics: dict[str, Any]
     made_from: dict[str, str]
     """The versions of rows and ranker, and the checkpoint with its hash."""
@@ -72,6 +75,7 @@ def write_bundle(
     model: ModelConfig,
     seed: int,
     id_types: IdTypes,
+    ranges: Ranges,
     metrics: dict[str, Any],
     made_from: dict[str, str],
     trained_steps: int,
@@ -96,6 +100,7 @@ def write_bundle(
             "schema_": schema.model_dump(mode="json"),
             "model": model.model_dump(mode="json"),
             "id_types": id_types,
+            "ranges": ranges,
             "metrics": metrics,
             "made_from": made_from,
             "trained_steps": trained_steps,

@@ -13,7 +13,9 @@ def example_visits(schema: Schema) -> list[pa.Table]:
     something did in every sequence. Whatever may hold something holds one element, of zeros."""
     rows = row_schema(schema, pa.string(), pa.string())
     content = {field.name: _zero(field.type) for field in rows}
-    nothing_yet = {g.name: {key: [] for key in content[g.name]} for g in schema.realtime}
+    nothing_yet: dict[str, dict[str, list[Any]]] = {
+        group.name: {key: [] for key in content[group.name]} for group in schema.realtime
+    }
     elements = len(schema.groups) - 1 + len(schema.features_of(PROFILE.token))
     visits = (
         content | nothing_yet | {"tokens": elements - len(schema.realtime)},

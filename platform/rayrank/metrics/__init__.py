@@ -2,6 +2,7 @@
 be of them."""
 
 from rayrank.metrics.calibration import CalibrationBin, calibration
+from rayrank.metrics.flops import Attended, hstu_flops
 from rayrank.metrics.numbers import mean_absolute_error, rank_correlation
 from rayrank.metrics.quality import QUALITY, BinaryQuality, NumberQuality, Quality, measure
 from rayrank.metrics.ranking import auc, gauc, user_aucs
@@ -15,6 +16,7 @@ from rayrank.metrics.uncertainty import (
 
 __all__ = [
     "QUALITY",
+    "Attended",
     "BinaryQuality",
     "CalibrationBin",
     "Estimate",
@@ -26,6 +28,7 @@ __all__ = [
     "bootstrap_over_users",
     "calibration",
     "gauc",
+    "hstu_flops",
     "mean_absolute_error",
     "measure",
     "paired_differences",

@@ -22,6 +22,7 @@ from ray.util.metrics import Counter, Histogram
 from rayrank.errors import RayrankError
 from rayrank.infer.bundle import bundle_folder, verify_bundle
 from rayrank.infer.engine import CACHE_BYTES
+from rayrank.infer.ranges import outside
 from rayrank.serve.errors import RequestError
 from rayrank.serve.limits import Limits
 from rayrank.serve.served import Follower
@@ -102,6 +103,9 @@ class RankingApp:
             "rayrank_phase_ms", "Where that time went", boundaries=MILLISECONDS, tag_keys=("phase",)
         )
         self.scored = Counter("rayrank_candidates_total", "Candidates scored")
+        self.clamped = Counter(
+            "rayrank_clamped_total", "Numbers taken for the edge of what training saw", ("feature",)
+        )
 
     @api.get("/healthz")
     async def healthz(self) -> dict[str, str]:
@@ -145,6 +149,8 @@ class RankingApp:
             self.phases.observe(ms, tags={"phase": phase})
         self.answers.inc(tags={"status": "200"})
         self.scored.inc(len(asked.items))
+        for feature, count in outside(asked.row, served.schema, served.manifest.ranges).items():
+            self.clamped.inc(count, tags={"feature": feature})
         (scores_CK,) = scored.scores
         in_order = np.empty_like(scores_CK)
         in_order[asked.order] = scores_CK

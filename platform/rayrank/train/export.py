@@ -7,6 +7,7 @@ import torch
 from rayrank.data.row_stats import read_stats
 from rayrank.embedding.tables import LearnedRows, LocalTables
 from rayrank.infer.bundle import Manifest, restore_ranker, write_bundle
+from rayrank.infer.ranges import ranges_of
 from rayrank.model.ranker import Ranker
 from rayrank.schema import Schema
 from rayrank.storage import AnyPath
@@ -52,13 +53,15 @@ def export(
     """
     checkpoint = finished_checkpoint(trained)
     dense, _ = ckpt.read_dense(checkpoint)
+    stats = read_stats(rows)
     return write_bundle(
         bundles,
         ranker=name,
         schema=schema,
         model=config.model,
         seed=config.train.seed,
-        id_types=read_stats(rows).id_types,
+        id_types=stats.id_types,
+        ranges=ranges_of(stats.scales()),
         metrics=metrics,
         made_from=checkpoint_origin(rows, trained, checkpoint),
         trained_steps=ckpt.read_position(checkpoint).step,
