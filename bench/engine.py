@@ -1,107 +1,38 @@
-"""What the engine's parts bring on this CPU: ratios of one run, in runs/bench/engine.json.
+"""What the engine's parts bring on this machine: ratios of one run, in runs/bench/engine.json.
 
-    python -m bench.engine [--size small] [--out runs/bench/engine.json]
+    python -m bench.engine [--size small] [--run-dir runs/demo] [--out runs/bench/engine.json]
 
 A model of random weights scores users of 1,000 behaviours: what a kept prefix saves, what more
-candidates cost, what the last layer's cut saves in scoring and in a training step, and what a
-request costs among 48 that wait (of a `tiny` model and a short history, where a request alone is
-mostly overhead).
+candidates cost, what the last layer's cut saves in scoring and in a training step, what bfloat16
+brings, and what a request costs among 48 that wait (of a `tiny` model and a short history, where a
+request alone is mostly overhead). A frozen table of 4 million ids is looked up beside
+`functional.embedding`, to which rows are told. And what half precision changes of the scores of a
+run's test rows (`make demo` makes one). On a GPU also: graphs and float16 against none.
 """
 
 import argparse
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import torch
 from benchmarks.cpu_measure import best_of, machine, versions
 from hstu_kernels import jagged_concat, jagged_split
 from rayrank.data.jagged import JaggedBatch, to_jagged
-from rayrank.data.scale import Scale
-from rayrank.data.user_rows import row_schema
-from rayrank.embedding.tables import LocalTables
-from rayrank.infer.bundle import Bundle, Manifest
 from rayrank.infer.engine import Engine
-from rayrank.model.build import build_model
+from rayrank.infer.scorer import Precision
+from rayrank.metrics import Attended, hstu_flops
 from rayrank.model.mtgr import MTGR, MTGRConfig
 from rayrank.model.sequence import sequence
-from rayrank.schema import Schema
 
-WINDOW_MS = 1_790_784_000_000
-ITEMS = 5000
-HISTORY, REALTIME, SHORT_HISTORY = 1000, 8, 60
-WAITING = 48
-ROUNDS = 7
-SCHEMA = Schema.model_validate(
-    {
-        "name": "bench",
-        "user": "user",
-        "item": "item",
-        "time": "time",
-        "sequences": {"clicks": {"from": "events", "type": "click"}},
-        "tables": {"item": {"dim": 32, "capacity": 1 << 14}, "shop": {"dim": 16}},
-        "features": {
-            "age": {"tokens": ["profile"], "kind": "number", "source": "users"},
-            "item_id": {"tokens": ["clicks", "candidate"], "kind": "id", "table": "item"},
-            "shop": {"tokens": ["clicks", "candidate"], "kind": "id", "table": "shop"},
-            "rate": {"tokens": ["candidate"], "kind": "number"},
-        },
-        "tasks": {"click": {"label": "click"}, "order": {"label": "order", "given": "click"}},
-    }
-)
+from bench.engine_frozen import frozen
+from bench.engine_half import half
+from bench.engine_rows import SCHEMA, engine, model, row
 
-
-def row(seed: int, history: int, candidates: int) -> pa.Table:
-    """A user row."""
-    draw = np.random.default_rng(seed)
-
-    def elements(count: int, begin: int, **more: list[Any]) -> dict[str, Any]:
-        times = (begin + np.sort(draw.integers(0, 3_600_000, count))).tolist()
-        return {
-            "time": times,
-            "item_id": draw.integers(0, ITEMS, count).tolist(),
-            "shop": draw.integers(0, 500, count).tolist(),
-            **more,
-        }
-
-    def behaviours(count: int, begin: int) -> dict[str, Any]:
-        found = elements(count, begin)
-        return found | {"known_at": found["time"]}
-
-    shown = elements(candidates, WINDOW_MS + 7_200_000, rate=draw.random(candidates).tolist())
-    labels = {task: draw.integers(0, 2, candidates).astype(float).tolist() for task in SCHEMA.tasks}
-    content = {
-        "user": f"u{seed}",
-        "window_start": WINDOW_MS,
-        "tokens": 1 + history + REALTIME + candidates,
-        "visible_pairs": 0,
-        "profile": {"age": float(draw.normal())},
-        "static_clicks": behaviours(history, WINDOW_MS - 86_400_000),
-        "realtime_clicks": behaviours(REALTIME, WINDOW_MS),
-        "candidates": shown | {"item": [str(i) for i in shown["item_id"]]},
-        "labels": labels,
-        "labels_known_at": dict.fromkeys(SCHEMA.tasks, shown["time"]),
-    }
-    return pa.Table.from_pylist([content], row_schema(SCHEMA, pa.string(), pa.string()))
-
-
-def model(size: str) -> MTGR:
-    torch.manual_seed(0)
-    config = MTGRConfig.model_validate({"size": size})
-    tables = LocalTables(SCHEMA.tables, init_std=0.02, seed=0)
-    scales = {"profile.age": Scale(0.0, 1.0), "candidate.rate": Scale(0.5, 0.3)}
-    ranker = build_model(SCHEMA, config, tables, scales)
-    assert isinstance(ranker, MTGR)
-    tables({"item": torch.arange(ITEMS), "shop": torch.arange(500)})  # each id its row
-    return ranker.eval()
-
-
-def engine(ranker: MTGR, cache_bytes: int) -> Engine:
-    manifest = Manifest.model_construct(ranker="mtgr", version="bench")
-    return Engine(Bundle(manifest, SCHEMA, ranker), cache_bytes=cache_bytes)
+HISTORY, SHORT_HISTORY, WAITING, ROUNDS = 1000, 60, 48, 7
 
 
 def scoring(size: str) -> dict[str, Any]:
@@ -125,6 +56,40 @@ def scoring(size: str) -> dict[str, Any]:
         "candidates_1000_over_100_kept": found["kept_1000"] / found["kept_100"],
         "milliseconds": {name: 1000 * value for name, value in found.items()},
     }
+
+
+def precisions(size: str) -> dict[str, Any]:
+    """Float32 over bfloat16: above 1 where that is faster."""
+    rows = row(1, HISTORY, 100)
+    engines: dict[str, Engine] = {
+        name: engine(model(size), 0, name) for name in ("float32", "bfloat16")
+    }
+    ways = {n: lambda e=e: e.submit(rows).result() for n, e in engines.items()}
+    found = best_of(ways, ROUNDS)
+    for each in engines.values():
+        each.close()
+    return {"bfloat16_over_float32_speed": found["float32"] / found["bfloat16"]}
+
+
+def on_gpu(size: str) -> dict[str, Any]:
+    """Ms of a request alone, encoded anew: float16 with graphs, without, and float32."""
+    ways: dict[str, tuple[Precision, bool]] = {
+        "float16_graphs": ("float16", True),
+        "float16_launched": ("float16", False),
+        "float32_launched": ("float32", False),
+    }
+    rows, result = row(1, HISTORY, 100), {}
+    for name, (precision, graphs) in ways.items():
+        one = engine(model(size), 0, precision, graphs)
+        one.warm()
+        took = []
+        for _ in range(300):
+            begun = time.perf_counter()
+            one.submit(rows).result()
+            took.append(1000 * (time.perf_counter() - begun))
+        one.close()
+        result[name] = dict(zip(("p50_ms", "p99_ms"), np.quantile(took, (0.5, 0.99)), strict=True))
+    return {"gpu": torch.cuda.get_device_name(), "alone": result}
 
 
 def whole_pass(ranker: MTGR, batch: JaggedBatch) -> torch.Tensor:
@@ -164,7 +129,14 @@ def last_layer(size: str) -> dict[str, Any]:
         },
         ROUNDS,
     )
+    config = MTGRConfig.model_validate({"size": size})
+    *_, candidates = sequence(batch, SCHEMA).segment_tokens
+    whole_pairs = batch.tokens * (1 + HISTORY)
+    given = Attended(batch.tokens, whole_pairs, candidates, candidates * (1 + HISTORY))
+    gflops = hstu_flops(config.layers, config.d_model, given) / 1e9
     return {
+        "gflops": gflops,
+        "gflops_per_second": gflops / found["cut"],
         "last_layer_saving": found["whole"] / found["cut"],
         "last_layer_saving_training": found["train_whole"] / found["train_cut"],
         "last_layer_loss_difference": apart,
@@ -193,6 +165,7 @@ def batching() -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--size", default="small")
+    parser.add_argument("--run-dir", default="runs/demo")
     parser.add_argument("--out", type=Path, default=Path("runs/bench/engine.json"))
     asked = parser.parse_args()
     result = {
@@ -201,6 +174,10 @@ def main() -> None:
         **scoring(asked.size),
         **last_layer(asked.size),
         **batching(),
+        **precisions(asked.size),
+        **frozen(),
+        **half(asked.run_dir),
+        **(on_gpu(asked.size) if torch.cuda.is_available() else {}),
         "threads": torch.get_num_threads(),
         "machine": machine(),
         "versions": versions(),

@@ -1,12 +1,9 @@
-"""Finding 64-bit ids in buckets: against a dict, by both ways to find."""
+"""Finding 64-bit ids in buckets: against a dict."""
 
-import numpy as np
-import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rayrank.embedding import buckets as room
-from rayrank.embedding.buckets import LANES, Buckets, build, find, find_by_torch
+from rayrank.embedding.buckets import LANES, build, find
 from rayrank.embedding.hashing import mix
 
 INT64 = st.integers(-(1 << 63), (1 << 63) - 1)
@@ -31,12 +28,6 @@ def unmixed(keys: list[int]) -> torch.Tensor:
     return ids
 
 
-def found(ids: torch.Tensor, within: Buckets) -> torch.Tensor:
-    out = torch.full((len(ids),), -7)
-    assert find(ids, within, out) is out
-    return out
-
-
 @settings(max_examples=200, deadline=None)
 @given(
     keys=st.lists(INT64 | CROWDED, max_size=80, unique=True),
@@ -49,12 +40,11 @@ def test_every_key_is_found_at_its_place_and_no_other(keys: list[int], others: l
     assert (within.keys == within.empty).sum() == len(within.keys) - len(keys)
     at = dict(zip(keys, places.tolist(), strict=True))
     asked = keys + others
-    for way in (found(unmixed(asked), within), find_by_torch(unmixed(asked), within)):
-        for key, place in zip(asked, way.tolist(), strict=True):
-            if key in at:
-                assert place == at[key]
-            else:  # nowhere, or where nobody is
-                assert place == len(within.keys) or within.keys[place] == within.empty
+    for key, place in zip(asked, find(unmixed(asked), within).tolist(), strict=True):
+        if key in at:
+            assert place == at[key]
+        else:  # nowhere, or where nobody is
+            assert place == len(within.keys) or within.keys[place] == within.empty
 
 
 @given(keys=st.lists(INT64, max_size=60, unique=True), data=st.data())
@@ -75,20 +65,7 @@ def test_keys_that_want_one_bucket_go_on_to_the_next_ones_and_around() -> None:
     assert len(within.keys) == 4 * LANES
     assert within.reach == 3
     assert sorted(set((places // LANES).tolist())) == [0, 1, 3]
-    assert found(unmixed(keys), within).tolist() == places.tolist()
-
-
-def test_many_ids_are_found_by_several_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(room, "WORTH_A_THREAD", 100)
-    ids = torch.arange(5000) * 7919
-    within, places = build(mix(ids))
-    before = torch.get_num_threads()
-    torch.set_num_threads(3)
-    try:
-        order = torch.from_numpy(np.random.default_rng(0).permutation(5000))
-        assert torch.equal(found(ids[order], within), places[order])
-    finally:
-        torch.set_num_threads(before)
+    assert find(unmixed(keys), within).tolist() == places.tolist()
 
 
 def test_three_quarters_of_the_places_are_filled() -> None:

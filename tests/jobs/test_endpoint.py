@@ -92,8 +92,9 @@ def test_too_large_a_body_is_refused(endpoint: Endpoint) -> None:
 
 def test_metrics_reach_prometheus(trained: Trained, endpoint: Endpoint) -> None:
     """Through the exporter, at the addresses that Ray writes down for Prometheus."""
-    endpoint.post(json.dumps(endpoint.requests[0]))
-    wanted = ["ray_rayrank_requests_total", "ray_rayrank_request_ms"]
+    minutes = [1e9] * len(endpoint.requests[0]["candidates"]["item"])
+    assert endpoint.post(changed(endpoint.requests[0], "candidates.minutes", minutes)).json()
+    wanted = ["ray_rayrank_requests_total", "ray_rayrank_request_ms", "ray_rayrank_phase_ms"]
 
     def scraped(address: str) -> str:
         try:
@@ -104,7 +105,9 @@ def test_metrics_reach_prometheus(trained: Trained, endpoint: Endpoint) -> None:
     def exported() -> bool:
         targets = json.loads(trained.head.targets.read_text())
         text = "".join(scraped(address) for group in targets for address in group["targets"])
-        return all(name in text for name in wanted)
+        lines = [line for line in text.splitlines() if "rayrank_clamped_total{" in line]
+        counted = any('feature="candidate.minutes"' in line for line in lines)
+        return counted and all(name in text for name in wanted)
 
     wait_until(f"metrics {wanted}", exported, seconds=60)
 

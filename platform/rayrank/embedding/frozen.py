@@ -13,6 +13,7 @@ from torch import nn
 
 from rayrank.embedding.buckets import Buckets, build, find
 from rayrank.embedding.hashing import table_seed
+from rayrank.embedding.lookup import look_up
 from rayrank.embedding.tables import LearnedRows, vectors_of
 from rayrank.errors import WeightsError
 
@@ -49,8 +50,8 @@ def freeze(name: str, rows: LearnedRows, *, dim: int, init_std: float, seed: int
 class FrozenTables(nn.Module):
     """Frozen tables as a model calls them (`Tables`).
 
-    A lookup allocates nothing once it has seen as many ids: what it returns is valid until the next
-    one in the same thread.
+    On a CPU a lookup allocates nothing once it has seen as many ids: what it returns is valid until
+    the next one in the same thread.
     """
 
     def __init__(self, tables: Mapping[str, FrozenTable]) -> None:
@@ -77,20 +78,15 @@ class _Table(nn.Module):
 
     def forward(self, ids: torch.Tensor) -> torch.Tensor:
         """int64 [n] -> float32 [n, dim] (float64 where the model was made that)."""
-        places, kept, vectors = (buffer[: len(ids)] for buffer in self._scratch_for(len(ids)))
-        find(ids, Buckets(self.keys, self.empty, self.reach), places)
-        torch.index_select(self.vectors, 0, places, out=kept)
-        return vectors.copy_(kept)
+        buckets = Buckets(self.keys, self.empty, self.reach)
+        if self.vectors.dtype == HALF and self.vectors.device.type == "cpu":
+            return look_up(ids, buckets, self.vectors, self._scratch_for(len(ids)))
+        found = self.vectors.index_select(0, find(ids, buckets))
+        return found.to(torch.promote_types(found.dtype, torch.float32))
 
-    def _scratch_for(self, count: int) -> tuple[torch.Tensor, ...]:
-        held: tuple[torch.Tensor, ...] | None = getattr(self._scratch, "held", None)
-        like = self.vectors
-        if held is None or len(held[0]) < count or held[1].type() != like.type():
-            shape, out = (count, like.shape[1]), torch.promote_types(like.dtype, torch.float32)
+    def _scratch_for(self, count: int) -> torch.Tensor:
+        held: torch.Tensor | None = getattr(self._scratch, "held", None)
+        if held is None or len(held) < count:
             with torch.inference_mode(False):  # of no mode: the next lookup may be in another
-                held = self._scratch.held = (
-                    torch.empty(count, dtype=torch.int64, device=like.device),
-                    torch.empty(shape, dtype=like.dtype, device=like.device),
-                    torch.empty(shape, dtype=out, device=like.device),
-                )
-        return held
+                held = self._scratch.held = torch.empty(count, self.vectors.shape[1])
+        return held[:count]
