@@ -42,17 +42,20 @@ def best_of(ways: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, 
     return {name: min(each[1:]) for name, each in times.items()}
 
 
-def one_over_many(way: Callable[[], Tensor], many: int, rounds: int = 20) -> float:
-    """How many times as long one thread takes as `many`: medians of rounds in turns."""
-    times: dict[int, list[float]] = {1: [], many: []}
+def medians_by_threads(
+    way: Callable[[], Tensor], threads: Sequence[int], rounds: int = 20
+) -> dict[int, float]:
+    """Seconds with each number of threads: medians of rounds in turns."""
+    before = torch.get_num_threads()
+    times: dict[int, list[float]] = {number: [] for number in threads}
     for _ in range(1 + rounds):
-        for threads, each in times.items():
-            torch.set_num_threads(threads)
+        for number, each in times.items():
+            torch.set_num_threads(number)
             begin = time.perf_counter()
             way()
             each.append(time.perf_counter() - begin)
-    torch.set_num_threads(many)
-    return round(median(times[1][1:]) / median(times[many][1:]), 2)
+    torch.set_num_threads(before)
+    return {number: median(each[1:]) for number, each in times.items()}
 
 
 @contextmanager

@@ -3,12 +3,14 @@
 import datetime
 import platform
 import subprocess
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from statistics import median
 
 import torch
 import triton
-from triton.testing import do_bench
+from triton.testing import do_bench, do_bench_cudagraph
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,25 @@ class Limits:
 def seconds(run: Callable[[], object]) -> float:
     milliseconds: float = do_bench(run, warmup=50, rep=200, return_mode="median")
     return milliseconds / 1e3
+
+
+def seconds_in_graph(run: Callable[[], object]) -> float:
+    """Of one run among many in a CUDA graph: a short kernel's own time, which its launch from
+    Python would hide. Nothing empties the GPU's cache in between."""
+    milliseconds: float = do_bench_cudagraph(run, rep=50, return_mode="median")
+    return milliseconds / 1e3
+
+
+def seconds_until_done(run: Callable[[], object], rounds: int = 100) -> float:
+    """By the host's clock, its own work included, until the GPU has nothing left to do."""
+    times = []
+    for _ in range(10 + rounds):
+        torch.cuda.synchronize()
+        begin = time.perf_counter()
+        run()
+        torch.cuda.synchronize()
+        times.append(time.perf_counter() - begin)
+    return median(times[10:])
 
 
 def measure_limits() -> Limits:

@@ -7,7 +7,6 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear, silu
 
-from benchmarks.gpu_measure import seconds
 from hstu_kernels import (
     gated_group_layer_norm,
     group_layer_norm,
@@ -18,10 +17,23 @@ from hstu_kernels import (
 from hstu_kernels.testing import Visibility, mtgr_visible_end
 
 BATCH, PROFILE, MEAN_HISTORY, REALTIME, CANDIDATES = 32, 8, 1024, 32, 2048
-LAYERS, WIDTH, HEADS, DIM, GROUPS = 5, 512, 4, 128, 4
+LAYERS, GROUPS = 5, 4
 DTYPE, HALF_BYTES = torch.float16, 2
-INNER = HEADS * DIM
-WIDTHS = [INNER] * 4  # of u, q, k and v
+
+
+@dataclass(frozen=True)
+class Sizes:
+    heads: int
+    dim: int
+
+    @property
+    def width(self) -> int:
+        """d_model, and the width of u, q, k and v each."""
+        return self.heads * self.dim
+
+    @property
+    def widths(self) -> list[int]:
+        return [self.width] * 4
 
 
 @dataclass(frozen=True)
@@ -38,6 +50,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class Layer:
+    sizes: Sizes
     norm_GD: tuple[Tensor, Tensor]  # gain and bias before the projection
     gate_GD: tuple[Tensor, Tensor]  # gain and bias after attention
     project: tuple[Tensor, Tensor]  # to u, q, k and v
@@ -69,32 +82,32 @@ def make_batch(device: str) -> Batch:
     return Batch(integers.to(device), group_T.to(device), counts_GB, integers.pairs())
 
 
-def make_layer(device: str) -> Layer:
-    def normal(*shape: int) -> Tensor:
-        return torch.randn(shape, device=device, dtype=DTYPE) * WIDTH**-0.5
+def make_layer(sizes: Sizes, device: str) -> Layer:
+    D = sizes.width
 
-    def gain_and_bias(width: int) -> tuple[Tensor, Tensor]:
-        return 1 + normal(GROUPS, width), normal(GROUPS, width)
+    def normal(*shape: int) -> Tensor:
+        return torch.randn(shape, device=device, dtype=DTYPE) * D**-0.5
+
+    def gain_and_bias() -> tuple[Tensor, Tensor]:
+        return 1 + normal(GROUPS, D), normal(GROUPS, D)
 
     return Layer(
-        gain_and_bias(WIDTH),
-        gain_and_bias(INNER),
-        (normal(4 * INNER, WIDTH), normal(4 * INNER)),
-        normal(WIDTH, INNER),
+        sizes, gain_and_bias(), gain_and_bias(), (normal(4 * D, D), normal(4 * D)), normal(D, D)
     )
 
 
-def attend(q_TE: Tensor, k_TE: Tensor, v_TE: Tensor, batch: Batch) -> Tensor:
-    q, k, v = (x_TE.unflatten(1, (HEADS, DIM)) for x_TE in (q_TE, k_TE, v_TE))
-    return hstu_attention(q, k, v, *batch.integers, alpha=DIM**-0.5, scale=1 / 1024).flatten(1)
+def attend(q_TD: Tensor, k_TD: Tensor, v_TD: Tensor, batch: Batch, sizes: Sizes) -> Tensor:
+    q, k, v = (x_TD.unflatten(1, (sizes.heads, sizes.dim)) for x_TD in (q_TD, k_TD, v_TD))
+    o = hstu_attention(q, k, v, *batch.integers, alpha=sizes.dim**-0.5, scale=1 / 1024)
+    return o.flatten(1)
 
 
 def run_layer(x_TD: Tensor, layer: Layer, batch: Batch) -> Tensor:
     n_TD = group_layer_norm(x_TD, batch.group_T, *layer.norm_GD)
-    u_TE, q_TE, k_TE, v_TE = linear_silu(n_TD, *layer.project, WIDTHS)
-    o_TE = attend(q_TE, k_TE, v_TE, batch)
-    g_TE = gated_group_layer_norm(o_TE, u_TE, batch.group_T, *layer.gate_GD)
-    return torch.addmm(x_TD, g_TE, layer.out.T)
+    u_TD, q_TD, k_TD, v_TD = linear_silu(n_TD, *layer.project, layer.sizes.widths)
+    o_TD = attend(q_TD, k_TD, v_TD, batch, layer.sizes)
+    g_TD = gated_group_layer_norm(o_TD, u_TD, batch.group_T, *layer.gate_GD)
+    return torch.addmm(x_TD, g_TD, layer.out.T)
 
 
 def run_stack(x_TD: Tensor, layers: list[Layer], batch: Batch) -> Tensor:
@@ -103,43 +116,35 @@ def run_stack(x_TD: Tensor, layers: list[Layer], batch: Batch) -> Tensor:
     return x_TD
 
 
-@torch.inference_mode()
-def time_stack(batch: Batch, layers: list[Layer], x_TD: Tensor) -> tuple[float, float]:
-    """Seconds of a pass as PyTorch launches it, and of the same pass replayed as a CUDA graph."""
-    launched = seconds(lambda: run_stack(x_TD, layers, batch))
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        run_stack(x_TD, layers, batch)
-    return launched, seconds(graph.replay)
-
-
 def layer_parts(batch: Batch, layer: Layer, x_TD: Tensor) -> dict[str, Part]:
     """The steps of one layer's forward pass, in order."""
-    T = batch.tokens
-    token = T * HALF_BYTES
-    u_TE, q_TE, k_TE, v_TE = linear_silu(x_TD, *layer.project, WIDTHS)
-    o_TE = attend(q_TE, k_TE, v_TE, batch)
+    T, D = batch.tokens, layer.sizes.width
+    tensor_bytes = T * D * HALF_BYTES  # of one tensor of all tokens
+    u_TD, q_TD, k_TD, v_TD = linear_silu(x_TD, *layer.project, layer.sizes.widths)
+    o_TD = attend(q_TD, k_TD, v_TD, batch, layer.sizes)
     return {
         "norm": Part(
-            lambda: group_layer_norm(x_TD, batch.group_T, *layer.norm_GD), 0.0, 2 * WIDTH * token
+            lambda: group_layer_norm(x_TD, batch.group_T, *layer.norm_GD), 0.0, 2 * tensor_bytes
         ),
         "projection": Part(
-            lambda: linear_silu(x_TD, *layer.project, WIDTHS),
-            2.0 * T * WIDTH * 4 * INNER,
-            (WIDTH + 4 * INNER) * token,
+            lambda: linear_silu(x_TD, *layer.project, layer.sizes.widths),
+            2.0 * T * D * 4 * D,
+            5 * tensor_bytes,
         ),
         "attention": Part(
-            lambda: attend(q_TE, k_TE, v_TE, batch), 4.0 * batch.pairs * INNER, 4 * INNER * token
+            lambda: attend(q_TD, k_TD, v_TD, batch, layer.sizes),
+            4.0 * batch.pairs * D,
+            4 * tensor_bytes,
         ),
         "gated norm": Part(
-            lambda: gated_group_layer_norm(o_TE, u_TE, batch.group_T, *layer.gate_GD),
+            lambda: gated_group_layer_norm(o_TD, u_TD, batch.group_T, *layer.gate_GD),
             0.0,
-            3 * INNER * token,
+            3 * tensor_bytes,
         ),
         "output": Part(
-            lambda: torch.addmm(x_TD, o_TE, layer.out.T),
-            2.0 * T * WIDTH * INNER,
-            (INNER + 2 * WIDTH) * token,
+            lambda: torch.addmm(x_TD, o_TD, layer.out.T),
+            2.0 * T * D * D,
+            3 * tensor_bytes,
         ),
     }
 
@@ -150,12 +155,12 @@ def _leaves(*tensors: Tensor) -> list[Tensor]:
 
 def backward_parts(batch: Batch, layer: Layer, x_TD: Tensor) -> dict[str, Part]:
     """The operators of one layer's backward pass; each must be timed with gradients enabled."""
-    T = batch.tokens
-    token = T * HALF_BYTES
+    T, D = batch.tokens, layer.sizes.width
+    tensor_bytes = T * D * HALF_BYTES  # of one tensor of all tokens
     x_TD, *norm = _leaves(x_TD, *layer.norm_GD)
     gate, project = _leaves(*layer.gate_GD), _leaves(*layer.project)
-    o_TE, u_TE, q_TE, k_TE, v_TE = (
-        torch.randn(T, INNER, device=x_TD.device, dtype=DTYPE, requires_grad=True) for _ in range(5)
+    o_TD, u_TD, q_TD, k_TD, v_TD = (
+        torch.randn(T, D, device=x_TD.device, dtype=DTYPE, requires_grad=True) for _ in range(5)
     )
 
     def backward(outputs: list[Tensor], inputs: list[Tensor]) -> Callable[[], object]:
@@ -166,25 +171,28 @@ def backward_parts(batch: Batch, layer: Layer, x_TD: Tensor) -> dict[str, Part]:
         "norm": Part(
             backward([group_layer_norm(x_TD, batch.group_T, norm[0], norm[1])], [x_TD, *norm]),
             0.0,
-            3 * WIDTH * token,
+            3 * tensor_bytes,
         ),
         "projection": Part(
-            backward(list(linear_silu(x_TD, project[0], project[1], WIDTHS)), [x_TD, *project]),
-            4.0 * T * WIDTH * 4 * INNER,
-            (2 * WIDTH + 2 * 4 * INNER) * token,
+            backward(
+                list(linear_silu(x_TD, project[0], project[1], layer.sizes.widths)),
+                [x_TD, *project],
+            ),
+            4.0 * T * D * 4 * D,
+            (2 + 2 * 4) * tensor_bytes,
         ),
         "attention": Part(
-            backward([attend(q_TE, k_TE, v_TE, batch)], [q_TE, k_TE, v_TE]),
-            10.0 * batch.pairs * INNER,
-            7 * INNER * token,
+            backward([attend(q_TD, k_TD, v_TD, batch, layer.sizes)], [q_TD, k_TD, v_TD]),
+            10.0 * batch.pairs * D,
+            7 * tensor_bytes,
         ),
         "gated norm": Part(
             backward(
-                [gated_group_layer_norm(o_TE, u_TE, batch.group_T, gate[0], gate[1])],
-                [o_TE, u_TE, *gate],
+                [gated_group_layer_norm(o_TD, u_TD, batch.group_T, gate[0], gate[1])],
+                [o_TD, u_TD, *gate],
             ),
             0.0,
-            5 * INNER * token,
+            5 * tensor_bytes,
         ),
     }
 
@@ -194,16 +202,16 @@ def fusions(
 ) -> dict[str, tuple[Part, Part]]:
     """What a fused operator is worth: it, and PyTorch's own operations for the same."""
     plain_projection = Part(
-        lambda: silu(linear(x_TD, *layer.project), inplace=True).split(WIDTHS, dim=1),
+        lambda: silu(linear(x_TD, *layer.project), inplace=True).split(layer.sizes.widths, dim=1),
         projection.flops,
         projection.moved_bytes,
     )
     counts = batch.counts_GB.sum(1).tolist()
-    parts = [torch.randn(count, WIDTH, device=x_TD.device, dtype=DTYPE) for count in counts]
+    parts = [x_TD.new_empty(count, x_TD.shape[1]).normal_() for count in counts]
     zero = torch.zeros(GROUPS, 1, dtype=torch.int64)
     offsets = list(torch.cat([zero, batch.counts_GB.cumsum(1)], dim=1).to(x_TD.device))
     row_T = torch.argsort(torch.argsort(batch.group_T, stable=True))
-    moved = 2 * WIDTH * batch.tokens * HALF_BYTES
+    moved = 2 * layer.sizes.width * batch.tokens * HALF_BYTES
     return {
         "projection": (projection, plain_projection),
         "concat of groups": (

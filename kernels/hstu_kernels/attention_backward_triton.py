@@ -300,7 +300,7 @@ def attention_backward(
 
     _dq_kernel[(Q // dq_config.block_m + B, H)](
         *inputs, dq, *integers, B, Q, T, alpha, scale, *strides, *dq.stride()[:2],
-        **common, **launch(dq_config),
+        **common, **dq_config.launch(),
     )  # fmt: skip
 
     block_m = dkdv_config.block_m
@@ -313,15 +313,6 @@ def attention_backward(
     _dkdv_kernel[(T // dkdv_config.block_n + B, H)](
         *inputs, dk, dv, *ranges, *integers, B, Q, T, alpha, scale,
         *strides, *dk.stride()[:2], *dv.stride()[:2],
-        CHUNK=CHUNK, **common, **launch(dkdv_config),
+        CHUNK=CHUNK, **common, **dkdv_config.launch(),
     )  # fmt: skip
     return dq, dk, dv
-
-
-def launch(config: Config) -> dict[str, int]:
-    return {
-        "BLOCK_M": config.block_m,
-        "BLOCK_N": config.block_n,
-        "num_warps": config.num_warps,
-        "num_stages": config.num_stages,
-    }

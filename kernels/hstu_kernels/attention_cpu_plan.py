@@ -5,6 +5,7 @@ batch: where queries are the last tokens of each sequence, a query's own key sta
 it.
 """
 
+from collections import deque
 from dataclasses import dataclass
 
 import torch
@@ -104,8 +105,7 @@ class _Kept:
 
 # The layers of a model, forward and backward, ask for the same two: of all tokens, and of the
 # candidates alone. To compare integers costs a hundredth of a plan.
-PLANS_KEPT = 2
-_kept: tuple[_Kept, ...] = ()
+_KEPT: deque[_Kept] = deque(maxlen=2)
 
 
 def plan_for(
@@ -117,15 +117,14 @@ def plan_for(
     heads: int,
 ) -> Plan:
     """What `make_plan` makes of these, or has made of the same integers just before."""
-    global _kept
     asked = (offsets, query_offsets, visible_end, visible_start)
-    for kept in _kept:
+    for kept in tuple(_KEPT):  # another thread may add to it
         if (kept.keys, kept.heads) == (keys, heads) and all(map(_alike, kept.integers, asked)):
             return kept.plan
     with torch.inference_mode(False):  # of no mode: the next to use it may be in another
         plan = make_plan(offsets, query_offsets, visible_end, visible_start, keys, heads)
         copies = tuple(None if x is None else x.clone() for x in asked)
-    _kept = (_Kept(copies, keys, heads, plan), *_kept[: PLANS_KEPT - 1])
+    _KEPT.appendleft(_Kept(copies, keys, heads, plan))
     return plan
 
 

@@ -134,8 +134,7 @@ def attention_forward(
         *q_QHD.stride()[:2], *k_THD.stride()[:2], *v_THD.stride()[:2], *o_QHD.stride()[:2],
         HAS_START=visible_start is not None,
         **dims(Dqk, Dv),
-        BLOCK_M=config.block_m, BLOCK_N=config.block_n,
-        num_warps=config.num_warps, num_stages=config.num_stages,
+        **config.launch(),
     )  # fmt: skip
     return o_QHD
 

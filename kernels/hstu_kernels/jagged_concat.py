@@ -39,8 +39,8 @@ def jagged_concat(parts_TD: Sequence[Tensor], offsets: Sequence[Tensor]) -> Tens
 
     Raises:
         ValueError: numbers of parts, shapes, dtypes or devices do not fit; on CPUs also offsets
-            that do not rise from 0 to T_p at most. (On GPUs reading values would stall the device; rows go
-            wherever the offsets say.)
+            that do not rise from 0 to T_p at most. (On GPUs reading values would stall the device;
+            rows go wherever the offsets say.)
     """
     if not parts_TD:
         raise ValueError("there must be at least one part, got none")

@@ -149,9 +149,8 @@ def linear_silu_forward(
             x_TK, weight_NK, bias_N.contiguous(), z_TN, *_four(parts),
             T, tiles, x_TK.stride(0), weight_NK.stride(0),
             **_widths(widths), K=K, KEEP=keep,
-            BLOCK_M=config.block_m, BLOCK_N=config.block_n,
             BLOCK_K=STEP_BYTES // x_TK.dtype.itemsize, GROUP=GROUP,
-            num_warps=config.num_warps, num_stages=config.num_stages,
+            **config.launch(),
         )  # fmt: skip
     return parts, z_TN
 

@@ -10,6 +10,7 @@ import functools
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -24,6 +25,19 @@ class Config:
     block_n: int  # keys; columns of a projection
     num_warps: int
     num_stages: int
+    # Registers a thread may have; without a limit the compiler takes up to 255. 8 warps of 128 let
+    # two blocks share an SM, and one may multiply while the other waits or takes SiLU.
+    maxnreg: int | None = None
+
+    def launch(self) -> dict[str, int]:
+        """As a kernel's launch takes it."""
+        launch = {
+            "BLOCK_M": self.block_m,
+            "BLOCK_N": self.block_n,
+            "num_warps": self.num_warps,
+            "num_stages": self.num_stages,
+        }
+        return launch if self.maxnreg is None else launch | {"maxnreg": self.maxnreg}
 
 
 @functools.cache
@@ -78,6 +92,6 @@ def _hopper_config(kernel: str, widest: int) -> Config:
 
 
 @functools.cache
-def _tuned() -> dict[str, dict[str, dict[str, int]]]:
-    tuned: dict[str, dict[str, dict[str, int]]] = json.loads(TUNED_FILE.read_text())
+def _tuned() -> dict[str, dict[str, dict[str, Any]]]:
+    tuned: dict[str, dict[str, dict[str, Any]]] = json.loads(TUNED_FILE.read_text())
     return tuned

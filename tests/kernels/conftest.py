@@ -1,9 +1,14 @@
 """What the kernels' tests share."""
 
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
+
+# The benchmarks are no part of what is installed.
+sys.path.insert(0, str(Path(__file__).parents[2] / "kernels"))
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -24,3 +24,8 @@ def hot_loops(sass: str) -> list[list[str]]:
 def spills(instructions: list[str]) -> list[str]:
     """Those that store registers in, or load them from, a thread's local memory."""
     return [line for line in instructions if re.search(r"\b(STL|LDL)\b", line)]
+
+
+def registers(sass: str) -> int:
+    """How many a thread has, by the highest that an instruction names."""
+    return 1 + max(int(number) for number in re.findall(r"\bR(\d+)\b", sass))

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -44,6 +45,22 @@ def test_a_measured_choice_wins_over_the_default(
     assert best_config("dq", GPU, torch.float16, 64, 64) == Config(16, 128, 2, 5)
     default = default_config("dkdv", torch.bfloat16, 64, 64, HOPPER_SHARED_MEMORY)
     assert best_config("dkdv", GPU, torch.bfloat16, 64, 64) == default
+
+
+@pytest.mark.parametrize("config", [Config(64, 32, 8, 2), Config(64, 32, 8, 2, maxnreg=128)])
+def test_what_tuning_writes_is_read_again(
+    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tuning, "TUNED_FILE", tmp_path / "tuned.json")
+    entries = {key("dkdv", torch.bfloat16, 256, 256): asdict(config)}
+    tuning.TUNED_FILE.write_text(json.dumps({"Test GPU": entries}))
+    assert best_config("dkdv", GPU, torch.bfloat16, 256, 256) == config
+
+
+def test_a_launch_says_nothing_of_registers_unless_limited() -> None:
+    free = {"BLOCK_M": 64, "BLOCK_N": 32, "num_warps": 8, "num_stages": 2}
+    assert Config(64, 32, 8, 2).launch() == free
+    assert Config(64, 32, 8, 2, maxnreg=128).launch() == free | {"maxnreg": 128}
 
 
 def test_the_shipped_file_holds_whole_choices() -> None:

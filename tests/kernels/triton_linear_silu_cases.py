@@ -14,7 +14,7 @@ from torch import Tensor
 from .triton_device import DEVICE, DTYPES_OF_PRODUCTS
 
 TOLERANCE = {torch.float32: 1e-5, torch.float16: 2e-3, torch.bfloat16: 1e-2}
-CONFIG = Config(16, 32, 4, 1)
+CONFIG = Config(16, 32, 4, 1, maxnreg=128)
 
 
 class Inputs(NamedTuple):
