@@ -130,7 +130,7 @@ def test_the_numbers_are_apart(evaluated: Evaluated) -> None:
     """So that none of them can stand in another's place."""
     for quality in evaluated.results.rankers.values():
         numbers = sorted(n for of_task in quality.values() for n in numbers_of(of_task).values())
-        assert min(b - a for a, b in pairwise(numbers)) > 0.001
+        assert min(b - a for a, b in pairwise(numbers)) > 1e-4
 
 
 def test_a_baselines_quality_is_that_of_its_own_scores(evaluated: Evaluated) -> None:

@@ -2,11 +2,20 @@
 
 import json
 from collections.abc import Callable
+from datetime import date
 
 from rayrank.data.chunks import Chunk, chunks_of
-from rayrank.data.config import DataConfig
+from rayrank.data.config import DataConfig, SplitConfig
 from rayrank.data.days import NEW, Book, Span, parse_days, read_book
-from rayrank.data.log import Log, check_columns, tables_needed
+from rayrank.data.ids import IdTypes
+from rayrank.data.log import (
+    Log,
+    check_columns,
+    id_types_of,
+    tables_needed,
+    tables_of,
+    types_of,
+)
 from rayrank.data.partition import Cuts
 from rayrank.data.row_files import SPLITS
 from rayrank.data.row_stats import STATS, TRAIN, RowStats
@@ -50,11 +59,7 @@ def build(
     try:
         made = make_rows(Work(log, schema, out, chunks, partitions, cuts), watch)
         stats = RowStats.merge([made.stats[day] for day in sorted(made.stats)])
-        if stats.exposures != found.exposures:
-            raise DataError(
-                f"{log.root}: {found.exposures} exposures went in, {stats.exposures} came out; "
-                "this is a fault of the builder"
-            )
+        _check_all_came_out(stats, found, log)
         _check(stats, log)
     except BaseException:
         _remove_rows(out)
@@ -121,6 +126,45 @@ def build_days(
     return span
 
 
+def check_to_score(log: Log, schema: Schema, id_types: IdTypes) -> None:
+    """What can be seen of a log before rows are made of it, to be scored by a ranker that learned
+    ids of these types. Reads metadata only. Raises DataError."""
+    check_columns(log, schema)
+    types = {table: types_of(log, table, names) for table, names in tables_needed(schema).items()}
+    for name, kind in id_types_of(log, schema, types).items():
+        if kind != id_types.get(name, kind):
+            table = schema.features[name].source or min(tables_of(schema, name))
+            raise DataError(
+                f"{log.files(table)[0]}: column {schema.column(name)!r}: its ids are of type "
+                f"{kind}, those that the ranker learned {id_types[name]}: they would never meet"
+            )
+
+
+def build_to_score(
+    log: Log, schema: Schema, out: AnyPath, since: date | None, watch: Watch, say: Say = print
+) -> RowStats:
+    """Write the user rows of a log that `check_to_score` passed to `out/train/DAY/*.parquet`: of
+    every exposure, or of those of the days from `since` on, with all that was known before.
+
+    Labels that are not known are null, and there may be no others. Raises DataError and
+    LeakageError as `build`, and for days that the log has not.
+    """
+    out = absolute(out)
+    chunks, zone = chunks_of(log, schema), schema.timezone
+    found = survey(log, schema, chunks, SplitConfig(valid=0, test=0))
+    last = day_of(found.last_exposure_ms, zone)
+    if since is not None and since > last:
+        raise DataError(f"{log.root}: nothing to score since {since}: its exposures end on {last}")
+    since_ms = None if since is None else start_ms(since, zone)
+    cuts = Cuts(found.split_times_ms, found.last_ms, since_ms)
+    made = make_rows(Work(log, schema, out, chunks, partitions_for(chunks), cuts), watch)
+    stats = RowStats.merge([made.stats[day] for day in sorted(made.stats)])
+    if since is None:
+        _check_all_came_out(stats, found, log)
+    _tell(made, say)
+    return stats
+
+
 def rows_made_from(log: Log, schema: Schema, config: DataConfig) -> MadeFrom:
     """What user rows are made from: the content of the tables, the schema, the cuts. Reads the
     whole log; how many partitions it was grouped in changes no row."""
@@ -151,6 +195,14 @@ def partitions_for(chunks: list[Chunk]) -> int:
 def _remove_rows(out: AnyPath) -> None:
     for split in SPLITS:
         remove_folder(out / split)
+
+
+def _check_all_came_out(stats: RowStats, found: Survey, log: Log) -> None:
+    if stats.exposures != found.exposures:
+        raise DataError(
+            f"{log.root}: {found.exposures} exposures went in, {stats.exposures} came out; this is "
+            "a fault of the builder"
+        )
 
 
 def _check(stats: RowStats, log: Log) -> None:

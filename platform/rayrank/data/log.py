@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
-from rayrank.data.ids import id_type
+from rayrank.data.ids import IdTypes, id_type
 from rayrank.errors import DataError
 from rayrank.schema import EXPOSURES, Schema
 from rayrank.storage import arrow_place, place
@@ -198,6 +198,24 @@ def types_of(log: Log, table: str, columns: list[str]) -> pa.Schema:
             raise DataError(f"{file}: unlike the files before it: {error}") from None
     assert types is not None
     return types
+
+
+def id_types_of(log: Log, schema: Schema, types: Mapping[str, pa.Schema]) -> IdTypes:
+    """What the ids of every feature are. types: of every table, as `types_of`. Raises DataError
+    where tables of one feature differ."""
+    found = IdTypes()
+    for name, feature in schema.features.items():
+        if feature.kind in ("id", "ids"):
+            column = schema.column(name)
+            for table in {feature.source} if feature.source else sorted(tables_of(schema, name)):
+                kind = id_type(types[table].field(column).type)
+                if found.setdefault(name, kind) != kind:
+                    raise DataError(
+                        f"{log.files(table)[0]}: column {column!r}: its ids are of type {kind}, "
+                        f"those of other tables of feature {name!r} {found[name]}: they would "
+                        "never meet"
+                    )
+    return found
 
 
 def keys_of(schema: Schema, table: str) -> list[str]:

@@ -30,6 +30,17 @@ def row_files(folder: AnyPath) -> list[AnyPath]:
     return [file for file in files if book is None or file.parent.name in book.days]
 
 
+def row_files_below(folder: AnyPath) -> list[AnyPath]:
+    """The files of user rows anywhere below a folder: of a day, a split, a whole build, or laid out
+    otherwise. Where rows are kept by day, of the days in their book, as `row_files`."""
+    files = files_in(folder, "**/*.parquet")
+    for rows in (folder, folder.parent, folder.parent.parent):
+        book = read_book(rows)
+        if book is not None:
+            return [file for file in files if file.parent.name in book.days]
+    return files
+
+
 def days_of(window_start_ms: np.ndarray, schema: Schema) -> np.ndarray:
     """The local date of each window, `2026-11-24`."""
     windows, code = np.unique(window_start_ms, return_inverse=True)

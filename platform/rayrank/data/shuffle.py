@@ -17,9 +17,9 @@ import ray
 
 from rayrank.data.chunks import SMALLER_ROW_GROUPS, Chunk
 from rayrank.data.encode import encode, lists_cut
-from rayrank.data.ids import IdTypes, id_type
+from rayrank.data.ids import IdTypes
 from rayrank.data.joined import Joined, JoinTable
-from rayrank.data.log import Log, tables_needed, tables_of, types_of
+from rayrank.data.log import Log, id_types_of, tables_needed, types_of
 from rayrank.data.mixing import mix
 from rayrank.data.partition import Cuts, group_users
 from rayrank.data.prepare import features_in, ids, ms, prepare
@@ -95,7 +95,7 @@ def make_rows(work: Work, watch: Watch) -> Made:
     build begins with."""
     needed = tables_needed(work.schema)
     types = {table: types_of(work.log, table, columns) for table, columns in needed.items()}
-    id_types = _id_types(work, types)
+    id_types = id_types_of(work.log, work.schema, types)
     shared = ray.put((work, types))
     done = 0
 
@@ -238,19 +238,3 @@ def _state_to_write(work: Work, days: Days, takes_ms: int) -> date | None:
     known = day_of(work.cuts.complete_until - takes_ms, work.schema.timezone)
     closed = min(known, days.last + timedelta(days=1))
     return closed if closed > (days.state or days.first) else None
-
-
-def _id_types(work: Work, types: dict[str, pa.Schema]) -> IdTypes:
-    log, schema, found = work.log, work.schema, IdTypes()
-    for name, feature in schema.features.items():
-        if feature.kind in ("id", "ids"):
-            column = schema.column(name)
-            for table in {feature.source} if feature.source else sorted(tables_of(schema, name)):
-                kind = id_type(types[table].field(column).type)
-                if found.setdefault(name, kind) != kind:
-                    raise DataError(
-                        f"{log.files(table)[0]}: column {column!r}: its ids are of type {kind}, "
-                        f"those of other tables of feature {name!r} {found[name]}: they would "
-                        "never meet"
-                    )
-    return found

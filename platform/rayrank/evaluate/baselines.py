@@ -11,7 +11,7 @@ from rayrank.data.row_files import SPLITS, row_files
 from rayrank.data.running import running_counts, smoothed
 from rayrank.data.times import column_ms
 from rayrank.errors import DataError
-from rayrank.evaluate.predict import candidate_table
+from rayrank.evaluate.candidates import candidate_table
 from rayrank.schema import CANDIDATES, EXPOSURES, Schema
 from rayrank.storage import AnyPath, read_parquet
 

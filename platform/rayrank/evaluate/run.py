@@ -11,8 +11,9 @@ from rayrank.data.days import rows_name
 from rayrank.data.ids import to_ids
 from rayrank.data.log import Log
 from rayrank.evaluate.baselines import gradient_boosting, item_rate, oracle, read_candidates
+from rayrank.evaluate.candidates import in_order
 from rayrank.evaluate.config import EvaluateConfig
-from rayrank.evaluate.predict import in_order, predict
+from rayrank.evaluate.predict import predict
 from rayrank.evaluate.results import Evaluation, TaskQualities
 from rayrank.evaluate.slices import by_history
 from rayrank.metrics import (
