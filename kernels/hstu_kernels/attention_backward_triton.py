@@ -8,6 +8,15 @@ the query blocks that see any of it. Which those are it reads from four integers
 the keys that some and that all of its rows see (`_ranges_kernel`); it takes them run by run, so
 what lies between two runs costs nothing, and what is seen whole is not masked. Sums have one
 order, so gradients are the same every time.
+
+With score s_ij = alpha q_i.k_j forward is o_i = scale sum_j silu(s_ij) v_j, over what i sees, so
+
+    dv_j = scale sum_i silu(s_ij) do_i
+    ds_ij = scale silu'(s_ij) do_i.v_j
+    dq_i = alpha sum_j ds_ij k_j        dk_j = alpha sum_i ds_ij q_i
+
+Scores are computed again, as alpha / 2 times the product, which is what silu by the tangent takes;
+its slope comes twice as large, and alpha / 2 and scale are multiplied in once, at the end.
 """
 
 import torch

@@ -149,7 +149,11 @@ def silu_of_twice(h, HALF: tl.constexpr):
 
 @triton.jit
 def silu_and_twice_slope(h, HALF: tl.constexpr):
-    """silu(2 h), and twice the derivative of silu at 2 h; see `silu_of_twice`."""
+    """silu(2 h), and twice the derivative of silu at 2 h; see `silu_of_twice`.
+
+    With s = sigmoid(x), silu(x) = x s and silu'(x) = s + x s (1 - s). At x = 2 h, with t = 2 s:
+    silu = h t, and 2 silu' = t + t (2 h - h t) = t + t (2 h - silu).
+    """
     twice_sigmoid = 1.0 + tanh(h) if HALF and HAS_TANH else 2.0 * tl.sigmoid(2.0 * h)
     silu = h * twice_sigmoid
     return silu, twice_sigmoid * (2.0 * h - silu) + twice_sigmoid

@@ -10,7 +10,7 @@ from rayrank.errors import BundleError
 from rayrank.infer.bundle import TABLES
 from rayrank.serve import served
 from rayrank.serve.limits import Limits
-from rayrank.serve.served import Follower, Served
+from rayrank.serve.served import Follower, Served, Serving
 from rayrank.versions import CURRENT, name_version
 
 from ..clusters import wait_until
@@ -34,7 +34,9 @@ class Following(Follower):
 
     def __init__(self, bundles: Path, version: str = CURRENT, every_s: float = NEVER_S) -> None:
         self.switches: list[bool] = []
-        super().__init__(bundles, version, Limits(), every_s, 0, self.switches.append)
+        super().__init__(
+            bundles, version, Serving(Limits(), 0, None), every_s, self.switches.append
+        )
 
     @property
     def version(self) -> str:

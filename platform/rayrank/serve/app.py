@@ -12,6 +12,7 @@ import time
 from typing import Annotated, Any
 
 import numpy as np
+import ray
 import torch
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
@@ -23,9 +24,10 @@ from rayrank.errors import RayrankError
 from rayrank.infer.bundle import bundle_folder, verify_bundle
 from rayrank.infer.engine import CACHE_BYTES
 from rayrank.infer.ranges import outside
+from rayrank.infer.scorer import Precision
 from rayrank.serve.errors import RequestError
 from rayrank.serve.limits import Limits
-from rayrank.serve.served import Follower
+from rayrank.serve.served import Follower, Serving
 from rayrank.storage import absolute, place
 from rayrank.strict import Positive, Strict
 from rayrank.versions import CURRENT
@@ -44,8 +46,11 @@ class RankingArgs(Strict):
     """`current`, which is followed, or a version, which is kept."""
     follow_s: Annotated[float, Field(gt=0)] = 10.0
     """How often to look whether another version is current."""
-    threads: Positive = 1
-    """CPU threads of the engine."""
+    threads: Positive | None = None
+    """CPU threads of the engine: as many as its replica has CPUs, unless said."""
+    precision: Precision | None = None
+    """What products are computed in: float16 on GPUs and float32 on CPUs unless said. bfloat16 is
+    faster on CPUs that have it, and keeps 8 bits of float32's 24."""
     cache_bytes: Annotated[int, Field(ge=0)] = CACHE_BYTES
     """Memory for users' prefixes, which are then not encoded anew at each request; 0 keeps none."""
     limits: Limits = Limits()
@@ -83,14 +88,14 @@ class RankingApp:
     def __init__(self, args: dict[str, Any], key: str | None) -> None:
         told = RankingArgs.model_validate(args)
         self.key, self.limits = key or api_key(), told.limits
-        torch.set_num_threads(told.threads)
+        cpus = ray.get_runtime_context().get_assigned_resources().get("CPU", 1)
+        torch.set_num_threads(told.threads or max(1, int(cpus)))
         switches = Counter("rayrank_switches_total", "To another version, by success", ("ok",))
         self.follower = Follower(
             place(told.bundles),
             told.version,
-            self.limits,
+            Serving(self.limits, told.cache_bytes, told.precision),
             told.follow_s,
-            told.cache_bytes,
             switched=lambda ok: switches.inc(tags={"ok": str(ok).lower()}),
         )
         self.answers = Counter("rayrank_requests_total", "Answers by status", ("status",))

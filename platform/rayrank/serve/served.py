@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from rayrank.errors import RayrankError
 from rayrank.infer.bundle import Manifest, bundle_folder, load_bundle
 from rayrank.infer.engine import Engine
+from rayrank.infer.scorer import Precision
 from rayrank.schema import Schema
 from rayrank.serve.limits import Limits
 from rayrank.serve.request import RequestParser
@@ -44,14 +45,29 @@ class Served:
         }
 
 
-def load_served(folder: AnyPath, limits: Limits, cache_bytes: int) -> Served:
+@dataclass(frozen=True)
+class Serving:
+    """How bundles are served."""
+
+    limits: Limits
+    cache_bytes: int
+    precision: Precision | None
+
+
+def load_served(folder: AnyPath, serving: Serving) -> Served:
     """Load a bundle, checked byte by byte, and warm its engine. Raises BundleError."""
     bundle = load_bundle(folder)
     manifest = bundle.manifest
-    parser = RequestParser(bundle.schema, manifest.id_types, limits)
+    parser = RequestParser(bundle.schema, manifest.id_types, serving.limits)
     logger.info("loaded %s: ranker %s, version %s", folder, manifest.ranker, manifest.version)
-    engine = Engine(bundle, batch_tokens=limits.batch_tokens, cache_bytes=cache_bytes)
+    engine = Engine(
+        bundle,
+        precision=serving.precision,
+        batch_tokens=serving.limits.batch_tokens,
+        cache_bytes=serving.cache_bytes,
+    )
     engine.warm()
+    logger.info("scores on %s in %s", engine.scorer.device, engine.scorer.precision)
     return Served(engine, parser)
 
 
@@ -67,17 +83,16 @@ class Follower:
         self,
         bundles: AnyPath,
         version: str,
-        limits: Limits,
+        serving: Serving,
         every_s: float,
-        cache_bytes: int,
         switched: Callable[[bool], None],
     ) -> None:
         """Raises BundleError where the version cannot be loaded. switched: called with whether a
         switch succeeded, after each."""
-        self.bundles, self.limits, self.every_s, self.switched = bundles, limits, every_s, switched
-        self.cache_bytes = cache_bytes
+        self.bundles, self.serving = bundles, serving
+        self.every_s, self.switched = every_s, switched
         folder = bundle_folder(bundles, version)
-        self.now = load_served(folder, limits, cache_bytes)
+        self.now = load_served(folder, serving)
         self.fault: str | None = None
         """Why the version that is current is not served; None where it is."""
         self._tried = folder.name
@@ -91,7 +106,7 @@ class Follower:
             if folder.name == self._tried:
                 return
             self._tried = folder.name
-            self.now = load_served(folder, self.limits, self.cache_bytes)
+            self.now = load_served(folder, self.serving)
         except RayrankError as error:
             self._failed(str(error))
         else:
