@@ -6,7 +6,7 @@ one that computes something else at the same cost in products: PyTorch's own fus
 its softmax in place of SiLU, on each sequence with a mask that is made beforehand.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -122,16 +122,20 @@ def measure() -> dict[str, object]:
         with torch.no_grad():
             return ways["operator"]()
 
+    def training() -> Sequence[Tensor]:
+        return torch.autograd.grad(ways["operator"](), (q, k, v), grads)
+
     quiet = medians_by_threads(forward_alone, (1, cores))
+    trained = medians_by_threads(training, (1, cores))
     with busy_process():
         contended = medians_by_threads(forward_alone, (1, 2))
     about = {"lengths": lengths, "heads": HEADS, "dim": DIM, "why_not_compiled": why_not_compiled}
-    one, many = (each["seconds"]["operator"] for each in (one_thread, many_threads))
+    # How many times as fast: two threads beside a busy process may be hardly faster than one there.
     return many_threads | {
         "one_thread": one_thread,
-        "training_one_over_many_threads": round(one / many, 2),
+        "training_one_over_many_threads": round(trained[1] / trained[cores], 2),
         "forward_one_over_many_threads": round(quiet[1] / quiet[cores], 2),
-        "contended_two_over_one": round(contended[2] / contended[1], 2),
+        "contended_two_over_one": round(contended[1] / contended[2], 2),
         **about,
     }
 

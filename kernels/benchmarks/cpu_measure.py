@@ -43,7 +43,7 @@ def best_of(ways: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, 
 
 
 def medians_by_threads(
-    way: Callable[[], Tensor], threads: Sequence[int], rounds: int = 20
+    way: Callable[[], object], threads: Sequence[int], rounds: int = 20
 ) -> dict[int, float]:
     """Seconds with each number of threads: medians of rounds in turns."""
     before = torch.get_num_threads()
