@@ -10,7 +10,7 @@
 # make kuairand                  the KuaiRand table of the README: three seeds, standard deviations
 # make bench-kernels             the CPU operators against plain PyTorch, as ratios
 # make bench-data                user rows and plans against Polars, at 1, 3 and 10 million exposures
-# make bench-engine              what kept prefixes, the last layer's cut and batching bring on CPUs
+# make bench-engine              what the engine's parts bring: kept prefixes, halves, frozen tables …
 # make bench-delayed             labels that are not known yet: masked against taken for negatives
 #
 # Each sets itself up: a virtual environment in .venv with pinned packages (CPU).
@@ -70,7 +70,10 @@ bench-kernels: $(SETUP)
 bench-data: $(SETUP)
 	$(BIN)/python -m bench.data
 
-bench-engine: $(SETUP)
+runs/demo/bundles/current:
+	$(MAKE) demo
+
+bench-engine: $(SETUP) runs/demo/bundles/current
 	PYTHONPATH=kernels $(BIN)/python -m bench.engine
 
 bench-delayed: $(SETUP)
