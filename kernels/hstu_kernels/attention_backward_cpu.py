@@ -38,7 +38,7 @@ def attention_backward(
     def group(piece: Group) -> None:
         _group_backward(piece, plan, rows, alpha, scale)
 
-    over_pieces(plan.pieces, long, group, compute, buffers=2)
+    over_pieces(plan, long, group, compute, buffers=2)
     return dq.to(q_QHD.dtype), dk.to(k_THD.dtype), dv.to(v_THD.dtype)
 
 

@@ -44,7 +44,7 @@ def attention_forward(
     def group(piece: Group) -> None:
         _group_forward(piece, plan, rows, alpha, scale)
 
-    over_pieces(plan.by_query(), long, group, compute)
+    over_pieces(plan, long, group, compute)
     return o_QHD.to(q_QHD.dtype)
 
 
@@ -73,23 +73,23 @@ class Scratch:
 
 
 def over_pieces(
-    pieces: list[Long | Group],
+    plan: Plan,
     long: Callable[[Long, Scratch], None],
     group: Callable[[Group], None],
     dtype: torch.dtype,
     buffers: int = 1,
 ) -> None:
-    """Pieces of a plan, dealt to threads; `long` has so many score buffers of `dtype`."""
+    """Each piece of a plan, dealt to threads; `long` has so many score buffers of `dtype`."""
 
-    def work(mine: list[Long | Group]) -> None:
-        scratch = Scratch(mine, dtype, buffers)
-        for piece in mine:
+    def work(pieces: list[Long | Group]) -> None:
+        scratch = Scratch(pieces, dtype, buffers)
+        for piece in pieces:
             if isinstance(piece, Long):
                 long(piece, scratch)
             else:
                 group(piece)
 
-    share_out(pieces, lambda piece: piece.area, work)
+    share_out(plan.pieces, lambda piece: piece.area, work)
 
 
 def _long_forward(

@@ -18,8 +18,6 @@ STEP = 16
 # Rows of one group or block: enough to fill a core, few enough for scores to stay in cache.
 GROUP_ROWS = 2048
 BLOCK_ROWS = 256
-# A sequence of more queries has two blocks at least: one head after the other is few pieces.
-TWO_BLOCKS = 64
 
 
 @dataclass(frozen=True)
@@ -89,22 +87,10 @@ class Group:
 @dataclass(frozen=True)
 class Plan:
     pieces: list[Long | Group]
-    """No two write to the same row of the same head, be it a query's or a key's."""
+    """No two write to the same row of the same head."""
     start: Tensor  # [Q] first visible key row
     end: Tensor  # [Q] exclusive
     diagonal: Tensor  # [Q] bool: the own key lies outside what is seen, so it is added apart
-
-    def by_query(self) -> list[Long | Group]:
-        """Smaller pieces, no two of which write to the same query's row of the same head."""
-        return [
-            part
-            for piece in self.pieces
-            for part in (
-                [Long([block], piece.head) for block in piece.blocks]
-                if isinstance(piece, Long)
-                else [piece]
-            )
-        ]
 
 
 @dataclass(frozen=True)
@@ -222,15 +208,14 @@ def _check_offsets(offsets: Tensor, name: str, rows: int) -> None:
 
 def _blocks(first: Tensor, count: Tensor, shift: Tensor, plan: Plan) -> list[list[Block]]:
     """Of each sequence; first query row, number of queries, and distance to its keys."""
-    parts = torch.maximum((count + BLOCK_ROWS - 1) // BLOCK_ROWS, 1 + (count > TWO_BLOCKS).long())
-    rows = (count + parts - 1) // parts
+    parts = (count + BLOCK_ROWS - 1) // BLOCK_ROWS
     nth = _index_within(parts)
-    q0 = first.repeat_interleave(parts) + nth * rows.repeat_interleave(parts)
-    q1 = torch.minimum(q0 + rows.repeat_interleave(parts), (first + count).repeat_interleave(parts))
-    row = q0.repeat_interleave(q1 - q0) + _index_within(q1 - q0)
+    q0 = first.repeat_interleave(parts) + nth * BLOCK_ROWS
+    q1 = torch.minimum(q0 + BLOCK_ROWS, (first + count).repeat_interleave(parts))
+    rows = q0.repeat_interleave(q1 - q0) + _index_within(q1 - q0)
 
     def over_rows(value: Tensor, how: str) -> list[int]:
-        found: list[int] = _over_rows(value[row], q1 - q0, how).tolist()
+        found: list[int] = _over_rows(value[rows], q1 - q0, how).tolist()
         return found
 
     k0 = over_rows(plan.start, "amin")

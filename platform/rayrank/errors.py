@@ -46,5 +46,9 @@ class CheckError(RayrankError):
     """A served bundle that does not score as the trainer did."""
 
 
+class DeadlineError(RayrankError):
+    """An answer that cannot be there, or is not, before its deadline."""
+
+
 class ServeError(RayrankError):
     """An endpoint that cannot be started."""

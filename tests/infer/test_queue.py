@@ -1,6 +1,8 @@
 """What waits while the engine is busy: taken together, in order, within bounds, or not at all."""
 
+import math
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -9,6 +11,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from rayrank.errors import DeadlineError
 from rayrank.infer.bundle import load_bundle
 from rayrank.infer.engine import Engine
 from rayrank.infer.scorer import Scored
@@ -39,7 +42,7 @@ class Busy:
 
         self.engine.scorer.score = score  # type: ignore[method-assign]
 
-    def submit(self, user: User, deadline: float = 0.0) -> "Future[Scored]":
+    def submit(self, user: User, deadline: float = math.inf) -> "Future[Scored]":
         return self.engine.submit(table([user]), deadline)
 
 
@@ -91,9 +94,37 @@ def finished(done: list[int], number: int, _: "Future[Scored]") -> None:
 def test_the_earliest_deadline_goes_first(tmp_path: Path) -> None:
     done: list[int] = []
     with busy(tmp_path, batch_tokens=1) as engine:
-        for number, deadline in enumerate((5.0, 1.0, 3.0, 1.0)):
-            engine.submit(SMALL, deadline).add_done_callback(partial(finished, done, number))
+        now = time.monotonic()
+        for number, seconds in enumerate((500.0, 100.0, 300.0, 100.0)):
+            engine.submit(SMALL, now + seconds).add_done_callback(partial(finished, done, number))
     assert done == [1, 3, 2, 0]
+
+
+def test_what_is_late_is_not_computed(tmp_path: Path) -> None:
+    with busy(tmp_path) as engine:
+        late = engine.submit(SMALL, time.monotonic() - 1e-6)
+        asked = engine.submit(SMALL, time.monotonic() + 1000)
+    assert engine.batches[1:] == [[tokens(SMALL)]]
+    assert asked.result().scores
+    with pytest.raises(DeadlineError, match="passed while it waited"):
+        late.result()
+
+
+def test_what_waits_and_what_is_computed_takes_the_time_it_took(tmp_path: Path) -> None:
+    """Seconds for a token: nobody would wait for that, but it is clear what must come out."""
+    with busy(tmp_path, batch_tokens=2 * tokens(LARGE)) as engine:
+        idle = engine.engine.expected_s(10)
+        for count in (10, 20):
+            engine.engine._pace.learn(count, 5.0 + 2.0 * count)
+        assert idle == 0.0
+        assert engine.engine.expected_s(10) == pytest.approx(25.0)
+        waiting = [engine.submit(LARGE) for _ in range(3)]
+        three = 3 * tokens(LARGE) + 10
+        batches = -(-three // (2 * tokens(LARGE)))
+        assert engine.engine.expected_s(10) == pytest.approx(5.0 * batches + 2.0 * three)
+        assert waiting[1].cancel()
+    assert engine.engine.expected_s(0) >= 0.0
+    assert engine.engine._waiting_tokens == 0
 
 
 def test_what_is_cancelled_is_not_computed(tmp_path: Path) -> None:

@@ -15,7 +15,9 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 import torch
 
+from rayrank.errors import DeadlineError
 from rayrank.infer.bundle import Bundle
+from rayrank.infer.pace import Pace
 from rayrank.infer.scorer import Precision, Scored, Scorer
 from rayrank.infer.warm import example_visits
 
@@ -59,23 +61,37 @@ class Engine:
         self.bundle, self.batch_tokens = bundle, batch_tokens
         self.scorer = Scorer(bundle, device, precision, cache_bytes, batch_tokens, replays)
         self._waiting: list[_Asked] = []
+        self._waiting_tokens = 0
+        self._pace = Pace()
+        self._busy_until = 0.0
         self._lock = threading.Lock()
         self._closed = False
         self._numbers = itertools.count()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="engine")
 
     def submit(self, rows: pa.Table, deadline: float = math.inf) -> "Future[Scored]":
-        """Score user rows. Of what waits, the earliest deadline (on any clock, the same for all)
-        goes first; what is cancelled before its turn is not computed. RuntimeError once closed."""
-        tokens = int(rows["tokens"].to_numpy().sum())
-        asked = _Asked(deadline, next(self._numbers), rows, tokens, time.perf_counter())
+        """Score user rows. Of what waits, the earliest deadline (of `time.monotonic`) goes first.
+        What is cancelled before its turn is not computed, nor is what is late by then: its answer
+        is a DeadlineError. RuntimeError once closed."""
+        tokens = tokens_of(rows)
+        asked = _Asked(deadline, next(self._numbers), rows, tokens, time.monotonic())
         with self._lock:
             if self._closed:
                 raise RuntimeError("the engine is closed")
             heapq.heappush(self._waiting, asked)
+            self._waiting_tokens += tokens
             # One turn for each request; those whose request was taken along find nothing to do.
             self._thread.submit(self._turn)
         return asked.answer
+
+    def expected_s(self, tokens: int) -> float:
+        """How long it takes, by what batches took so far, until so many tokens more are scored,
+        after all that waits."""
+        with self._lock:
+            tokens += self._waiting_tokens
+            batches = -(-tokens // self.batch_tokens)
+            running = max(0.0, self._busy_until - time.monotonic())
+            return running + self._pace.seconds(tokens, batches)
 
     def warm(self) -> None:
         """Score an example, so that nobody waits for what happens once: a second and more; and
@@ -83,6 +99,7 @@ class Engine:
         for rows in example_visits(self.bundle.schema):
             self.submit(rows).result()
         self._thread.submit(self.scorer.record).result()
+        self._pace = Pace()  # what happens once says nothing of what comes
 
     def close(self) -> None:
         """Finish what was submitted and end the thread."""
@@ -113,18 +130,32 @@ class Engine:
                 if batch and tokens + self._waiting[0].tokens > self.batch_tokens:
                     break
                 asked = heapq.heappop(self._waiting)
-                if asked.answer.set_running_or_notify_cancel():
-                    batch.append(asked)
-                    tokens += asked.tokens
+                self._waiting_tokens -= asked.tokens
+                if not asked.answer.set_running_or_notify_cancel():
+                    continue
+                if asked.deadline < time.monotonic():
+                    late = DeadlineError("its deadline passed while it waited")
+                    asked.answer.set_exception(late)
+                    continue
+                batch.append(asked)
+                tokens += asked.tokens
+            self._busy_until = time.monotonic() + self._pace.seconds(tokens, 1)
         return batch
 
     def _answer(self, batch: list[_Asked]) -> None:
         if not batch:
             return
-        begun = time.perf_counter()
+        begun = time.monotonic()
         scores, ms = self.scorer.score(pa.concat_tables([asked.rows for asked in batch]))
+        with self._lock:
+            self._pace.learn(sum(asked.tokens for asked in batch), time.monotonic() - begun)
         rows = 0
         for asked in batch:
             own = scores[rows : rows + len(asked.rows)]
             rows += len(asked.rows)
             asked.answer.set_result(Scored(own, ms._replace(wait=1000 * (begun - asked.came))))
+
+
+def tokens_of(rows: pa.Table) -> int:
+    """Of all user rows."""
+    return int(rows["tokens"].to_numpy().sum())

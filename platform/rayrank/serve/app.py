@@ -1,14 +1,17 @@
 """The HTTP application: FastAPI in front of the engine, on Ray Serve.
 
 POST /v1/rank      score a request's candidates
-GET  /v1/models    what is being served
+GET  /v1/models    what is being served, and what a request for it holds
 GET  /healthz      alive and loaded; needs no key
 """
 
 import asyncio
 import hmac
+import logging
 import os
+import re
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Annotated, Any
 
 import numpy as np
@@ -19,12 +22,21 @@ from fastapi.responses import JSONResponse
 from pydantic import Field
 from ray import serve
 from ray.util.metrics import Counter, Histogram
+from starlette.exceptions import HTTPException
 
-from rayrank.errors import RayrankError
+from rayrank.errors import DeadlineError, RayrankError
 from rayrank.infer.bundle import bundle_folder, verify_bundle
-from rayrank.infer.engine import CACHE_BYTES
+from rayrank.infer.engine import CACHE_BYTES, Engine, tokens_of
 from rayrank.infer.ranges import outside
 from rayrank.infer.scorer import Precision
+from rayrank.serve.answers import (
+    TIMEOUT_HEADER,
+    id_of,
+    refuse,
+    refuse_fault,
+    refuse_route,
+)
+from rayrank.serve.contract import contract
 from rayrank.serve.errors import RequestError
 from rayrank.serve.limits import Limits
 from rayrank.serve.served import Follower, Serving
@@ -32,7 +44,10 @@ from rayrank.storage import absolute, place
 from rayrank.strict import Positive, Strict
 from rayrank.versions import CURRENT
 
+logger = logging.getLogger("ray.serve")
+
 KEY_VARIABLE = "RAYRANK_API_KEY"
+PARSERS = 2
 MILLISECONDS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000]
 """What latencies are counted by."""
 
@@ -70,10 +85,9 @@ def api_key() -> str:
 api = FastAPI(title="rayrank", docs_url=None, redoc_url=None, openapi_url=None)
 
 
-@api.exception_handler(RequestError)
-async def _refuse(request: Request, error: RequestError) -> JSONResponse:
-    headers = {"WWW-Authenticate": "Bearer"} if error.status == 401 else None
-    return JSONResponse(error.body(), status_code=error.status, headers=headers)
+api.exception_handler(RequestError)(refuse)
+api.exception_handler(HTTPException)(refuse_route)
+api.exception_handler(Exception)(refuse_fault)
 
 
 @serve.deployment(
@@ -107,6 +121,8 @@ class RankingApp:
         self.phases = Histogram(
             "rayrank_phase_ms", "Where that time went", boundaries=MILLISECONDS, tag_keys=("phase",)
         )
+        # A body is parsed beside the event loop, which meanwhile takes the next requests.
+        self.parsers = ThreadPoolExecutor(PARSERS, thread_name_prefix="parse")
         self.scored = Counter("rayrank_candidates_total", "Candidates scored")
         self.clamped = Counter(
             "rayrank_clamped_total", "Numbers taken for the edge of what training saw", ("feature",)
@@ -118,41 +134,58 @@ class RankingApp:
         return {"status": "ok"}
 
     @api.get("/v1/models")
-    async def models(self, request: Request) -> dict[str, Any]:
+    async def models(self, request: Request) -> JSONResponse:
         """What is being served."""
         self._authorize(request)
         served = self.follower.now
-        return {
-            "models": [
-                {
-                    **served.model,
-                    "tasks": list(served.schema.tasks),
-                    "trained_steps": served.manifest.trained_steps,
-                    "made_from": served.manifest.made_from,
-                    "metrics": served.manifest.metrics,
-                }
-            ],
-            "fault": self.follower.fault,
+        told = {
+            **served.model,
+            "tasks": list(served.schema.tasks),
+            "trained_steps": served.manifest.trained_steps,
+            "made_from": served.manifest.made_from,
+            "metrics": served.manifest.metrics,
+            "request": contract(served.schema, served.manifest),
+            "limits": self.limits.model_dump(mode="json"),
         }
+        return JSONResponse({"models": [told], "fault": self.follower.fault})
 
     @api.post("/v1/rank")
-    async def rank(self, request: Request) -> dict[str, Any]:
+    async def rank(self, request: Request) -> JSONResponse:
         """P(task) of every candidate, in the order in which they came."""
         try:
-            self._authorize(request)
-            body = await self._body(request)
-            start = time.perf_counter()
-            served = self.follower.now
-            asked = served.parser.parse(body)
-            parsed = time.perf_counter()
-            scored = await asyncio.wrap_future(served.engine.submit(asked.row))
+            ranked = await self._rank(request)
         except RequestError as error:
             self.answers.inc(tags={"status": str(error.status)})
             raise
-        self.latency.observe(1000 * (time.perf_counter() - start))
-        for phase, ms in {"parse": 1000 * (parsed - start), **scored.ms._asdict()}.items():
-            self.phases.observe(ms, tags={"phase": phase})
+        except DeadlineError as error:
+            self.answers.inc(tags={"status": "504"})
+            raise RequestError(504, TIMEOUT_HEADER, str(error), 1.0) from None
+        except Exception:
+            self.answers.inc(tags={"status": "500"})
+            logger.exception("request %s", id_of(request))
+            raise
         self.answers.inc(tags={"status": "200"})
+        return JSONResponse(ranked)
+
+    async def _rank(self, request: Request) -> dict[str, Any]:
+        self._authorize(request)
+        start = time.monotonic()
+        deadline = start + self._timeout_s(request)
+        try:
+            async with asyncio.timeout(deadline - time.monotonic()):
+                body = await self._body(request)
+        except TimeoutError:
+            raise RequestError(408, "(body)", "did not arrive before the deadline") from None
+        received = time.monotonic()
+        served = self.follower.now
+        loop = asyncio.get_running_loop()
+        asked = await loop.run_in_executor(self.parsers, served.parser.parse, body)
+        parsed = time.monotonic()
+        self._admit(served.engine, tokens_of(asked.row), deadline)
+        scored = await asyncio.wrap_future(served.engine.submit(asked.row, deadline))
+        self.latency.observe(1000 * (time.monotonic() - received))
+        for phase, ms in {"parse": 1000 * (parsed - received), **scored.ms._asdict()}.items():
+            self.phases.observe(ms, tags={"phase": phase})
         self.scored.inc(len(asked.items))
         for feature, count in outside(asked.row, served.schema, served.manifest.ranges).items():
             self.clamped.inc(count, tags={"feature": feature})
@@ -164,6 +197,22 @@ class RankingApp:
             "items": asked.items,
             "scores": {t: in_order[:, k].tolist() for k, t in enumerate(served.schema.tasks)},
         }
+
+    def _timeout_s(self, request: Request) -> float:
+        """How long the client waits: what it says, within the limit."""
+        sent = request.headers.get(TIMEOUT_HEADER)
+        if sent is None:
+            return self.limits.timeout_ms / 1000
+        if not re.fullmatch(r"[0-9]{1,9}", sent) or int(sent) == 0:
+            raise RequestError(422, TIMEOUT_HEADER, "expected whole milliseconds, from 1")
+        return min(int(sent), self.limits.timeout_ms) / 1000
+
+    def _admit(self, engine: Engine, tokens: int, deadline: float) -> None:
+        """Refuse at once what would only be late: others can be answered meanwhile."""
+        takes, left = engine.expected_s(tokens), deadline - time.monotonic()
+        if takes > left:
+            told = f"would take {takes:.2f} s with what waits, and {max(left, 0.0):.2f} s are left"
+            raise RequestError(503, "(load)", told, takes - left)
 
     def _authorize(self, request: Request) -> None:
         sent = request.headers.get("authorization", "")

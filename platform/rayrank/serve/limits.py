@@ -21,6 +21,9 @@ class Limits(Strict):
     """Ids in one list-valued feature."""
     batch_tokens: Positive = 16_384
     """Tokens scored together, of the requests that wait when the engine is free."""
+    timeout_ms: Positive = 9_000
+    """How long a request may take at most; clients say less in `X-Timeout-Ms`. What cannot be
+    answered by then is refused at once."""
 
     @model_validator(mode="after")
     def _a_request_fits_a_batch(self) -> "Limits":
