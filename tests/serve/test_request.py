@@ -190,7 +190,7 @@ WRONG: list[tuple[str, Any]] = [
     ("candidates.time_ms", [START - 1, NOW]),
     ("candidates.time_ms", [NOW - DAY, NOW]),
     ("sequences.views.known_at_ms", [START - 11, START + 60]),
-    ("sequences.views.known_at_ms", [START - 10, NOW + 1]),
+    ("sequences.views.known_at_ms", [START - 10, NOW + 60_001]),
     ("sequences.views.time_ms", [HUGE, START]),
     # Integers beyond 64 bits.
     ("candidates.i", [HUGE, 1]),
@@ -216,9 +216,20 @@ def test_a_wrong_value_is_refused_by_name(path: str, value: Any) -> None:
     assert (error.status, error.field) == (422, path)
 
 
+def test_a_behaviour_by_a_clock_that_is_ahead_counts_as_now() -> None:
+    """And so not as earlier than what is asked for now."""
+    request = copy.deepcopy(GOOD)
+    views = request["sequences"]["views"]
+    views["time_ms"], views["known_at_ms"] = [NOW - 9, NOW + 100], [NOW - 5, NOW + 60_000]
+    parsed = PARSER.parse(json.dumps(request).encode())
+    assert parsed.ahead == 1
+    assert parsed.row["realtime_views"][0].as_py()["known_at"] == [NOW - 5]
+    assert PARSER.parse(json.dumps(GOOD).encode()).ahead == 0
+
+
 def test_a_future_behaviour_is_named_as_it_was_sent() -> None:
     request = changed(GOOD, "sequences.views.known_at_ms", GONE)
-    request["sequences"]["views"]["time_ms"] = [START, NOW + 1]
+    request["sequences"]["views"]["time_ms"] = [START, NOW + 60_001]
     assert refusal(json.dumps(request).encode()).field == "sequences.views.time_ms"
 
 

@@ -149,6 +149,7 @@ class Engine:
         scores, ms = self.scorer.score(pa.concat_tables([asked.rows for asked in batch]))
         with self._lock:
             self._pace.learn(sum(asked.tokens for asked in batch), time.monotonic() - begun)
+            self._busy_until = 0.0
         rows = 0
         for asked in batch:
             own = scores[rows : rows + len(asked.rows)]

@@ -56,11 +56,10 @@ class Replays:
         self._pool = torch.cuda.graph_pool_handle() if device.type == "cuda" else None
 
     def __call__(self, part: Part, *inputs: Jagged) -> tuple[Tensor, ...]:
-        """The part's results. Until `record` it takes note of what the part is given."""
-        replays = self._replays.get(part)
-        if part not in self._inputs:
+        """The part's results. Until `record` it takes note of what parts are given."""
+        if not self._replays and part not in self._inputs:
             self._inputs[part] = self._buffers(inputs)
-        replay = None if replays is None else replays.get(rung_for(inputs))
+        replay = self._replays.get(part, {}).get(rung_for(inputs))
         if replay is None:
             self.ran += 1
             return part(*inputs)

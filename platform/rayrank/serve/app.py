@@ -6,9 +6,7 @@ GET  /healthz      alive and loaded; needs no key
 """
 
 import asyncio
-import hmac
 import logging
-import os
 import re
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -24,7 +22,7 @@ from ray import serve
 from ray.util.metrics import Counter, Histogram
 from starlette.exceptions import HTTPException
 
-from rayrank.errors import DeadlineError, RayrankError
+from rayrank.errors import DeadlineError
 from rayrank.infer.bundle import bundle_folder, verify_bundle
 from rayrank.infer.engine import CACHE_BYTES, Engine, tokens_of
 from rayrank.infer.ranges import outside
@@ -38,6 +36,7 @@ from rayrank.serve.answers import (
 )
 from rayrank.serve.contract import contract
 from rayrank.serve.errors import RequestError
+from rayrank.serve.keys import Keys, key_of_environment
 from rayrank.serve.limits import Limits
 from rayrank.serve.served import Follower, Serving
 from rayrank.storage import absolute, place
@@ -46,7 +45,6 @@ from rayrank.versions import CURRENT
 
 logger = logging.getLogger("ray.serve")
 
-KEY_VARIABLE = "RAYRANK_API_KEY"
 PARSERS = 2
 MILLISECONDS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000]
 """What latencies are counted by."""
@@ -68,18 +66,11 @@ class RankingArgs(Strict):
     faster on CPUs that have it, and keeps 8 bits of float32's 24."""
     cache_bytes: Annotated[int, Field(ge=0)] = CACHE_BYTES
     """Memory for users' prefixes, which are then not encoded anew at each request; 0 keeps none."""
+    keys_file: str | None = None
+    """A file of the replica's with a key on each line, any of which clients may send. It is read
+    again when it changes: keys are exchanged without a restart. The environment's
+    `RAYRANK_API_KEY` unless said."""
     limits: Limits = Limits()
-
-
-def api_key() -> str:
-    """The key clients must send. RayrankError unless the environment holds one."""
-    key = os.environ.get(KEY_VARIABLE, "")
-    if len(key) < 16:
-        raise RayrankError(
-            f"set {KEY_VARIABLE} to a secret of at least 16 characters; clients "
-            "send it as 'Authorization: Bearer …'"
-        )
-    return key
 
 
 api = FastAPI(title="rayrank", docs_url=None, redoc_url=None, openapi_url=None)
@@ -88,6 +79,13 @@ api = FastAPI(title="rayrank", docs_url=None, redoc_url=None, openapi_url=None)
 api.exception_handler(RequestError)(refuse)
 api.exception_handler(HTTPException)(refuse_route)
 api.exception_handler(Exception)(refuse_fault)
+
+
+def keys_of(args: RankingArgs, key: str | None) -> Keys:
+    """The key that is given, else those of a file, else the environment's. Raises RayrankError."""
+    if key is None and args.keys_file is not None:
+        return Keys(file=args.keys_file)
+    return Keys([key or key_of_environment()])
 
 
 @serve.deployment(
@@ -101,7 +99,7 @@ class RankingApp:
 
     def __init__(self, args: dict[str, Any], key: str | None) -> None:
         told = RankingArgs.model_validate(args)
-        self.key, self.limits = key or api_key(), told.limits
+        self.keys, self.limits = keys_of(told, key), told.limits
         cpus = ray.get_runtime_context().get_assigned_resources().get("CPU", 1)
         torch.set_num_threads(told.threads or max(1, int(cpus)))
         switches = Counter("rayrank_switches_total", "To another version, by success", ("ok",))
@@ -124,6 +122,9 @@ class RankingApp:
         # A body is parsed beside the event loop, which meanwhile takes the next requests.
         self.parsers = ThreadPoolExecutor(PARSERS, thread_name_prefix="parse")
         self.scored = Counter("rayrank_candidates_total", "Candidates scored")
+        self.ahead = Counter(
+            "rayrank_ahead_total", "Behaviours known after their request, which count as known then"
+        )
         self.clamped = Counter(
             "rayrank_clamped_total", "Numbers taken for the edge of what training saw", ("feature",)
         )
@@ -187,6 +188,8 @@ class RankingApp:
         for phase, ms in {"parse": 1000 * (parsed - received), **scored.ms._asdict()}.items():
             self.phases.observe(ms, tags={"phase": phase})
         self.scored.inc(len(asked.items))
+        if asked.ahead:
+            self.ahead.inc(asked.ahead)
         for feature, count in outside(asked.row, served.schema, served.manifest.ranges).items():
             self.clamped.inc(count, tags={"feature": feature})
         (scores_CK,) = scored.scores
@@ -215,9 +218,8 @@ class RankingApp:
             raise RequestError(503, "(load)", told, takes - left)
 
     def _authorize(self, request: Request) -> None:
-        sent = request.headers.get("authorization", "")
-        if not hmac.compare_digest(sent.encode(), f"Bearer {self.key}".encode()):
-            raise RequestError(401, "Authorization", "expected 'Bearer' and the API key")
+        if not self.keys.allow(request.headers.get("authorization", "")):
+            raise RequestError(401, "Authorization", "expected 'Bearer' and an API key")
 
     async def _body(self, request: Request) -> bytes:
         body = bytearray()
@@ -231,11 +233,11 @@ class RankingApp:
 def build_app(args: RankingArgs, key: str | None = None) -> serve.Application:
     """The application, after the checks that need no replica: the key, every byte of the bundle.
 
-    key: what clients must send; what each replica's environment holds, unless given. Raises
-    RayrankError or BundleError at once, before a replica that works is stopped for it.
+    key: what clients must send; what `keys_file` or each replica's environment holds, unless given.
+    Raises RayrankError or BundleError at once, before a replica that works is stopped for it.
     """
-    if key is None:
-        api_key()
+    if key is None and args.keys_file is None:
+        key_of_environment()
     bundles = absolute(place(args.bundles))
     verify_bundle(bundle_folder(bundles, args.version))
     told = args.model_copy(update={"bundles": str(bundles)})

@@ -1,6 +1,8 @@
 """What one request, and all waiting ones together, may cost."""
 
-from pydantic import model_validator
+from typing import Annotated
+
+from pydantic import Field, model_validator
 
 from rayrank.strict import Positive, Strict
 
@@ -21,6 +23,9 @@ class Limits(Strict):
     """Ids in one list-valued feature."""
     batch_tokens: Positive = 16_384
     """Tokens scored together, of the requests that wait when the engine is free."""
+    clock_skew_ms: Annotated[int, Field(ge=0)] = 60_000
+    """By how much a behaviour may be known after its request, as another clock has it. It counts as
+    known at the request then; `rayrank_ahead_total` counts such."""
     timeout_ms: Positive = 9_000
     """How long a request may take at most; clients say less in `X-Timeout-Ms`. What cannot be
     answered by then is refused at once."""

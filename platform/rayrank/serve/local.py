@@ -11,7 +11,8 @@ import httpx
 from ray import serve
 
 from rayrank.errors import ServeError
-from rayrank.serve.app import KEY_VARIABLE, RankingArgs, api_key, build_app
+from rayrank.serve.app import RankingArgs, build_app
+from rayrank.serve.keys import KEY_VARIABLE, key_of_environment
 from rayrank.serve.limits import REQUEST_TIMEOUT_S
 
 HOST, PORT = "127.0.0.1", 8000
@@ -21,7 +22,7 @@ APP, APP_OF_CHECK = "ranking", "check"
 def local_api_key(path: Path) -> str:
     """The API key from the environment or the file `path`, made if neither is there."""
     if KEY_VARIABLE in os.environ:
-        return api_key()
+        return key_of_environment()
     return path.read_text() if path.exists() else _new_secret(path)
 
 

@@ -11,7 +11,7 @@ the code is the training reader's: `encode`, then `group`.
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -39,6 +39,9 @@ class RankRequest:
     """int64 [candidates]: the row's candidates ascend in time; where each stood in the request."""
     items: list[int | str]
     """As the client listed them."""
+    ahead: int
+    """How many behaviours were known a little after the request, by another clock: they count as
+    known now."""
 
 
 class RequestParser:
@@ -71,9 +74,16 @@ class RequestParser:
         sequences = _object(request.get("sequences", {}), "sequences")
         _only(sequences, self.schema.sequences, "sequences")
         parsed: dict[str, Behaviours] = {}
+        ahead = 0
         for name in self.schema.sequences:
             sent = sum(len(behaviours.user) for behaviours in parsed.values())
-            parsed[name] = self._behaviours(sequences.get(name, {}), name, now, sent)
+            told = self._behaviours(sequences.get(name, {}), name, now, sent)
+            ahead += int((told.known_at_ms > now).sum())
+            parsed[name] = replace(
+                told,
+                time_ms=np.minimum(told.time_ms, now),
+                known_at_ms=np.minimum(told.known_at_ms, now),
+            )
 
         candidate_features = self._features(
             candidates, CANDIDATES.token, "candidates", len(items), {"item", "time_ms"}
@@ -92,7 +102,7 @@ class RequestParser:
             self._profile(request, user),
         )
         rows, _ = group(candidates_to_score, parsed, profiles, pa.array([str(user)]))
-        return RankRequest(rows, order, items)
+        return RankRequest(rows, order, items, ahead)
 
     def _behaviours(self, columns: Any, name: str, now: int, sent: int) -> Behaviours:
         """One sequence of a request whose sequences before it hold `sent` behaviours."""
@@ -103,7 +113,8 @@ class RequestParser:
         count = len(happened)
         known = self._times(columns, "known_at_ms", where, happened, most, count)
         told = "known_at_ms" if "known_at_ms" in columns else "time_ms"
-        _within(known, EARLIEST_MS, now, f"{where}.{told}", "the request's time")
+        latest = now + self.limits.clock_skew_ms
+        _within(known, EARLIEST_MS, latest, f"{where}.{told}", "the request's time")
         if (known < happened).any():
             raise RequestError(422, f"{where}.known_at_ms", "lies before the behaviour's time_ms")
         features = self._features(columns, name, where, count, {"time_ms", "known_at_ms"})
