@@ -81,7 +81,8 @@ def test_every_route_but_health_demands_the_key(endpoint: Endpoint) -> None:
     assert httpx.get(f"{endpoint.url}/healthz").status_code == 200
     models = httpx.get(f"{endpoint.url}/v1/models", headers={"Authorization": f"Bearer {KEY}"})
     assert models.json()["models"][0]["tasks"] == ["finish", "listened"]
-    for hidden in ("/docs", "/openapi.json", "/redoc"):
+    assert httpx.get(f"{endpoint.url}/openapi.json").status_code == 401
+    for hidden in ("/docs", "/redoc"):
         assert httpx.get(f"{endpoint.url}{hidden}").status_code == 404
 
 

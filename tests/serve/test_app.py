@@ -14,6 +14,7 @@ import httpx
 import numpy as np
 import pytest
 import ray
+from jsonschema import Draft202012Validator
 from prometheus_client.parser import text_string_to_metric_families
 from ray import serve
 from rayrank.errors import BundleError, RayrankError
@@ -184,6 +185,10 @@ def test_models_tell_what_a_request_holds(client: Client) -> None:
     told = {"kind": "number", "range": [-2.0, 5.0]}
     assert model["request"]["candidates"]["distance"] == told
     assert model["limits"]["candidates"] == LIMITS.candidates
+    found = client.http.get("/openapi.json", headers=headers).json()
+    sound = Draft202012Validator(found["components"]["schemas"]["Request"])
+    assert sound.is_valid(request(0))
+    assert not sound.is_valid(request(0, shown=7))
 
 
 def test_a_body_may_be_as_large_as_the_limit_and_no_larger(client: Client) -> None:

@@ -2,6 +2,7 @@
 
 POST /v1/rank      score a request's candidates
 GET  /v1/models    what is being served, and what a request for it holds
+GET  /openapi.json the same for programs: OpenAPI, of the bundle that is served
 GET  /healthz      alive and loaded; needs no key
 """
 
@@ -38,6 +39,7 @@ from rayrank.serve.contract import contract
 from rayrank.serve.errors import RequestError
 from rayrank.serve.keys import Keys, key_of_environment
 from rayrank.serve.limits import Limits
+from rayrank.serve.openapi import document
 from rayrank.serve.served import Follower, Serving
 from rayrank.storage import absolute, place
 from rayrank.strict import Positive, Strict
@@ -149,6 +151,13 @@ class RankingApp:
             "limits": self.limits.model_dump(mode="json"),
         }
         return JSONResponse({"models": [told], "fault": self.follower.fault})
+
+    @api.get("/openapi.json")
+    async def openapi(self, request: Request) -> JSONResponse:
+        """The API as a document."""
+        self._authorize(request)
+        served = self.follower.now
+        return JSONResponse(document(served.schema, served.manifest, self.limits))
 
     @api.post("/v1/rank")
     async def rank(self, request: Request) -> JSONResponse:
