@@ -1,7 +1,11 @@
 """The endpoint by `serve deploy`: scores, refusals, keys, metrics, versions that change."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +20,8 @@ from rayrank.versions import CURRENT, name_version, named_version
 
 from ..clusters import wait_until
 from .cluster import KEY, Endpoint, Trained
+
+ROOT = Path(__file__).parents[2]
 
 
 def test_served_scores_are_the_trainers(trained: Trained, endpoint: Endpoint) -> None:
@@ -71,6 +77,23 @@ def test_bad_requests_are_refused_by_name(endpoint: Endpoint) -> None:
         after = endpoint.post(json.dumps(good))
         assert after.status_code == 200
         assert len(after.json()["scores"]["finish"]) == shown
+
+
+def test_the_client_of_the_examples_is_answered(endpoint: Endpoint) -> None:
+    environment = os.environ | {"RAYRANK_API_KEY": KEY}
+    with tempfile.TemporaryDirectory() as folder:
+        asked = Path(folder) / "request.json"
+        asked.write_text(json.dumps(endpoint.requests[0]))
+        done = subprocess.run(
+            [sys.executable, ROOT / "examples" / "rank_client.py", endpoint.url, asked],
+            capture_output=True,
+            text=True,
+            check=False,
+            env=environment,
+        )
+    assert done.returncode == 0, done.stderr
+    shown = len(endpoint.requests[0]["candidates"]["item"])
+    assert f"scored {shown} items; best by task: {{'finish': 'episode/" in done.stdout
 
 
 def test_every_route_but_health_demands_the_key(endpoint: Endpoint) -> None:
