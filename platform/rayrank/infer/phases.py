@@ -40,7 +40,8 @@ class Stopwatch:
             self._times.append(time.perf_counter())
 
     def milliseconds(self) -> list[float]:
-        """Of each phase; on a GPU once its results are there."""
+        """Of each phase; on a GPU it waits for the last one's end."""
         if self._on_gpu:
+            self._events[-1].synchronize()
             return [a.elapsed_time(b) for a, b in itertools.pairwise(self._events)]
         return [1000 * (b - a) for a, b in itertools.pairwise(self._times)]
