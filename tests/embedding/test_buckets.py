@@ -47,6 +47,7 @@ def test_every_key_is_found_at_its_place_and_no_other(keys: list[int], others: l
             assert place == len(within.keys) or within.keys[place] == within.empty
 
 
+@settings(deadline=None)
 @given(keys=st.lists(INT64, max_size=60, unique=True), data=st.data())
 def test_the_order_of_keys_does_not_matter(keys: list[int], data: st.DataObject) -> None:
     shuffled = data.draw(st.permutations(keys))

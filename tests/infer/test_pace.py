@@ -1,7 +1,7 @@
 """What batches will take is what batches took."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from rayrank.infer.pace import Pace
 
@@ -10,6 +10,7 @@ def test_before_anything_was_learned_nothing_takes_time() -> None:
     assert Pace().seconds(1000, 3) == 0.0
 
 
+@settings(deadline=None)
 @given(
     each=st.floats(0, 1),
     per_token=st.floats(1e-6, 1e-3),

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from rayrank.infer.bundle import Bundle, load_bundle
 from rayrank.infer.engine import Engine
@@ -48,6 +48,7 @@ class Sums:
             yield part.columns[0][int(first) : int(last)]
 
 
+@settings(deadline=None)
 @given(
     users=st.integers(0, 3000),
     tokens=st.lists(st.integers(0, 40_000), min_size=1, max_size=2),
