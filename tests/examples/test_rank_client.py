@@ -1,11 +1,8 @@
 """The client of the examples, against a server that refuses, waits and answers as it is told."""
 
-import json
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -13,8 +10,9 @@ from typing import Any
 import httpx
 import pytest
 
+from ..told_server import Told, told_server
+
 ROOT = Path(__file__).parents[2]
-Told = tuple[int, dict[str, str], Any]
 SOUND: Told = (
     200,
     {},
@@ -24,7 +22,7 @@ SOUND: Told = (
 
 def refusal(status: int, **headers: str) -> Told:
     told = {"error": {"field": "a.field", "message": "is wrong", "request_id": "7"}}
-    return status, headers, told
+    return status, {name.replace("_", "-"): of for name, of in headers.items()}, told
 
 
 @pytest.fixture
@@ -36,34 +34,9 @@ def room(monkeypatch: pytest.MonkeyPatch) -> Any:
 @contextmanager
 def serving(*answers: Told) -> Iterator[tuple[str, list[dict[str, Any]]]]:
     """A server that gives these one after the other, the last one for ever."""
-    left, asked = list(answers), []
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_POST(self) -> None:
-            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            asked.append({"body": body, **self.headers})
-            status, headers, content = left.pop(0) if len(left) > 1 else left[0]
-            sent = content.encode() if isinstance(content, str) else json.dumps(content).encode()
-            self.send_response(status)
-            for name, value in (headers | {"Content-Length": str(len(sent))}).items():
-                self.send_header(name.replace("_", "-"), value)
-            self.end_headers()
-            self.wfile.write(sent)
-
-        def log_message(self, *_: Any) -> None:
-            """Nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}", asked
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    left = list(answers)
+    with told_server(lambda _: left.pop(0) if len(left) > 1 else left[0]) as found:
+        yield found
 
 
 def test_scores_are_typed_and_what_it_sends_is_what_was_asked(room: Any) -> None:

@@ -9,7 +9,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import numpy as np
@@ -21,6 +20,7 @@ from rayrank.serve.check import Checked, check
 from rayrank.serve.replay import Request
 
 from ..model.rows import SCHEMA
+from ..told_server import Told, told_server
 
 KEY = "a key that only this test knows"
 VERSION = "0123456789ab"
@@ -73,33 +73,13 @@ def truthful(asked: Request, twin: int = 0) -> tuple[int, Any]:
 @contextmanager
 def serving(answer: Answer) -> Iterator[tuple[str, list[dict[str, Any]]]]:
     """A server on a free port; its URL, and what it was asked."""
-    asked: list[dict[str, Any]] = []
 
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
+    def told(body: Request) -> Told:
+        status, content = answer(body)
+        return status, {}, content
 
-        def do_POST(self) -> None:
-            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            asked.append({"path": self.path, "key": self.headers["Authorization"], "body": body})
-            status, content = answer(body)
-            sent = json.dumps(content).encode()
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(sent)))
-            self.end_headers()
-            self.wfile.write(sent)
-
-        def log_message(self, *_: Any) -> None:
-            """Nothing: pytest's output is no access log."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}", asked
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with told_server(told) as found:
+        yield found
 
 
 def checked(
@@ -136,7 +116,7 @@ def test_an_endpoint_that_agrees() -> None:
     found.demand()
     assert len(found.latencies_ms) == 2
     assert watched == [(1, 2), (2, 2)]
-    assert {(a["path"], a["key"]) for a in asked} == {("/v1/rank", f"Bearer {KEY}")}
+    assert {(a["path"], a["Authorization"]) for a in asked} == {("/v1/rank", f"Bearer {KEY}")}
     sent = sorted((a["body"] for a in asked), key=lambda body: str(body["user"]))
     assert sent == json.loads(json.dumps(REQUESTS, default=float))
 

@@ -59,12 +59,13 @@ class Replays:
         """The part's results. Until `record` it takes note of what parts are given."""
         if not self._replays and part not in self._inputs:
             self._inputs[part] = self._buffers(inputs)
-        replay = self._replays.get(part, {}).get(rung_for(inputs))
+        rung = rung_for(inputs)
+        replay = self._replays.get(part, {}).get(rung)
         if replay is None:
             self.ran += 1
             return part(*inputs)
         self.replayed += 1
-        self._fill(self._inputs[part].of(rung_for(inputs)), inputs)
+        self._fill(self._inputs[part].of(rung), inputs)
         results = replay()
         tokens = len(inputs[-1].columns[0])
         return tuple(result[:tokens].clone() for result in results)

@@ -5,6 +5,7 @@ For one thread: a GPU's graphs, and the buffers they read, belong to it.
 
 import logging
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -156,18 +157,18 @@ class _Sought:
     found: list[Found | None] | None
     """None where nothing is ever kept."""
 
-    @property
+    @cached_property
     def missing(self) -> list[int]:
         """The rows of which nothing is kept."""
         found = [None] * len(self.rows) if self.found is None else self.found
         return [i for i, kept in enumerate(found) if kept is None]
 
-    @property
+    @cached_property
     def longer(self) -> list[tuple[int, Found]]:
         """Those with more events than what is kept has."""
         return [(i, kept) for i, kept in enumerate(self.found or []) if kept and kept.more]
 
-    @property
+    @cached_property
     def to_encode(self) -> pa.Table | None:
         """The missing rows: none, or all, which then are not copied."""
         missing = self.missing

@@ -113,14 +113,13 @@ class MTGR(Ranker):
     def extend_prefix(self, prefix: HSTUPrefix, batch: JaggedBatch, vectors: Vectors) -> HSTUPrefix:
         new = realtime_of(batch, self.schema.realtime)
         of_N = new.users_R
-        seen_N = prefix.static_B[of_N] + prefix.realtime.followed_by(new).earlier(
-            of_N, new.known_at_R, batch
-        )
+        realtime = prefix.realtime.followed_by(new)
+        seen_N = prefix.static_B[of_N] + realtime.earlier(of_N, new.known_at_R, batch)
         x_ND = self.tokenizer.of_realtime(batch, vectors)
         group_N = realtime_groups(batch, self.schema)
         tokens = Jagged(_offsets(new.lengths_B), (x_ND, group_N, seen_N))
         keys, values = _halves(self.run(self._extend, prefix.keys_values, tokens))
-        return prefix.followed_by(tokens.offsets, new, keys, values)
+        return prefix.followed_by(tokens.offsets, realtime, keys, values)
 
     def score_candidates(
         self, prefix: HSTUPrefix, batch: JaggedBatch, vectors: Vectors

@@ -53,7 +53,7 @@ class HSTUPrefix:
         values: Sequence[torch.Tensor],
     ) -> "HSTUPrefix":
         """Of the same users, with N tokens after theirs: where each user's start, int64 [B + 1],
-        when they were known, and their keys and values per layer [N, D]."""
+        their keys and values per layer [N, D]; realtime: of both, these and those."""
 
         def both(mine: Sequence[torch.Tensor], new: Sequence[torch.Tensor]) -> Any:
             return tuple(
@@ -64,7 +64,7 @@ class HSTUPrefix:
         return HSTUPrefix(
             self.offsets + offsets,
             self.static_B,
-            self.realtime.followed_by(realtime),
+            realtime,
             both(self.keys, keys),
             both(self.values, values),
         )

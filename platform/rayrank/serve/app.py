@@ -179,10 +179,10 @@ class RankingApp:
 
     async def _rank(self, request: Request) -> dict[str, Any]:
         self._authorize(request)
-        start = time.monotonic()
-        deadline = start + self._timeout_s(request)
+        timeout_s = self._timeout_s(request)
+        deadline = time.monotonic() + timeout_s
         try:
-            async with asyncio.timeout(deadline - time.monotonic()):
+            async with asyncio.timeout(timeout_s):
                 body = await self._body(request)
         except TimeoutError:
             raise RequestError(408, "(body)", "did not arrive before the deadline") from None
