@@ -5,7 +5,7 @@
 # make serve RUN_DIR=path        keep the endpoint up on a run's current bundle (runs/demo)
 # make test                      all tests
 # make lint                      ruff and mypy
-# make docs                      docs/config.md, from the code
+# make docs                      docs/config.md and docs/api.md, from the code
 # make mutants                   break a hundred things, one at a time: would the tests notice?
 # make kuairand                  the KuaiRand table of the README: three seeds, standard deviations
 # make bench-kernels             the CPU operators against plain PyTorch, as ratios
@@ -54,6 +54,7 @@ lint: $(SETUP)
 
 docs: $(SETUP)
 	$(BIN)/python -m rayrank.run.config_page docs/config.md
+	$(BIN)/python -m rayrank.serve.api_page docs/data.md docs/api.md
 
 # Their number, the sample's seed, and a room (ROOM=train) or all of them.
 N ?= 100

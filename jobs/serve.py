@@ -9,7 +9,7 @@ from rayrank.infer.bundle import bundle_folder, verify_bundle
 from rayrank.run.cluster import cluster, joined
 from rayrank.run.folder import RunFolder
 from rayrank.run.terminal import readable_errors, say
-from rayrank.serve.app import RankingArgs
+from rayrank.serve.config import RankingArgs
 from rayrank.serve.local import APP, local_api_key, running_app
 from rayrank.versions import CURRENT
 

@@ -3,7 +3,8 @@
 from typing import Any
 
 from ray import serve
-from rayrank.serve.app import RankingArgs, build_app
+from rayrank.serve.app import build_app
+from rayrank.serve.config import RankingArgs
 from rayrank.strict import parse
 
 

@@ -8,7 +8,7 @@ from rayrank.errors import ConfigError
 from rayrank.run.config import RunConfig, load_config
 from rayrank.run.config_page import Key, kind_of, page, sections
 from rayrank.schema import Schema
-from rayrank.serve.app import RankingArgs
+from rayrank.serve.config import RankingArgs
 from rayrank.strict import parse
 
 ROOT = Path(__file__).parents[2]

@@ -33,9 +33,9 @@ def test_the_request_is_one(schema: Schema) -> None:
     strings = dict.fromkeys(["listener", "country", "episode", "topics", "query"], "string")
     parser = RequestParser(schema, strings, Limits())  # type: ignore[arg-type]
     request = parser.parse(block("json").encode())
-    assert request.items == json.loads(block("json"))["candidates"]["item"]
+    assert request.users[0].items == json.loads(block("json"))["candidates"]["item"]
     assert (
-        request.row["tokens"][0].as_py() == 2 + 2 + 2
+        request.rows["tokens"][0].as_py() == 2 + 2 + 2
     )  # profile, a hearing and a search, candidates
 
 

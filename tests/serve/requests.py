@@ -52,7 +52,9 @@ def refusal(body: bytes) -> RequestError:
     with pytest.raises(RequestError) as caught:
         PARSER.parse(body)
     error = caught.value
-    assert error.body() == {"error": {"field": error.field, "message": error.message}}
+    told = error.body()["error"]
+    assert (told["field"], told["message"]) == (error.field, error.message)
+    assert told["faults"][0] == {"field": error.field, "message": error.message}
     assert len(error.message) < 1000
     json.dumps(error.body(), ensure_ascii=False, allow_nan=False).encode()
     return error

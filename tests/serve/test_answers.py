@@ -59,8 +59,9 @@ def test_every_error_has_one_form(method: str, path: str, status: int, field: st
     assert found.status_code == status
     assert found.headers["Content-Type"] == "application/json"
     (content,) = found.json().values()
-    assert content.keys() == {"field", "message", "request_id"}
-    assert content["field"] == field
+    assert content.keys() == {"field", "message", "request_id", "faults", "more"}
+    assert content["faults"] == [{"field": content["field"], "message": content["message"]}]
+    assert (content["field"], content["more"]) == (field, 0)
     assert SECRET not in found.text
     assert ("WWW-Authenticate" in found.headers) == (status == 401)
     assert "Retry-After" not in found.headers

@@ -18,7 +18,8 @@ from jsonschema import Draft202012Validator
 from prometheus_client.parser import text_string_to_metric_families
 from ray import serve
 from rayrank.errors import BundleError, RayrankError
-from rayrank.serve.app import RankingApp, RankingArgs, build_app
+from rayrank.serve.app import RankingApp, build_app
+from rayrank.serve.config import RankingArgs
 from rayrank.serve.limits import Limits
 from rayrank.versions import CURRENT, name_version
 

@@ -41,7 +41,7 @@ def made(*, all_of_them: bool) -> dict[str, Any]:
             name: columns(told["features"], [NOW - 10], all_of_them=all_of_them)
             for name, told in CONTRACT["sequences"].items()
         },
-        "candidates": {"item": [5, 6]}
+        "candidates": {"item": [1, 1]}
         | columns(CONTRACT["candidates"], [NOW - 5, NOW], all_of_them=all_of_them),
     }
 
@@ -49,12 +49,14 @@ def made(*, all_of_them: bool) -> dict[str, Any]:
 @pytest.mark.parametrize("all_of_them", [True, False])
 def test_a_request_made_from_the_contract_is_taken(all_of_them: bool) -> None:
     parsed = PARSER.parse(json.dumps(made(all_of_them=all_of_them)).encode())
-    assert parsed.items == [5, 6]
+    assert parsed.users[0].items == [1, 1]
 
 
 @pytest.mark.parametrize("section", ["profile", "candidates"])
 def test_what_has_no_default_is_demanded_and_what_is_not_there_refused(section: str) -> None:
-    demanded = [name for name, told in CONTRACT[section].items() if "default" not in told]
+    demanded = [
+        name for name, told in CONTRACT[section].items() if not {"default", "same_as"} & {*told}
+    ]
     assert demanded
     for name in demanded:
         asked = made(all_of_them=True)
@@ -70,6 +72,8 @@ def test_ids_and_ranges_are_those_that_were_learned() -> None:
     assert "range" not in CONTRACT["candidates"]["price"]
     assert CONTRACT["candidates"]["cat"]["id_type"] == "string"
     assert "uid" not in CONTRACT["profile"], "it is the user"
+    assert CONTRACT["candidates"]["i"]["same_as"] == "item"
+    assert "same_as" not in CONTRACT["sequences"]["views"]["features"]["i"]
     assert {name: told["keep"] for name, told in CONTRACT["sequences"].items()} == {
         name: sequence.keep for name, sequence in SCHEMA.sequences.items()
     }

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from jsonschema import Draft202012Validator
 from rayrank.infer.bundle import Manifest
 from rayrank.serve.errors import RequestError
-from rayrank.serve.openapi import STATUSES, document, request_schema
+from rayrank.serve.openapi import STATUSES, document, example
 
 from ..changes import GONE, changed
 from .requests import GOOD, LIMITS, PARSER, SCHEMA, refusal
@@ -18,23 +18,39 @@ from .test_request_any import CHANGES, with_changes
 MANIFEST = Manifest.model_construct(
     version="0123456789ab", id_types=PARSER.id_types, ranges={"candidate.ctr": (-1.0, 2.0)}
 )
-REQUEST = Draft202012Validator(request_schema(SCHEMA, MANIFEST, LIMITS))
+DOCUMENT = document(SCHEMA, MANIFEST, LIMITS)
+BODY = DOCUMENT["paths"]["/v1/rank"]["post"]["requestBody"]["content"]["application/json"]
+REQUEST = Draft202012Validator({**BODY["schema"], "components": DOCUMENT["components"]})
 
 
 def test_the_document_is_one() -> None:
-    found = document(SCHEMA, MANIFEST, LIMITS)
-    json.dumps(found, allow_nan=False)
-    for schema in found["components"]["schemas"].values():
+    json.dumps(DOCUMENT, allow_nan=False)
+    for schema in DOCUMENT["components"]["schemas"].values():
         Draft202012Validator.check_schema(schema)
-    answers = found["paths"]["/v1/rank"]["post"]["responses"]
+    answers = DOCUMENT["paths"]["/v1/rank"]["post"]["responses"]
     assert answers.keys() == {"200", *STATUSES}
-    refs = [of["content"]["application/json"]["schema"]["$ref"] for of in answers.values()]
-    assert {ref.removeprefix("#/components/schemas/") for ref in refs} == {"Scores", "Error"}
-    assert found["paths"]["/healthz"]["get"]["security"] == []
+    refused = {str(answers[status]["content"]["application/json"]) for status in STATUSES}
+    assert refused == {"{'schema': {'$ref': '#/components/schemas/Error'}}"}
+    assert DOCUMENT["paths"]["/healthz"]["get"]["security"] == []
+
+
+def test_its_example_is_taken() -> None:
+    assert REQUEST.is_valid(BODY["example"])
+    asked = PARSER.parse(json.dumps(BODY["example"]).encode())
+    assert asked.users[0].items == [7, 8]
+    assert asked.rows["realtime_views"][0].as_py()["time"] == [BODY["example"]["time_ms"] - 60_000]
+    of_strings = MANIFEST.model_copy(update={"id_types": {"i": "string", "uid": "string"}})
+    told = example(SCHEMA, of_strings)
+    assert (told["user"], told["candidates"]["item"]) == ("1", ["7", "8"])
 
 
 def test_a_good_request_is_one() -> None:
     assert REQUEST.is_valid(GOOD)
+    ranked = {"ranking": {"formula": "click", "top": 1}}
+    assert REQUEST.is_valid(GOOD | ranked)
+    assert REQUEST.is_valid({"users": [GOOD, GOOD], **ranked})
+    assert not REQUEST.is_valid({"users": [GOOD | ranked]})
+    assert not REQUEST.is_valid({"users": []})
 
 
 @pytest.mark.parametrize(

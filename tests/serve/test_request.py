@@ -2,10 +2,10 @@
 
 import copy
 import json
-import math
 from typing import Any
 
 import pytest
+from rayrank.data.ids import hash_string
 
 from ..changes import GONE, changed
 from ..data.logs import DAY, START
@@ -14,13 +14,13 @@ from .requests import GOOD, HUGE, LIMITS, NOW, PARSER, refusal
 
 def test_a_good_request_is_parsed() -> None:
     parsed = PARSER.parse(json.dumps(GOOD).encode())
-    assert parsed.items == [5, 6]
+    assert parsed.users[0].items == [5, 6]
     # city, age, uid, langs; a view before the window, another and an order inside; two candidates.
-    assert parsed.row["tokens"].to_pylist() == [9]
-    assert parsed.row["static_views"][0].as_py()["i"] == [1]
-    assert parsed.row["realtime_views"][0].as_py()["i"] == [2]
-    assert parsed.row["realtime_orders"][0].as_py()["known_at"] == [START + 20]
-    assert parsed.row["static_searches"][0].as_py()["query"] == []
+    assert parsed.rows["tokens"].to_pylist() == [9]
+    assert parsed.rows["static_views"][0].as_py()["i"] == [1]
+    assert parsed.rows["realtime_views"][0].as_py()["i"] == [2]
+    assert parsed.rows["realtime_orders"][0].as_py()["known_at"] == [START + 20]
+    assert parsed.rows["static_searches"][0].as_py()["query"] == []
 
 
 @pytest.mark.parametrize(
@@ -34,6 +34,7 @@ def test_a_good_request_is_parsed() -> None:
         "sequences.views.known_at_ms",
         "sequences.views.cat",
         "candidates.time_ms",
+        "candidates.i",
         "candidates.cat",
         "candidates.price",
     ],
@@ -42,7 +43,7 @@ def test_what_may_be_left_out(path: str) -> None:
     if path == "profile.langs":
         assert refusal(json.dumps(changed(GOOD, path, GONE)).encode()).field == path
         return
-    assert PARSER.parse(json.dumps(changed(GOOD, path, GONE)).encode()).items == [5, 6]
+    assert PARSER.parse(json.dumps(changed(GOOD, path, GONE)).encode()).users[0].items == [5, 6]
 
 
 @pytest.mark.parametrize(
@@ -64,6 +65,9 @@ def test_what_may_be_left_out(path: str) -> None:
         b'{"user": "\\ud800"}',
         b'{"\\udfff": 1}',
         b'{"user": ' + b"9" * 5000 + b"}",
+        b'{"user": NaN}',
+        b'{"user": -Infinity}',
+        b'{"user": 1e400}',
         b"\x00",
     ],
     ids=lambda b: repr(b[:20]),
@@ -103,7 +107,6 @@ def test_an_unknown_field_at_each_level(section: str) -> None:
         "time_ms",
         "candidates",
         "candidates.item",
-        "candidates.i",
         "candidates.ctr",
         "candidates.tags",
         "sequences.views.time_ms",
@@ -119,16 +122,8 @@ def test_a_missing_field(path: str) -> None:
 
 WRONG: list[tuple[str, Any]] = [
     # Numbers that are none.
-    ("candidates.ctr", [math.nan, 0]),
-    ("candidates.ctr", [math.inf, 0]),
-    ("candidates.ctr", [0, -math.inf]),
     ("candidates.ctr", [1e39, 0]),
-    ("candidates.ctr", [10**400, 0]),
     ("candidates.price", [-2, 0]),
-    ("profile.age", math.nan),
-    ("time_ms", math.nan),
-    ("user", math.inf),
-    ("candidates.i", [math.nan, 1]),
     # Other types.
     ("candidates.ctr", ["0.5", 1]),
     ("candidates.ctr", [[1], 1]),
@@ -223,7 +218,7 @@ def test_a_behaviour_by_a_clock_that_is_ahead_counts_as_now() -> None:
     views["time_ms"], views["known_at_ms"] = [NOW - 9, NOW + 100], [NOW - 5, NOW + 60_000]
     parsed = PARSER.parse(json.dumps(request).encode())
     assert parsed.ahead == 1
-    assert parsed.row["realtime_views"][0].as_py()["known_at"] == [NOW - 5]
+    assert parsed.rows["realtime_views"][0].as_py()["known_at"] == [NOW - 5]
     assert PARSER.parse(json.dumps(GOOD).encode()).ahead == 0
 
 
@@ -243,8 +238,9 @@ def test_a_user_whose_id_is_a_feature_must_fit_it() -> None:
 
 def test_text_outside_the_basic_plane_is_fine() -> None:
     for escaped in (True, False):
-        request = json.dumps(changed(GOOD, "candidates.item", ["🍜", "鼎"]), ensure_ascii=escaped)
-        assert PARSER.parse(request.encode()).items == ["🍜", "鼎"]
+        request = json.dumps(changed(GOOD, "candidates.cat", ["🍜", "鼎"]), ensure_ascii=escaped)
+        (shown,) = PARSER.parse(request.encode()).rows["candidates"].to_pylist()
+        assert shown["cat"] == [hash_string("🍜"), hash_string("鼎")]
 
 
 @pytest.mark.parametrize(
@@ -274,10 +270,10 @@ def test_as_many_as_allowed_are_served() -> None:
     most = LIMITS.behaviours - 1  # and an order
     views = {n: (v * 3)[:most] for n, v in request["sequences"]["views"].items()}
     request["sequences"]["views"] = views
-    assert len(PARSER.parse(json.dumps(request).encode()).items) == LIMITS.candidates
+    assert len(PARSER.parse(json.dumps(request).encode()).users[0].items) == LIMITS.candidates
 
 
 def test_numbers_of_any_size_that_a_double_holds_are_taken() -> None:
     for value in ((1 << 53) + 1, 10**30, -(1 << 60)):
         parsed = PARSER.parse(json.dumps(changed(GOOD, "candidates.ctr", [value, 0])).encode())
-        assert parsed.row["candidates"][0]["ctr"][0].as_py() == pytest.approx(value)
+        assert parsed.rows["candidates"][0]["ctr"][0].as_py() == pytest.approx(value)

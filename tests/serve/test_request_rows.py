@@ -88,15 +88,15 @@ def test_a_replayed_request_is_the_training_row(kind: str, records: Records, day
     assert len(requests) == len(trained)
     for number, request in enumerate(requests):
         parsed = parser.parse(json.dumps(request).encode())
-        assert comparable(parsed.row) == comparable(trained.slice(number, 1))
-        assert parsed.order.tolist() == list(range(len(parsed.items)))
-        assert parsed.row["tokens"][0] == trained["tokens"][number]
+        assert comparable(parsed.rows) == comparable(trained.slice(number, 1))
+        assert parsed.users[0].order.tolist() == list(range(len(parsed.users[0].items)))
+        assert parsed.rows["tokens"][0] == trained["tokens"][number]
         for column in ("window_start", *(group.name for group in SCHEMA.groups[:-1])):
-            assert parsed.row.schema.field(column).type == trained.schema.field(column).type
+            assert parsed.rows.schema.field(column).type == trained.schema.field(column).type
         # And so it is for a model: every byte but the labels, which lie last.
-        ours = to_jagged(parsed.row, SCHEMA).buffer
+        ours = to_jagged(parsed.rows, SCHEMA).buffer
         theirs = to_jagged(trained.slice(number, 1), SCHEMA)
-        labels = 4 * len(SCHEMA.tasks) * len(parsed.items)
+        labels = 4 * len(SCHEMA.tasks) * len(parsed.users[0].items)
         assert ours.tolist() == theirs.buffer[: len(theirs.buffer) - labels].tolist()
 
 
@@ -119,9 +119,9 @@ def test_requests_of_many_users_are_one_table() -> None:
     bare = {
         "user": 2,
         "time_ms": START,
-        "candidates": {"item": ["x", "y"], "i": [1, 2], "tags": [None, []], "ctr": [0, 1]},
+        "candidates": {"item": [1, "2"], "i": [1, 2], "tags": [None, []], "ctr": [0, 1]},
     }
-    rows = [parser.parse(json.dumps(request).encode()).row for request in (full, bare)]
+    rows = [parser.parse(json.dumps(request).encode()).rows for request in (full, bare)]
     batch = to_jagged(pa.concat_tables(rows), SCHEMA)
     assert batch.users == 2
     assert batch.lengths(CANDIDATES).tolist() == [1, 2]
@@ -138,17 +138,16 @@ def test_candidates_keep_the_order_they_were_sent_in() -> None:
         "user": 1,
         "time_ms": START + 30,
         "candidates": {
-            "item": ["a", "b", "c", "d"],
+            "item": [0, 1, 2, 3],
             "time_ms": times,
-            "i": [0, 1, 2, 3],
             "tags": [[]] * 4,
             "ctr": [0, 1, 2, 3],
         },
     }
     parsed = parser.parse(json.dumps(request).encode())
-    assert parsed.items == ["a", "b", "c", "d"]
-    assert parsed.order.tolist() == [1, 3, 2, 0]
-    shown = parsed.row["candidates"][0].as_py()
-    assert shown["item"] == ["b", "d", "c", "a"]
+    assert parsed.users[0].items == [0, 1, 2, 3]
+    assert parsed.users[0].order.tolist() == [1, 3, 2, 0]
+    shown = parsed.rows["candidates"][0].as_py()
+    assert shown["item"] == ["1", "3", "2", "0"]
     assert shown["i"] == [1, 3, 2, 0]
     assert shown["time"] == sorted(times)

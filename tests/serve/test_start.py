@@ -14,7 +14,8 @@ from ray import serve
 from rayrank.errors import BundleError, RayrankError
 from rayrank.infer.bundle import DENSE, MANIFEST, TABLES, Manifest, read_manifest
 from rayrank.serve import local
-from rayrank.serve.app import RankingArgs, build_app
+from rayrank.serve.app import build_app
+from rayrank.serve.config import RankingArgs
 from rayrank.serve.keys import KEY_VARIABLE
 from rayrank.serve.local import local_api_key, running_app
 from rayrank.versions import CURRENT, name_version

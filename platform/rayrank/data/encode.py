@@ -41,11 +41,13 @@ def encode(values: pa.Array | pa.ChunkedArray, feature: Feature, where: str) -> 
         )
     if feature.width is not None:
         return _encode_vectors(values, feature, feature.width, where)
-    numbers = _numbers(values, where)
-    numbers = pc.if_else(pc.is_nan(numbers), None, numbers)  # pandas' word for missing
-    default = None if feature.default is None else float(feature.default)
-    numbers = _fill(numbers, default, where)
-    array = numbers.to_numpy(zero_copy_only=False)
+    # Null, or NaN: pandas' word for missing.
+    array = _numbers(values, where).to_numpy(zero_copy_only=False)
+    missing = np.isnan(array)
+    if missing.any():
+        if feature.default is None:
+            raise _missing(missing, where)
+        array = np.where(missing, float(feature.default), array)
     if not np.isfinite(array).all():
         row = int(np.argmin(np.isfinite(array)))
         raise DataError(f"{where}: row {row} holds {array[row]}, expected a finite number")
@@ -142,7 +144,7 @@ def _numbers(values: pa.Array, where: str) -> pa.Array:
         or pa.types.is_decimal(kind)
     ):
         raise DataError(f"{where}: expected numbers, found {kind}")
-    return values.cast(pa.float64(), safe=False)
+    return values if pa.types.is_float64(values.type) else values.cast(pa.float64(), safe=False)
 
 
 def _default_id(feature: Feature) -> int | None:
@@ -151,13 +153,16 @@ def _default_id(feature: Feature) -> int | None:
     return hash_string(str(feature.default))
 
 
-def _fill(values: pa.Array, default: int | float | None, where: str) -> pa.Array:
-    if values.null_count == 0:
-        return values
+def _fill(ids: pa.Array, default: int | None, where: str) -> pa.Array:
+    if ids.null_count == 0:
+        return ids
     if default is None:
-        row = int(pc.index(values.is_null(), True).as_py())
-        raise DataError(
-            f"{where}: row {row} is missing ({values.null_count} of {len(values)} are); "
-            "expected a value, or a default in the schema"
-        )
-    return pc.fill_null(values, default)
+        raise _missing(ids.is_null().to_numpy(zero_copy_only=False), where)
+    return pc.fill_null(ids, default)
+
+
+def _missing(missing: np.ndarray, where: str) -> DataError:
+    return DataError(
+        f"{where}: row {int(missing.argmax())} is missing ({int(missing.sum())} of {len(missing)} "
+        "are); expected a value, or a default in the schema"
+    )

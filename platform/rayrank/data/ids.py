@@ -39,6 +39,8 @@ def to_ids(values: pa.Array, where: str) -> pa.Array:
     if pa.types.is_uint64(kind):
         # Above 2^63 the bits are kept and the sign is not: distinct ids stay distinct.
         return values.view(pa.int64())
+    if pa.types.is_int64(kind):
+        return values
     if pa.types.is_integer(kind):
         return values.cast(pa.int64())
     if pa.types.is_string(kind) or pa.types.is_large_string(kind):

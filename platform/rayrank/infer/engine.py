@@ -11,6 +11,7 @@ import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import pyarrow as pa
 import torch
@@ -23,6 +24,21 @@ from rayrank.infer.warm import example_visits
 
 BATCH_TOKENS = 16_384
 CACHE_BYTES = 1 << 30
+
+
+class Counts(NamedTuple):
+    """Of all that an engine did, and (the first) of what waits for it."""
+
+    waiting_tokens: int
+    batches: int
+    tokens: int
+    """Scored, in those batches."""
+    encoded: int
+    """Prefixes: how many had to be made, had more events, were kept whole; and how many made room
+    for others."""
+    extended: int
+    found: int
+    dropped: int
 
 
 @dataclass(order=True)
@@ -62,8 +78,10 @@ class Engine:
         self.scorer = Scorer(bundle, device, precision, cache_bytes, batch_tokens, replays)
         self._waiting: list[_Asked] = []
         self._waiting_tokens = 0
+        self._batches = self._tokens = 0
         self._pace = Pace()
         self._busy_until = 0.0
+        self._busy_since: float | None = None
         self._lock = threading.Lock()
         self._closed = False
         self._numbers = itertools.count()
@@ -92,6 +110,19 @@ class Engine:
             batches = -(-tokens // self.batch_tokens)
             running = max(0.0, self._busy_until - time.monotonic())
             return running + self._pace.seconds(tokens, batches)
+
+    def busy_s(self) -> float:
+        """For how long the batch that is scored now has been; 0 where none is."""
+        since = self._busy_since
+        return 0.0 if since is None else time.monotonic() - since
+
+    def counts(self) -> Counts:
+        """As they are now."""
+        cache = self.scorer.cache
+        prefixes = (0, 0, 0, 0)
+        if cache is not None:
+            prefixes = (cache.encoded, cache.extended, cache.found, cache.dropped)
+        return Counts(self._waiting_tokens, self._batches, self._tokens, *prefixes)
 
     def warm(self) -> None:
         """Score an example, so that nobody waits for what happens once: a second and more; and
@@ -145,10 +176,15 @@ class Engine:
     def _answer(self, batch: list[_Asked]) -> None:
         if not batch:
             return
-        begun = time.monotonic()
-        scores, ms = self.scorer.score(pa.concat_tables([asked.rows for asked in batch]))
+        begun = self._busy_since = time.monotonic()
+        try:
+            scores, ms = self.scorer.score(pa.concat_tables([asked.rows for asked in batch]))
+        finally:
+            self._busy_since = None
+        tokens = sum(asked.tokens for asked in batch)
         with self._lock:
-            self._pace.learn(sum(asked.tokens for asked in batch), time.monotonic() - begun)
+            self._batches, self._tokens = self._batches + 1, self._tokens + tokens
+            self._pace.learn(tokens, time.monotonic() - begun)
             self._busy_until = 0.0
         rows = 0
         for asked in batch:

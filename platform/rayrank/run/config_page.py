@@ -13,7 +13,7 @@ from rayrank.model.build import SHORT, ranker_class
 from rayrank.model.ranker import ModelConfig
 from rayrank.run.config import RunConfig
 from rayrank.schema import Schema
-from rayrank.serve.app import RankingArgs
+from rayrank.serve.config import RankingArgs
 from rayrank.strict import Strict
 
 RUN = """\

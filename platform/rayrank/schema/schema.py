@@ -182,6 +182,10 @@ class Schema(Strict):
         """Whether a profile feature is the user's own key."""
         return self.features[feature].source is None and self.column(feature) == self.user
 
+    def is_item(self, feature: str) -> bool:
+        """Whether a candidate's feature is the item's own key."""
+        return self.features[feature].source is None and self.column(feature) == self.item
+
     def own_features_of(self, token: str) -> dict[str, Feature]:
         """Those of them that are columns of what the token is a row of."""
         return {name: f for name, f in self.given_features_of(token).items() if f.source is None}

@@ -8,91 +8,70 @@ GET  /healthz      alive and loaded; needs no key
 
 import asyncio
 import logging
-import re
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from typing import Annotated, Any
+from typing import Any
 
-import numpy as np
 import ray
 import torch
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
-from pydantic import Field
 from ray import serve
-from ray.util.metrics import Counter, Histogram
+from starlette.background import BackgroundTask
 from starlette.exceptions import HTTPException
 
 from rayrank.errors import DeadlineError
 from rayrank.infer.bundle import bundle_folder, verify_bundle
-from rayrank.infer.engine import CACHE_BYTES, Engine, tokens_of
 from rayrank.infer.ranges import outside
-from rayrank.infer.scorer import Precision
-from rayrank.serve.answers import (
-    TIMEOUT_HEADER,
-    id_of,
-    refuse,
-    refuse_fault,
-    refuse_route,
-)
+from rayrank.infer.scorer import Scored
+from rayrank.serve.admission import Bodies, admit, timeout_s
+from rayrank.serve.answers import TIMEOUT_HEADER, id_of, refuse, refuse_fault, refuse_route
+from rayrank.serve.body import Form, form_of, plain
+from rayrank.serve.config import RankingArgs
 from rayrank.serve.contract import contract
 from rayrank.serve.errors import RequestError
 from rayrank.serve.keys import Keys, key_of_environment
-from rayrank.serve.limits import Limits
+from rayrank.serve.metrics import VERSION, CountStatuses, Metrics
 from rayrank.serve.openapi import document
-from rayrank.serve.served import Follower, Serving
+from rayrank.serve.request import RankRequest
+from rayrank.serve.scores import answer
+from rayrank.serve.served import Follower, Served, Serving
+from rayrank.serve.shadow import Shadow
+from rayrank.serve.tracing import trace_phases
 from rayrank.storage import absolute, place
-from rayrank.strict import Positive, Strict
-from rayrank.versions import CURRENT
 
 logger = logging.getLogger("ray.serve")
 
 PARSERS = 2
-MILLISECONDS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000]
-"""What latencies are counted by."""
-
-
-class RankingArgs(Strict):
-    """What the application is told (`args` in its YAML, or key=value to `serve run`)."""
-
-    bundles: str
-    """The folder of bundles, at a URI of any filesystem."""
-    version: str = CURRENT
-    """`current`, which is followed, or a version, which is kept."""
-    follow_s: Annotated[float, Field(gt=0)] = 10.0
-    """How often to look whether another version is current."""
-    threads: Positive | None = None
-    """CPU threads of the engine: as many as its replica has CPUs, unless said."""
-    precision: Precision | None = None
-    """What products are computed in: float16 on GPUs and float32 on CPUs unless said. bfloat16 is
-    faster on CPUs that have it, and keeps 8 bits of float32's 24."""
-    cache_bytes: Annotated[int, Field(ge=0)] = CACHE_BYTES
-    """Memory for users' prefixes, which are then not encoded anew at each request; 0 keeps none."""
-    keys_file: str | None = None
-    """A file of the replica's with a key on each line, any of which clients may send. It is read
-    again when it changes: keys are exchanged without a restart. The environment's
-    `RAYRANK_API_KEY` unless said."""
-    limits: Limits = Limits()
+STATE_EVERY_S = 5.0
+HANGS_S = 60.0
+"""No batch takes so long."""
 
 
 api = FastAPI(title="rayrank", docs_url=None, redoc_url=None, openapi_url=None)
-
-
+api.add_middleware(CountStatuses)
 api.exception_handler(RequestError)(refuse)
 api.exception_handler(HTTPException)(refuse_route)
 api.exception_handler(Exception)(refuse_fault)
 
 
-def keys_of(args: RankingArgs, key: str | None) -> Keys:
-    """The key that is given, else those of a file, else the environment's. Raises RayrankError."""
+def keys_of(args: RankingArgs, key: str | None) -> Keys | None:
+    """The key that is given, else those of a file, else the environment's; None where none is
+    demanded. Raises RayrankError."""
+    if not args.authenticate:
+        return None
     if key is None and args.keys_file is not None:
         return Keys(file=args.keys_file)
     return Keys([key or key_of_environment()])
 
 
 @serve.deployment(
-    max_ongoing_requests=128,
-    max_queued_requests=256,
+    num_replicas=2,
+    max_surge_percent=100,  # new replicas are ready before old ones go
+    # What is let in is decided by how long it would take (`admission`); these bound memory alone.
+    max_ongoing_requests=4096,
+    max_queued_requests=4096,
     graceful_shutdown_timeout_s=30,
 )
 @serve.ingress(api)
@@ -102,34 +81,30 @@ class RankingApp:
     def __init__(self, args: dict[str, Any], key: str | None) -> None:
         told = RankingArgs.model_validate(args)
         self.keys, self.limits = keys_of(told, key), told.limits
+        if self.keys is None:
+            logger.warning("authenticate is false: whoever reaches the port is answered")
         cpus = ray.get_runtime_context().get_assigned_resources().get("CPU", 1)
         torch.set_num_threads(told.threads or max(1, int(cpus)))
-        switches = Counter("rayrank_switches_total", "To another version, by success", ("ok",))
+        self.metrics = Metrics()
         self.follower = Follower(
             place(told.bundles),
             told.version,
             Serving(self.limits, told.cache_bytes, told.precision),
             told.follow_s,
-            switched=lambda ok: switches.inc(tags={"ok": str(ok).lower()}),
+            switched=self.metrics.switched,
         )
-        self.answers = Counter("rayrank_requests_total", "Answers by status", ("status",))
-        self.latency = Histogram(
-            "rayrank_request_ms",
-            "From a request's body to its answer",
-            boundaries=MILLISECONDS,
-        )
-        self.phases = Histogram(
-            "rayrank_phase_ms", "Where that time went", boundaries=MILLISECONDS, tag_keys=("phase",)
-        )
+        self.shadow = Shadow(self.metrics.shadowed, self.metrics.unshadowed)
+        self.bodies = Bodies(self.limits)
         # A body is parsed beside the event loop, which meanwhile takes the next requests.
         self.parsers = ThreadPoolExecutor(PARSERS, thread_name_prefix="parse")
-        self.scored = Counter("rayrank_candidates_total", "Candidates scored")
-        self.ahead = Counter(
-            "rayrank_ahead_total", "Behaviours known after their request, which count as known then"
-        )
-        self.clamped = Counter(
-            "rayrank_clamped_total", "Numbers taken for the edge of what training saw", ("feature",)
-        )
+        threading.Thread(target=self._tell_state, name="state", daemon=True).start()
+
+    def check_health(self) -> None:
+        """Asked by Ray Serve, beside all requests: a replica whose engine hangs is replaced."""
+        for served in self.follower.roles().values():
+            if (since_s := served.engine.busy_s()) > HANGS_S:
+                version = served.manifest.version
+                raise RuntimeError(f"version {version}: a batch runs for {since_s:.0f} s already")
 
     @api.get("/healthz")
     async def healthz(self) -> dict[str, str]:
@@ -140,17 +115,21 @@ class RankingApp:
     async def models(self, request: Request) -> JSONResponse:
         """What is being served."""
         self._authorize(request)
-        served = self.follower.now
-        told = {
-            **served.model,
-            "tasks": list(served.schema.tasks),
-            "trained_steps": served.manifest.trained_steps,
-            "made_from": served.manifest.made_from,
-            "metrics": served.manifest.metrics,
-            "request": contract(served.schema, served.manifest),
-            "limits": self.limits.model_dump(mode="json"),
-        }
-        return JSONResponse({"models": [told], "fault": self.follower.fault})
+        told = []
+        for role, served in self.follower.roles().items():
+            told.append(
+                {
+                    **served.model,
+                    "role": role,
+                    "tasks": list(served.schema.tasks),
+                    "trained_steps": served.manifest.trained_steps,
+                    "made_from": served.manifest.made_from,
+                    "metrics": served.manifest.metrics,
+                    "request": contract(served.schema, served.manifest),
+                    "limits": self.limits.model_dump(mode="json"),
+                }
+            )
+        return JSONResponse({"models": told, "faults": self.follower.faults})
 
     @api.get("/openapi.json")
     async def openapi(self, request: Request) -> JSONResponse:
@@ -160,94 +139,107 @@ class RankingApp:
         return JSONResponse(document(served.schema, served.manifest, self.limits))
 
     @api.post("/v1/rank")
-    async def rank(self, request: Request) -> JSONResponse:
-        """P(task) of every candidate, in the order in which they came."""
+    async def rank(self, request: Request) -> Response:
+        """P(task) of every candidate, in the order in which they came, or as they rank."""
         try:
-            ranked = await self._rank(request)
-        except RequestError as error:
-            self.answers.inc(tags={"status": str(error.status)})
+            return await self._rank(request)
+        except RequestError:
             raise
         except DeadlineError as error:
-            self.answers.inc(tags={"status": "504"})
             raise RequestError(504, TIMEOUT_HEADER, str(error), 1.0) from None
         except Exception:
-            self.answers.inc(tags={"status": "500"})
             logger.exception("request %s", id_of(request))
             raise
-        self.answers.inc(tags={"status": "200"})
-        return JSONResponse(ranked)
 
-    async def _rank(self, request: Request) -> dict[str, Any]:
+    async def _rank(self, request: Request) -> Response:
         self._authorize(request)
-        timeout_s = self._timeout_s(request)
-        deadline = time.monotonic() + timeout_s
-        try:
-            async with asyncio.timeout(timeout_s):
-                body = await self._body(request)
-        except TimeoutError:
-            raise RequestError(408, "(body)", "did not arrive before the deadline") from None
-        received = time.monotonic()
+        deadline = time.monotonic() + timeout_s(request.headers, self.limits)
         served = self.follower.now
-        loop = asyncio.get_running_loop()
-        asked = await loop.run_in_executor(self.parsers, served.parser.parse, body)
+        admit(served.engine, 0, deadline)
+        body = await self.bodies.read(request, deadline)
+        received = time.monotonic()
+        try:
+            content = plain(
+                body, request.headers.get("Content-Encoding", ""), self.limits.body_bytes
+            )
+            form = form_of(request.headers.get("Content-Type", ""))
+            served, asked = await self._parse(content, form)
+        finally:
+            self.bodies.release(body)
+        request.scope[VERSION] = served.manifest.version
         parsed = time.monotonic()
-        self._admit(served.engine, tokens_of(asked.row), deadline)
-        scored = await asyncio.wrap_future(served.engine.submit(asked.row, deadline))
-        self.latency.observe(1000 * (time.monotonic() - received))
-        for phase, ms in {"parse": 1000 * (parsed - received), **scored.ms._asdict()}.items():
-            self.phases.observe(ms, tags={"phase": phase})
-        self.scored.inc(len(asked.items))
-        if asked.ahead:
-            self.ahead.inc(asked.ahead)
-        for feature, count in outside(asked.row, served.schema, served.manifest.ranges).items():
-            self.clamped.inc(count, tags={"feature": feature})
-        (scores_CK,) = scored.scores
-        in_order = np.empty_like(scores_CK)
-        in_order[asked.order] = scores_CK
-        return {
-            "model": served.model,
-            "items": asked.items,
-            "scores": {t: in_order[:, k].tolist() for k, t in enumerate(served.schema.tasks)},
-        }
+        admit(served.engine, asked.tokens, deadline)
+        scored = await asyncio.wrap_future(served.engine.submit(asked.rows, deadline))
+        answered = answer(asked, scored.scores, served.model, list(served.schema.tasks))
+        phases = {"parse": 1000 * (parsed - received), **scored.ms._asdict()}
+        trace_phases(phases)
+        total_ms = 1000 * (time.monotonic() - received)
+        timing = ", ".join(f"{phase};dur={ms:.3f}" for phase, ms in phases.items())
+        return Response(
+            answered,
+            media_type=form,
+            headers={"Server-Timing": timing},
+            background=BackgroundTask(self._account, served, asked, scored, phases, total_ms),
+        )
 
-    def _timeout_s(self, request: Request) -> float:
-        """How long the client waits: what it says, within the limit."""
-        sent = request.headers.get(TIMEOUT_HEADER)
-        if sent is None:
-            return self.limits.timeout_ms / 1000
-        if not re.fullmatch(r"[0-9]{1,9}", sent) or int(sent) == 0:
-            raise RequestError(422, TIMEOUT_HEADER, "expected whole milliseconds, from 1")
-        return min(int(sent), self.limits.timeout_ms) / 1000
+    async def _parse(self, content: bytes, form: Form) -> tuple[Served, RankRequest]:
+        """By what serves the request's (first) user."""
+        loop, now = asyncio.get_running_loop(), self.follower.now
+        asked = await loop.run_in_executor(self.parsers, now.parser.parse, content, form)
+        chosen = self.follower.of(asked.rows["user"][0].as_py())
+        if chosen is now:
+            return now, asked
+        try:
+            return chosen, await loop.run_in_executor(
+                self.parsers, chosen.parser.parse, content, form
+            )
+        except RequestError:  # a canary of another schema must not refuse what is fine so far
+            self.metrics.unfit()
+            return now, asked
 
-    def _admit(self, engine: Engine, tokens: int, deadline: float) -> None:
-        """Refuse at once what would only be late: others can be answered meanwhile."""
-        takes, left = engine.expected_s(tokens), deadline - time.monotonic()
-        if takes > left:
-            told = f"would take {takes:.2f} s with what waits, and {max(left, 0.0):.2f} s are left"
-            raise RequestError(503, "(load)", told, takes - left)
+    async def _account(
+        self,
+        served: Served,
+        asked: RankRequest,
+        scored: Scored,
+        phases: dict[str, float],
+        total_ms: float,
+    ) -> None:
+        """Once it is answered: what happened, and what another version says of it."""
+        self.metrics.answered(served.manifest.version, total_ms, phases, asked.candidates)
+        clamped = outside(asked.rows, served.schema, served.manifest.ranges)
+        self.metrics.odd(asked.ahead, clamped)
+        served.drift.saw(asked.rows, scored.scores)
+        if (shadow := self.follower.shadow) is not None and served is self.follower.now:
+            self.shadow.compare(served, shadow, asked.rows, scored.scores)
+
+    def _tell_state(self) -> None:
+        pause = threading.Event()
+        while not pause.wait(STATE_EVERY_S):
+            for served in self.follower.roles().values():
+                self.metrics.state(served, served.drift.now())
 
     def _authorize(self, request: Request) -> None:
-        if not self.keys.allow(request.headers.get("authorization", "")):
+        sent = request.headers.get("Authorization", "")
+        if self.keys is not None and not self.keys.allow(sent):
             raise RequestError(401, "Authorization", "expected 'Bearer' and an API key")
 
-    async def _body(self, request: Request) -> bytes:
-        body = bytearray()
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > self.limits.body_bytes:
-                raise RequestError(413, "(body)", f"is larger than {self.limits.body_bytes} bytes")
-        return bytes(body)
 
-
-def build_app(args: RankingArgs, key: str | None = None) -> serve.Application:
+def build_app(
+    args: RankingArgs, key: str | None = None, replicas: int | None = None
+) -> serve.Application:
     """The application, after the checks that need no replica: the key, every byte of the bundle.
 
     key: what clients must send; what `keys_file` or each replica's environment holds, unless given.
+    replicas: two, unless said here or where it is deployed.
     Raises RayrankError or BundleError at once, before a replica that works is stopped for it.
     """
-    if key is None and args.keys_file is None:
+    if args.authenticate and key is None and args.keys_file is None:
         key_of_environment()
     bundles = absolute(place(args.bundles))
     verify_bundle(bundle_folder(bundles, args.version))
     told = args.model_copy(update={"bundles": str(bundles)})
-    return RankingApp.bind(told.model_dump(mode="json"), key)  # type: ignore[attr-defined]
+    deployment: Any = RankingApp
+    if replicas is not None:
+        deployment = deployment.options(num_replicas=replicas)
+    return deployment.bind(told.model_dump(mode="json"), key)  # type: ignore[no-any-return]

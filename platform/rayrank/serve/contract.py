@@ -11,7 +11,7 @@ def contract(schema: Schema, manifest: Manifest) -> dict[str, Any]:
 
     def of(token: str) -> dict[str, Any]:
         return {
-            name: _feature(token, name, feature, manifest)
+            name: _feature(schema, token, name, feature, manifest)
             for name, feature in schema.given_features_of(token).items()
             if not (token == PROFILE.token and schema.is_user(name))
         }
@@ -26,10 +26,14 @@ def contract(schema: Schema, manifest: Manifest) -> dict[str, Any]:
     }
 
 
-def _feature(token: str, name: str, feature: Feature, manifest: Manifest) -> dict[str, Any]:
+def _feature(
+    schema: Schema, token: str, name: str, feature: Feature, manifest: Manifest
+) -> dict[str, Any]:
     told: dict[str, Any] = {"kind": feature.kind}
     if name in manifest.id_types:
         told["id_type"] = manifest.id_types[name]
+    if token == CANDIDATES.token and schema.is_item(name):
+        told["same_as"] = "item"  # and may be left out
     if feature.default is not None:
         told["default"] = feature.default
     if (between := manifest.ranges.get(f"{token}.{name}")) is not None:

@@ -15,10 +15,12 @@ class Limits(Strict):
 
     body_bytes: Positive = 4 << 20
     """In one request."""
-    candidates: Positive = 2048
+    users: Positive = 64
     """In one request."""
+    candidates: Positive = 2048
+    """In one request, of all users."""
     behaviours: Positive = 4096
-    """In all sequences of one request."""
+    """In one request, in all sequences of all users."""
     list_ids: Positive = 256
     """Ids in one list-valued feature."""
     batch_tokens: Positive = 16_384
@@ -26,6 +28,10 @@ class Limits(Strict):
     clock_skew_ms: Annotated[int, Field(ge=0)] = 60_000
     """By how much a behaviour may be known after its request, as another clock has it. It counts as
     known at the request then; `rayrank_ahead_total` counts such."""
+    body_timeout_ms: Positive = 3_000
+    """How long a request's body may take to arrive: a slow one holds memory."""
+    bodies_bytes: Positive = 1 << 28
+    """In all requests that a replica holds at once. What comes beyond is refused."""
     timeout_ms: Positive = 9_000
     """How long a request may take at most; clients say less in `X-Timeout-Ms`. What cannot be
     answered by then is refused at once."""

@@ -11,7 +11,8 @@ import httpx
 from ray import serve
 
 from rayrank.errors import ServeError
-from rayrank.serve.app import RankingArgs, build_app
+from rayrank.serve.app import build_app
+from rayrank.serve.config import RankingArgs
 from rayrank.serve.keys import KEY_VARIABLE, key_of_environment
 from rayrank.serve.limits import REQUEST_TIMEOUT_S
 
@@ -36,7 +37,7 @@ def running_app(
     Its replicas are handed the key: the environment of a Ray that runs already may lack it. shared:
     others use the cluster too, who may want a Serve on another address afterwards.
     """
-    app = build_app(args, key)
+    app = build_app(args, key, replicas=1)  # a second one would only take this machine's CPUs
     running = _port_of_serve()
     port = running or _free_port()
     serve.start(

@@ -4,42 +4,50 @@ from typing import Any
 
 from rayrank.infer.bundle import Manifest
 from rayrank.schema import Schema
+from rayrank.serve.body import ARROW, ENCODINGS, JSON
 from rayrank.serve.contract import contract
 from rayrank.serve.limits import Limits
+from rayrank.serve.openapi_schemas import Json, ref, schemas
 
-Json = dict[str, Any]
-
-TIME_MS: Json = {"type": "integer", "description": "Milliseconds since 1970, UTC."}
-KEY: Json = {"type": ["integer", "string"]}
 STATUSES = {
-    "400": "The body is not JSON in UTF-8.",
+    "400": "The body is not JSON in UTF-8, not an Arrow stream, or not compressed as it says.",
     "401": "No key, or none that is valid.",
-    "408": "The body did not arrive before the deadline.",
+    "408": "The body did not arrive in time.",
     "413": "Larger than a limit.",
+    "415": "`Content-Encoding` is none that is known.",
     "422": "A field is missing, unknown, or of another type, length or range than this says.",
+    "500": "A fault of the server, whose log has it by the request's id.",
     "503": "Could not be answered before its deadline, or more wait than may: come again after "
     "`Retry-After` seconds.",
     "504": "Was not answered before its deadline.",
 }
 """Of refusals, and what a client makes of each."""
+EXAMPLE_TIME_MS = 1_790_000_000_000
 
 
 def document(schema: Schema, manifest: Manifest, limits: Limits) -> Json:
     """OpenAPI 3.1. The application adds nothing to it."""
     refusals = {
-        status: {
-            "description": what,
-            "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}},
-        }
+        status: {"description": what, "content": {JSON: {"schema": ref("Error")}}}
         for status, what in STATUSES.items()
     }
-    ranked = {"description": "Scores in the order of the candidates.", "content": _json("Scores")}
-    served = {"description": "The bundle, its metrics, and this contract in short."}
-    deadline = {
-        "name": "X-Timeout-Ms",
-        "in": "header",
-        "schema": {"type": "integer", "minimum": 1, "default": limits.timeout_ms},
-        "description": "How long the client waits.",
+    arrow = {ARROW: {"schema": {"type": "string", "contentMediaType": ARROW}}}
+    asked: Json = {
+        JSON: {
+            "schema": {"oneOf": [ref("Request"), ref("Requests")]},
+            "example": example(schema, manifest),
+        },
+        **arrow,
+    }
+    scores = {JSON: {"schema": {"oneOf": [ref("Scores"), ref("ScoresOfSeveral")]}}, **arrow}
+    ranked: Json = {
+        "description": "Scores in the order of the candidates, or as they rank; in the form of the "
+        "request: with `users` where it had them.",
+        "headers": {
+            "Server-Timing": _header("string", "What the phases took, in ms."),
+            "X-Request-ID": _header("string", "The client's own, or a new one."),
+        },
+        "content": scores,
     }
     return {
         "openapi": "3.1.0",
@@ -50,8 +58,8 @@ def document(schema: Schema, manifest: Manifest, limits: Limits) -> Json:
                 "post": {
                     "operationId": "rank",
                     "summary": "Score a request's candidates.",
-                    "parameters": [deadline],
-                    "requestBody": {"required": True, "content": _json("Request")},
+                    "parameters": _parameters(limits),
+                    "requestBody": {"required": True, "content": asked},
                     "responses": {"200": ranked, **refusals},
                 }
             },
@@ -59,7 +67,10 @@ def document(schema: Schema, manifest: Manifest, limits: Limits) -> Json:
                 "get": {
                     "operationId": "models",
                     "summary": "What is being served.",
-                    "responses": {"200": served, "401": refusals["401"]},
+                    "responses": {
+                        "200": {"description": "Bundles, their metrics, this contract in short."},
+                        "401": refusals["401"],
+                    },
                 }
             },
             "/healthz": {
@@ -73,94 +84,64 @@ def document(schema: Schema, manifest: Manifest, limits: Limits) -> Json:
         },
         "components": {
             "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
-            "schemas": {
-                "Request": request_schema(schema, manifest, limits),
-                "Scores": _scores(schema),
-                "Error": _error(),
-            },
+            "schemas": schemas(schema, manifest, limits),
         },
     }
 
 
-def request_schema(schema: Schema, manifest: Manifest, limits: Limits) -> Json:
-    """JSON Schema of a request. It cannot say that lists are of one length, nor what lies within a
-    request's window."""
-    told = contract(schema, manifest)
+def example(schema: Schema, manifest: Manifest) -> Json:
+    """A request that is taken: two candidates, and a behaviour in every sequence."""
+    told, now = contract(schema, manifest), EXAMPLE_TIME_MS
 
-    def columns(features: Json, most: int, times: list[str]) -> Json:
-        lists = {name: _list(_value(f, limits), most) for name, f in features.items()}
-        return {name: _list(TIME_MS, most) for name in times} | lists
+    def columns(features: Json, count: int) -> Json:
+        return {
+            name: [_example(of)] * count for name, of in features.items() if "same_as" not in of
+        }
 
-    sequences = {
-        name: _object(columns(of["features"], limits.behaviours, ["time_ms", "known_at_ms"]), [])
-        for name, of in told["sequences"].items()
-    }
-    shown = columns(told["candidates"], limits.candidates, ["time_ms"])
-    shown["item"] = _list(KEY, limits.candidates) | {"minItems": 1}
-    profile = {name: _value(of, limits) for name, of in told["profile"].items()}
-    return _object(
-        {
-            "user": KEY,
-            "time_ms": TIME_MS,
-            "profile": _object(profile, _demanded(told["profile"])),
-            "sequences": _object(sequences, []),
-            "candidates": _object(shown, ["item", *_demanded(told["candidates"])]),
-        },
-        ["user", "time_ms", "candidates"],
-    )
-
-
-def _value(feature: Json, limits: Limits) -> Json:
-    one: Json = {"type": "string" if feature.get("id_type") == "string" else "integer"}
-    kind = feature["kind"]
-    if kind in ("number", "bucket"):
-        one = {"type": "number"}
-        if "range" in feature:
-            low, high = feature["range"]
-            one["description"] = f"Counts as the nearer of {low:g} and {high:g} beyond them."
-    if kind == "ids":
-        one = {"type": "array", "items": one, "maxItems": limits.list_ids}
-    if kind == "vector":
-        one = {"type": "array", "items": {"type": "number"}, "maxItems": feature["width"]}
-    if "default" in feature or kind == "ids":  # a list that is null is empty
-        one |= {"type": [one["type"], "null"]}
-    if "default" in feature:
-        one |= {"default": feature["default"]}
-    return one
-
-
-def _demanded(features: Json) -> list[str]:
-    return [name for name, told in features.items() if "default" not in told]
-
-
-def _list(items: Json, most: int) -> Json:
-    return {"type": "array", "items": items, "maxItems": most}
-
-
-def _object(properties: Json, required: list[str]) -> Json:
+    item = next((of for of in told["candidates"].values() if "same_as" in of), {})
+    keys: list[Any] = [7, 8] if item.get("id_type", "string") == "integer" else ["7", "8"]
+    text = any(of == "string" and schema.is_user(name) for name, of in manifest.id_types.items())
     return {
-        "type": "object",
-        "properties": properties,
-        "required": required,
-        "additionalProperties": False,
+        "user": "1" if text else 1,
+        "time_ms": now,
+        "profile": {name: _example(of) for name, of in told["profile"].items()},
+        "sequences": {
+            name: {"time_ms": [now - 60_000], **columns(of["features"], 1)}
+            for name, of in told["sequences"].items()
+        },
+        "candidates": {"item": keys, **columns(told["candidates"], 2)},
     }
 
 
-def _scores(schema: Schema) -> Json:
-    model = {name: {"type": "string"} for name in ("name", "version", "schema")}
-    of_tasks = {name: {"type": "array", "items": {"type": "number"}} for name in schema.tasks}
-    properties = {
-        "model": _object(model, list(model)),
-        "items": {"type": "array", "items": KEY},
-        "scores": _object(of_tasks, list(of_tasks)),
+def _example(feature: Json) -> Any:
+    text = feature.get("id_type") == "string"
+    if feature["kind"] in ("number", "bucket"):
+        low, high = feature.get("range", (0.0, 1.0))
+        return round((low + high) / 2, 3)
+    if feature["kind"] == "vector":
+        return [0.0] * feature["width"]
+    one: Any = "a" if text else 1
+    return [one] if feature["kind"] == "ids" else one
+
+
+def _parameters(limits: Limits) -> list[Json]:
+    named = {
+        "X-Timeout-Ms": (
+            {"type": "integer", "minimum": 1, "default": limits.timeout_ms},
+            f"How long the client waits. At most {limits.timeout_ms}.",
+        ),
+        "Content-Encoding": (
+            {"type": "string", "enum": [*ENCODINGS, "identity"]},
+            "How the body is compressed.",
+        ),
+        "X-Request-ID": ({"type": "string"}, "The client's name for the request; in logs too."),
+        "traceparent": ({"type": "string"}, "W3C trace context, which spans of this server join."),
     }
-    return _object(properties, list(properties))
+    return [
+        {"name": name, "in": "header", "schema": of, "description": what}
+        for name, (of, what) in named.items()
+    ]
 
 
-def _error() -> Json:
-    told = {name: {"type": "string"} for name in ("field", "message", "request_id")}
-    return _object({"error": _object(told, list(told))}, ["error"])
-
-
-def _json(name: str) -> Json:
-    return {"application/json": {"schema": {"$ref": f"#/components/schemas/{name}"}}}
+def _header(kind: str, what: str) -> Json:
+    return {"schema": {"type": kind}, "description": what}
