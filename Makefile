@@ -5,6 +5,7 @@
 # make serve RUN_DIR=path        keep the endpoint up on a run's current bundle (runs/demo)
 # make test                      all tests
 # make lint                      ruff and mypy
+# make fuzz-serve                 generated requests (N=10000) against a deployed application
 # make docs                      docs/config.md and docs/api.md, from the code
 # make mutants                   break a hundred things, one at a time: would the tests notice?
 # make kuairand                  the KuaiRand table of the README: three seeds, standard deviations
@@ -23,7 +24,7 @@ BIN := .venv/bin
 SETUP := .venv/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test lint docs mutants kuairand bench-kernels bench-data bench-engine bench-delayed constraints clean
+.PHONY: help demo serve test lint docs mutants kuairand bench-kernels bench-data bench-engine bench-delayed fuzz-serve constraints clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -47,6 +48,9 @@ serve: $(SETUP)
 test: $(SETUP)
 	$(BIN)/python -m pytest $(TESTS)
 
+fuzz-serve: $(SETUP)
+	GENERATED=$(or $(N),10000) $(BIN)/python -m pytest -s tests/serve/test_app_generated.py
+
 lint: $(SETUP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -57,10 +61,9 @@ docs: $(SETUP)
 	$(BIN)/python -m rayrank.serve.api_page docs/data.md docs/api.md
 
 # Their number, the sample's seed, and a room (ROOM=train) or all of them.
-N ?= 100
 SEED ?= 0
 mutants: $(SETUP)
-	$(BIN)/python tests/mutants.py --number $(N) --seed $(SEED) $(if $(ROOM),--room $(ROOM))
+	$(BIN)/python tests/mutants.py --number $(or $(N),100) --seed $(SEED) $(if $(ROOM),--room $(ROOM))
 
 kuairand: $(SETUP)
 	$(BIN)/python jobs/kuairand_table.py $(if $(DATA),--data '$(DATA)')

@@ -1,6 +1,7 @@
 """Versions: what is made from the same is found again, and nothing else is taken for it."""
 
 import json
+import math
 import uuid
 from pathlib import Path
 from typing import Any
@@ -9,13 +10,18 @@ import pytest
 from rayrank.errors import VersionError
 from rayrank.storage import AnyPath, fingerprint, place, write_whole
 from rayrank.versions import (
+    CANARY,
     CURRENT,
     EXPORTED,
     MADE_FROM,
+    Shared,
     claim,
     differences,
+    end_name,
     made_from,
+    name_canary,
     name_version,
+    named_canary,
     named_version,
     require,
     version_folder,
@@ -190,3 +196,39 @@ def test_a_name_that_is_no_text_is_told(tmp_path: Path) -> None:
     (tmp_path / CURRENT).write_bytes(b"\xff\xfe\x00")
     with pytest.raises(VersionError, match="expected"):
         named_version(tmp_path, CURRENT)
+
+
+def test_a_canary_has_a_share_until_it_is_ended(folder: AnyPath) -> None:
+    assert named_canary(folder) is None
+    for canary in (Shared("0123456789ab", 0.05), Shared("ba9876543210", 0.5)):
+        name_canary(folder, canary)
+        assert named_canary(folder) == canary
+        assert named_version(folder, CANARY) == canary.version
+    told = json.loads((folder / CANARY).read_text())
+    assert told == {"version": "ba9876543210", "share": 0.5}
+    for _ in range(2):
+        end_name(folder, CANARY)
+        assert named_canary(folder) is None
+        assert not (folder / CANARY).exists()
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0, -0.1, 5.0, math.nan])
+def test_a_share_is_between_0_and_1(tmp_path: Path, share: float) -> None:
+    with pytest.raises(VersionError, match=f"between 0 and 1, found {share}"):
+        name_canary(tmp_path, Shared("0123456789ab", share))
+    assert not (tmp_path / CANARY).exists()
+    content = json.dumps({"version": "0123456789ab", "share": share})
+    (tmp_path / CANARY).write_text(content)
+    with pytest.raises(VersionError, match=f"{CANARY}: expected .* between 0 and 1"):
+        named_canary(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "content", ["", "[0.5]", '{"share": 0.5}', '{"version": "a"}', '{"version": "a", "share": "b"}']
+)
+def test_a_damaged_canary_is_told(tmp_path: Path, content: str) -> None:
+    (tmp_path / CANARY).write_text(content)
+    with pytest.raises(VersionError) as refused:
+        named_canary(tmp_path)
+    expected = '{"version": "…", "share": a number between 0 and 1}'
+    assert str(refused.value) == f"{tmp_path / CANARY}: expected {expected}"

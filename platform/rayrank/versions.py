@@ -3,21 +3,32 @@
 FOLDER/<version>/made-from.json    what it was made from; <version> is its fingerprint
 FOLDER/current                     the name of the version that others follow
 FOLDER/exported                    of the one that was made last, where that is not the same
+FOLDER/previous                    of the one that was current before
+FOLDER/canary                      of one that a share of the users gets, and the share
+FOLDER/shadow                      of one that does what the current one does, for nobody
 """
 
 import json
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from rayrank.errors import VersionError
 from rayrank.storage import AnyPath, files_in, fingerprint, read_whole, write_whole
 
 MADE_FROM, CURRENT, EXPORTED = "made-from.json", "current", "exported"
+PREVIOUS, CANARY, SHADOW = "previous", "canary", "shadow"
 MOST_SHOWN = 12
 """Differences that a refusal lists."""
 
 MadeFrom = dict[str, Any]
 """What something was made from, as JSON has it: fingerprints of content and the config's keys."""
+
+
+class Shared(NamedTuple):
+    """A version, and the share of the users that gets it."""
+
+    version: str
+    share: float
 
 
 def version_folder(folder: AnyPath, made_from: MadeFrom) -> AnyPath:
@@ -65,8 +76,8 @@ def made_from(version: AnyPath) -> MadeFrom:
 
 
 def name_version(folder: AnyPath, name: str, version: str) -> None:
-    """Make `name` (CURRENT, EXPORTED) stand for a version from now on; atomic."""
-    write_whole(folder / name, json.dumps({"version": version}) + "\n")
+    """Make `name` (CURRENT, EXPORTED, …) stand for a version from now on; atomic."""
+    _write_name(folder / name, {"version": version})
 
 
 def named_version(folder: AnyPath, name: str) -> str | None:
@@ -75,14 +86,56 @@ def named_version(folder: AnyPath, name: str) -> str | None:
     VersionError for a file that names none.
     """
     path = folder / name
-    if not path.exists():
+    content = _read_name(path)
+    return None if content is None else _version_in(content, path, '{"version": "…"}')
+
+
+def name_canary(folder: AnyPath, canary: Shared) -> None:
+    """Make a version CANARY from now on; atomic. VersionError for a share that is none."""
+    if not 0 < canary.share < 1:
+        raise VersionError(f"canary: expected a share between 0 and 1, found {canary.share}")
+    _write_name(folder / CANARY, canary._asdict())
+
+
+def named_canary(folder: AnyPath) -> Shared | None:
+    """The version that is CANARY, and its share; None where none is.
+
+    VersionError for a file that names none, or a share that is not between 0 and 1.
+    """
+    path, expected = folder / CANARY, '{"version": "…", "share": a number between 0 and 1}'
+    content = _read_name(path)
+    if content is None:
         return None
+    version, share = _version_in(content, path, expected), content.get("share")
+    if not (isinstance(share, float) and 0 < share < 1):
+        raise VersionError(f"{path}: expected {expected}")
+    return Shared(version, share)
+
+
+def end_name(folder: AnyPath, name: str) -> None:
+    """Make a name stand for nothing from now on, whatever it stood for."""
+    (folder / name).unlink(missing_ok=True)
+
+
+def _write_name(path: AnyPath, content: dict[str, Any]) -> None:
+    write_whole(path, json.dumps(content) + "\n")
+
+
+def _read_name(path: AnyPath) -> dict[str, Any] | None:
+    """What a name's file holds ({} unless it is a mapping in JSON); None where there is none."""
     try:
-        version = json.loads(read_whole(path))["version"]
-    except (ValueError, KeyError, TypeError):
-        version = None
+        content = json.loads(read_whole(path))
+    except FileNotFoundError:
+        return None
+    except ValueError:
+        content = None
+    return content if isinstance(content, dict) else {}
+
+
+def _version_in(content: dict[str, Any], path: AnyPath, expected: str) -> str:
+    version = content.get("version")
     if not isinstance(version, str):
-        raise VersionError(f'{path}: expected {{"version": "…"}}')
+        raise VersionError(f"{path}: expected {expected}")
     return version
 
 

@@ -7,6 +7,7 @@ import torch
 from rayrank.embedding.frozen import FrozenTables, freeze
 from rayrank.embedding.tables import LearnedRows, LocalTables
 from rayrank.infer.bundle import Manifest, write_bundle
+from rayrank.infer.drift import Distribution, Reference
 from rayrank.model.build import build_model
 from rayrank.model.dlrm import DLRMConfig
 from rayrank.model.mtgr import MTGRConfig
@@ -17,6 +18,13 @@ from ..model.rankers import tables_with_rows
 from ..model.rows import SCALES, SCHEMA, User, behaviour, candidate, features
 
 SEED = 5
+REFERENCE = Reference(
+    split="test",
+    rows=4,
+    scored_rows=2,
+    scores={"click": Distribution(edges=[0.25, 0.5], shares=[0.5, 0.25, 0.25])},
+    numbers={"candidate.distance": Distribution(edges=[0.0], shares=[0.5, 0.5])},
+)
 CONFIGS: dict[str, ModelConfig] = {
     "mtgr": MTGRConfig(size=None, layers=1, d_model=32, heads=2, embedding_std=1.0),
     "dlrm": DLRMConfig(hidden=[16], embedding_std=1.0),
@@ -69,6 +77,7 @@ def write(bundles: Path, ranker: Ranker, kind: str, **other: Any) -> Manifest:
         "seed": SEED,
         "id_types": {"item_id": "integer"},
         "ranges": {"candidate.distance": (-2.0, 5.0)},
+        "reference": REFERENCE,
         "metrics": {"click": {"auc": 0.75, "auc_se": 1e-17}},
         "made_from": {"rows": "0123456789ab", "ranker": "ba9876543210"},
         "trained_steps": 12,

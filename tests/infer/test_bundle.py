@@ -18,8 +18,9 @@ from rayrank.infer.bundle import DENSE, MANIFEST, TABLES, load_bundle, read_mani
 from rayrank.schema import Schema, Task
 
 from ..model.rows import SCHEMA, jagged
-from .bundles import CONFIGS, USERS, frozen, learned, trained, write
+from .bundles import CONFIGS, REFERENCE, USERS, frozen, learned, trained, write
 
+NO_SHARES = {"edges": [1.0], "shares": [1.0]}
 KINDS = pytest.mark.parametrize("kind", list(CONFIGS))
 
 
@@ -49,6 +50,7 @@ def test_a_loaded_ranker_scores_as_the_trained_one(
     assert torch.equal(scored, ranker(batch))
     assert loaded.manifest == manifest == read_manifest(folder)
     assert loaded.schema == SCHEMA
+    assert loaded.manifest.reference == REFERENCE
     assert not loaded.ranker.training
     assert not any(p.requires_grad for p in loaded.ranker.parameters())
 
@@ -87,8 +89,9 @@ def test_a_version_names_everything_in_it(tmp_path: Path) -> None:
         write(tmp_path / "c", trained("mtgr", 1), "mtgr"),
         write(tmp_path / "d", ranker, "mtgr", trained_steps=13),
         write(tmp_path / "e", ranker, "mtgr", metrics={"click": {"auc": 0.5}}),
+        write(tmp_path / "f", ranker, "mtgr", reference=REFERENCE.model_copy(update={"rows": 5})),
     ]
-    assert len({first.version, *(m.version for m in others)}) == 4
+    assert len({first.version, *(m.version for m in others)}) == 5
 
 
 def test_metrics_that_are_not_numbers_and_durations_survive(tmp_path: Path) -> None:
@@ -173,10 +176,15 @@ def rewrite(folder: Path, **changes: Any) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"format": 4}, "expected format 5"),
-        ({"format": 6}, "expected format 5"),
+        ({"format": 5}, "expected format 6"),
+        ({"format": 7}, "expected format 6"),
         ({"trained_steps": None}, "trained_steps: missing"),
         ({"extra": 1}, "extra: unknown key"),
+        ({"reference": None}, "reference: missing"),
+        (
+            {"reference": REFERENCE.model_dump() | {"numbers": {"profile.age": NO_SHARES}}},
+            "reference.numbers.profile.age: .*one more than edges",
+        ),
         ({"model": {"kind": "gpt"}}, "kind"),
         ({"schema_": {"name": "x"}}, "features"),
         ({"sha256": {}}, DENSE),

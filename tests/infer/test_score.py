@@ -25,6 +25,7 @@ from rayrank.model.ranker import ModelConfig
 from ..data.logs import DAY, HOUR, START, Records, logs, ordered, searched, shop_schema, shown
 from ..data.reference import outcomes
 from ..model.rankers import tables_with_rows
+from .bundles import REFERENCE
 
 CONFIGS: dict[str, ModelConfig] = {
     "mtgr": MTGRConfig(size=None, layers=2, d_model=32, heads=2, attention_length=4),
@@ -50,6 +51,7 @@ def bundle(kind: str = "mtgr") -> Bundle:
         model={},
         id_types=ids,
         ranges={},
+        reference=REFERENCE,
         metrics={},
         made_from={},
         trained_steps=0,

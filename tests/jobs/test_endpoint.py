@@ -2,14 +2,14 @@
 
 import json
 import os
+import re
 import shutil
-import subprocess
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 from rayrank.infer.bundle import DENSE, load_bundle, read_manifest, write_bundle
 from rayrank.model.build import parse_model_config
 from rayrank.serve.check import check
@@ -18,7 +18,7 @@ from rayrank.train.export import learned_rows
 from rayrank.train.finished import finished_checkpoint
 from rayrank.versions import CURRENT, name_version, named_version
 
-from ..clusters import wait_until
+from ..clusters import said_by, wait_until
 from .cluster import KEY, Endpoint, Trained
 
 ROOT = Path(__file__).parents[2]
@@ -57,7 +57,7 @@ def test_bad_requests_are_refused_by_name(endpoint: Endpoint) -> None:
     good = next(r for r in endpoint.requests if len(r["candidates"]["item"]) >= 2)
     shown = len(good["candidates"]["item"])
     many = {name: values[:1] * 10_000 for name, values in good["candidates"].items()}
-    minutes = [float("nan"), *good["candidates"]["minutes"][1:]]
+    minutes = ["nan", *good["candidates"]["minutes"][1:]]
     bad = [
         ("{not json", 400, "(body)"),
         (changed(good, "candidates.colour", ["red"] * shown), 422, "candidates.colour"),
@@ -79,21 +79,48 @@ def test_bad_requests_are_refused_by_name(endpoint: Endpoint) -> None:
         assert len(after.json()["scores"]["finish"]) == shown
 
 
-def test_the_client_of_the_examples_is_answered(endpoint: Endpoint) -> None:
+@pytest.mark.parametrize(
+    ("client", "said"),
+    [
+        ("rank_client.py", r"scored {shown} items; best by task: \{{'finish': 'episode/"),
+        ("rank_arrow.py", r"the best by finish: \['episode/.*\], scores \[0\.\d+"),
+        ("rank_client.go", r"^version [0-9a-f]{{12}} scored {shown} items$"),
+    ],
+)
+def test_the_clients_of_the_examples_are_answered(
+    endpoint: Endpoint, tmp_path: Path, client: str, said: str
+) -> None:
+    runner = ["go", "run"] if client.endswith(".go") else [sys.executable]
+    if shutil.which(runner[0]) is None:
+        pytest.skip(f"{runner[0]} is not installed here")
+    asked = tmp_path / "request.json"
+    asked.write_text(json.dumps(endpoint.requests[0]))
     environment = os.environ | {"RAYRANK_API_KEY": KEY}
-    with tempfile.TemporaryDirectory() as folder:
-        asked = Path(folder) / "request.json"
-        asked.write_text(json.dumps(endpoint.requests[0]))
-        done = subprocess.run(
-            [sys.executable, ROOT / "examples" / "rank_client.py", endpoint.url, asked],
-            capture_output=True,
-            text=True,
-            check=False,
-            env=environment,
-        )
-    assert done.returncode == 0, done.stderr
+    command = [*runner, str(ROOT / "examples" / client), endpoint.url, str(asked)]
+    told = said_by(command, environment)
     shown = len(endpoint.requests[0]["candidates"]["item"])
-    assert f"scored {shown} items; best by task: {{'finish': 'episode/" in done.stdout
+    assert re.search(said.format(shown=shown), told, re.MULTILINE), told
+
+
+def test_alone_a_candidate_scores_as_among_a_thousand(endpoint: Endpoint) -> None:
+    """And as beside another user."""
+    good = next(r for r in endpoint.requests if len(r["candidates"]["item"]) >= 2)
+    shown = {name: values[:1] for name, values in good["candidates"].items()}
+    others = {name: (values * 1000)[:999] for name, values in good["candidates"].items()}
+    others["time_ms"] = shown["time_ms"] * 999
+    among = {name: [*shown[name], *others[name]] for name in shown}
+
+    def first_score(asked: dict[str, Any]) -> float:
+        answer = endpoint.post(json.dumps(asked))
+        assert answer.status_code == 200, answer.text
+        content = answer.json()
+        score: float = content.get("users", [content])[0]["scores"]["finish"][0]
+        return score
+
+    alone = first_score(good | {"candidates": shown})
+    assert first_score(good | {"candidates": among}) == pytest.approx(alone, abs=1e-5)
+    beside = {"users": [good | {"candidates": shown}, *endpoint.requests[:5]]}
+    assert first_score(beside) == pytest.approx(alone, abs=1e-5)
 
 
 def test_every_route_but_health_demands_the_key(endpoint: Endpoint) -> None:
@@ -161,22 +188,23 @@ def test_a_promotion_is_followed_and_a_damaged_bundle_is_not(
         rows=learned_rows(finished_checkpoint(run.folder)),
     ).version
 
-    def served() -> tuple[str, str | None]:
-        content = endpoint.get("/v1/models").json()
-        return content["models"][0]["version"], content["fault"]
+    def served() -> set[tuple[str, str | None]]:
+        """What the replicas say, of which any may answer."""
+        told = [endpoint.get("/v1/models").json() for _ in range(12)]
+        return {(of["models"][0]["version"], of["faults"].get(CURRENT)) for of in told}
 
     name_version(bundles, CURRENT, other)
-    wait_until("the new version is served", lambda: served()[0] == other)
+    wait_until("the new version is served", lambda: served() == {(other, None)})
     damaged = Path(str(bundles)) / "0123456789ab"
     shutil.copytree(str(bundles / first), damaged)
     weights = bytearray((damaged / DENSE).read_bytes())
     weights[-1] ^= 1
     (damaged / DENSE).write_bytes(weights)
     name_version(bundles, CURRENT, damaged.name)
-    wait_until("the damage is said", lambda: served()[1] is not None)
-    version, fault = served()
-    assert version == other
-    assert DENSE in str(fault)
+    wait_until("the damage is said", lambda: all(fault is not None for _, fault in served()))
+    for version, fault in served():
+        assert version == other
+        assert DENSE in str(fault)
     assert endpoint.post(json.dumps(endpoint.requests[0])).status_code == 200
     name_version(bundles, CURRENT, first)
-    wait_until("the old version is served again", lambda: served() == (first, None))
+    wait_until("the old version is served again", lambda: served() == {(first, None)})

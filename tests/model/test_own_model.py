@@ -44,6 +44,7 @@ TRAIN = """
 from rayrank.run.config import load_config
 from rayrank.embedding.tables import LocalTables
 from rayrank.infer.bundle import write_bundle
+from rayrank.infer.drift import reference_of
 from rayrank.model.build import build_model
 
 config = load_config(out / "mine.yaml", []).rankers["mine"].model
@@ -61,10 +62,11 @@ for step in range(60):
     optimizer.step()
     losses.append(loss.item())
 model.eval()
+reference = reference_of(SCHEMA, "train", table(users), [])
 write_bundle(
     out / "bundles", ranker="mine", schema=SCHEMA, model=config, seed=3,
-    id_types={}, ranges={}, metrics={}, made_from={}, trained_steps=60, dense=model.dense_state(),
-    rows={name: tables.rows(name) for name in SCHEMA.tables},
+    id_types={}, ranges={}, reference=reference, metrics={}, made_from={}, trained_steps=60,
+    dense=model.dense_state(), rows={name: tables.rows(name) for name in SCHEMA.tables},
 )
 scores = model.predictions(model(jagged(users)))
 print(json.dumps({"losses": losses, "scores": scores.tolist()}))

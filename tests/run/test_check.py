@@ -11,9 +11,10 @@ from rayrank.errors import CheckError, VersionError
 from rayrank.evaluate.run import SCORES
 from rayrank.infer.bundle import Manifest
 from rayrank.run.config import RunConfig
+from rayrank.run.promotion import read_check
 from rayrank.run.report import report
 from rayrank.run.run import Run
-from rayrank.run.stages import build, check, evaluate, export, promote, read_check
+from rayrank.run.stages import build, check, evaluate, export, promote
 from rayrank.storage import files_in
 from rayrank.train.finished import JOURNAL
 from rayrank.train.journal import EpochLine, Journal, StepLine
@@ -58,6 +59,11 @@ def test_a_bundle_carries_what_evaluation_found(exported: tuple[Run, Manifest]) 
     assert manifest.metrics["listened"].keys() == {"mae", "rank_correlation"}
     assert manifest.id_types == read_stats(run.rows()).id_types
     assert manifest.made_from["rows"] == run.rows().name
+    of = manifest.reference
+    assert (of.split, of.rows) == ("test", read_stats(run.rows()).rows_of_split[2])
+    assert of.scored_rows == of.rows
+    assert of.scores.keys() == {"finish", "listened"}
+    assert "candidate.minutes" in of.numbers
 
 
 def test_what_is_served_is_what_was_trained_and_then_becomes_current(

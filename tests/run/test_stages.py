@@ -8,17 +8,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from rayrank.data.row_stats import STATS
-from rayrank.errors import BundleError, CheckError, DataError, TrainingError, VersionError
-from rayrank.infer.bundle import DENSE
+from rayrank.errors import DataError, TrainingError, VersionError
 from rayrank.run.config import RunConfig
 from rayrank.run.run import Run
-from rayrank.run.stages import build, evaluate, export, promote
-from rayrank.serve.check import Checked
-from rayrank.storage import write_whole
+from rayrank.run.stages import build, evaluate, export
 from rayrank.train.run import ranker_made_from
-from rayrank.versions import CURRENT, claim, name_version, named_version, versions
+from rayrank.versions import claim, versions
 
-from ..infer.bundles import trained, write
 from ..jobs.podcasts import write_podcasts
 
 
@@ -165,58 +161,3 @@ def test_a_training_that_was_cut_is_not_evaluated_or_exported_as_if_finished(fol
         with pytest.raises(TrainingError, match=r"not finished \(not begun\); run jobs/train\.py"):
             stage(run)
     assert not list(run.folder.bundles.glob("*/manifest.json"))
-
-
-def checked(run: Run, version: str, difference: float) -> None:
-    """As the consistency check leaves what it found."""
-    found = Checked(
-        version=version,
-        requests=1,
-        candidates=1,
-        max_abs_diff=difference,
-        bound=0.006,
-        latencies_ms=[1.0],
-    )
-    write_whole(run.folder.check(version), found.model_dump_json())
-
-
-def test_only_what_passed_its_check_becomes_current(tmp_path: Path) -> None:
-    run = run_on(tmp_path)
-    bundles = Path(str(run.folder.bundles))
-    first = write(bundles, trained("dlrm"), "dlrm").version
-    second = write(bundles, trained("dlrm", 1), "dlrm").version
-    with pytest.raises(BundleError, match=r"no bundle yet; run jobs/export\.py"):
-        promote(run)
-    with pytest.raises(CheckError, match="never checked"):
-        promote(run, first)
-    for difference in (0.0061, float("nan")):
-        checked(run, first, difference)
-        with pytest.raises(CheckError, match="differs from the trainer's"):
-            promote(run, first)
-    assert named_version(bundles, CURRENT) is None
-
-    checked(run, first, 0.0059)
-    checked(run, second, 0.0)
-    promote(run, first)
-    promote(run, second)
-    assert named_version(bundles, CURRENT) == second
-    promote(run, first)  # back
-    assert named_version(bundles, CURRENT) == first
-
-    weights = bytearray((bundles / second / DENSE).read_bytes())
-    weights[-1] ^= 1
-    (bundles / second / DENSE).write_bytes(weights)
-    with pytest.raises(BundleError, match=DENSE):
-        promote(run, second)
-    assert named_version(bundles, CURRENT) == first
-
-
-def test_the_bundle_exported_last_is_promoted_unless_one_is_named(tmp_path: Path) -> None:
-    run = run_on(tmp_path)
-    bundles = Path(str(run.folder.bundles))
-    versions_of = [write(bundles, trained("dlrm", k), "dlrm").version for k in range(2)]
-    for version in versions_of:
-        checked(run, version, 0.0)
-    name_version(bundles, "exported", versions_of[1])
-    promote(run)
-    assert named_version(bundles, CURRENT) == versions_of[1]

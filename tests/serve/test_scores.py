@@ -16,7 +16,10 @@ from .test_body import ROOMY, arrow
 TASKS = ["click", "order"]
 MODEL = {"name": "mtgr", "version": "0123456789ab", "schema": "shop"}
 # As their rows hold them: by time, which is not how the first one was listed.
-SCORES = [np.array([[0.1, 1 / 3], [1e-8, 0.7]], np.float32), np.float32([[1, 0], [0.25, 2 / 3]])]
+SCORES = [
+    np.array([[0.1, 1 / 3], [1e-8, 0.7]], np.float32),
+    np.array([[1, 0], [0.25, 2 / 3]], np.float32),
+]
 USERS = [changed(GOOD, "candidates.time_ms", [NOW, NOW - 5]), changed(GOOD, "user", 8)]
 LISTED = [SCORES[0][::-1], SCORES[1]]
 
@@ -58,10 +61,10 @@ def test_ranked_in_both_forms() -> None:
     also = told(arrow(USERS, ranking), ARROW)
     for one in (found, also):
         assert [user["items"] for user in one["users"]] == [[6], [5]]
-        assert [np.float32(user["values"]).tolist() for user in one["users"]] == [
-            [np.float32(0.1)],
-            [1.0],
-        ]
+        values = [user["values"] for user in one["users"]]
+        np.testing.assert_array_equal(
+            np.array(values, np.float32), np.array([[0.1], [1]], np.float32)
+        )
         np.testing.assert_array_equal(scores(one["users"][0]), SCORES[0][:1])
 
 
@@ -69,4 +72,4 @@ def test_ranked_in_both_forms() -> None:
 def test_a_score_that_is_none_is_never_sent(wrong: float) -> None:
     asked = ROOMY.parse(json.dumps(USERS[0]).encode())
     with pytest.raises(FloatingPointError):
-        answer(asked, [np.float32([[0.5, wrong], [0.5, 0.5]])], MODEL, TASKS)
+        answer(asked, [np.array([[0.5, wrong], [0.5, 0.5]], np.float32)], MODEL, TASKS)

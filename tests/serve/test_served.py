@@ -11,76 +11,32 @@ from rayrank.errors import BundleError
 from rayrank.infer import bundle as bundle_module
 from rayrank.infer.bundle import MANIFEST, TABLES
 from rayrank.serve import served
-from rayrank.serve.limits import Limits
-from rayrank.serve.served import Follower, Served, Serving
+from rayrank.serve.served import Served
 from rayrank.tensors import read_tensors, write_tensors
 from rayrank.versions import CURRENT, name_version
 
 from ..clusters import wait_until
-from ..infer.bundles import USERS, frozen, trained, write
-from ..model.rows import SCHEMA, jagged, table
-
-NEVER_S, OFTEN_S = 3600.0, 0.01
-WEIGHTS = range(3)
+from ..infer.bundles import USERS
+from ..model.rows import SCHEMA, table
+from .following import OFTEN_S, Following, expected, scores, spoil, write_versions
 
 
 @pytest.fixture
 def versions(tmp_path: Path) -> list[str]:
     """Three bundles in a folder; the first is current."""
-    found = [write(tmp_path, trained("dlrm", seed), "dlrm").version for seed in WEIGHTS]
-    name_version(tmp_path, CURRENT, found[0])
-    return found
-
-
-class Following(Follower):
-    """A follower that keeps what it was told to tell."""
-
-    def __init__(self, bundles: Path, version: str = CURRENT, every_s: float = NEVER_S) -> None:
-        self.switches: list[bool] = []
-        super().__init__(
-            bundles, version, Serving(Limits(), 0, None), every_s, self.switches.append
-        )
-
-    @property
-    def version(self) -> str:
-        return self.now.manifest.version
-
-    def until_version(self, version: str) -> None:
-        wait_until("the switch", lambda: self.version == version, seconds=30)
-
-    def until_fault(self, fault: str) -> None:
-        wait_until("it is told", lambda: self.fault == fault, seconds=30)
-
-
-def spoil(bundles: Path, version: str) -> Path:
-    """Flip a bit of a weight."""
-    path = bundles / version / TABLES
-    content = bytearray(path.read_bytes())
-    content[-1] ^= 1
-    path.write_bytes(content)
-    return path
-
-
-def scores(asked: Served) -> np.ndarray:
-    return np.concatenate(asked.engine.submit(table(USERS)).result().scores)
-
-
-def expected(weights: int) -> np.ndarray:
-    ranker = trained("dlrm", weights)
-    ranker.tables = frozen(ranker, "dlrm")
-    return ranker.predictions(ranker(jagged(USERS))).detach().numpy()
+    return write_versions(tmp_path)
 
 
 def test_it_takes_what_is_current_then_and_later(tmp_path: Path, versions: list[str]) -> None:
     follower = Following(tmp_path)
-    assert (follower.version, follower.fault, follower.switches) == (versions[0], None, [])
+    assert (follower.version, follower.faults, follower.switches) == (versions[0], {}, [])
     follower.look()
     assert (follower.version, follower.switches) == (versions[0], [])
     # Forward, and back to an older one.
     for number, version in enumerate((versions[1], versions[2], versions[0]), 1):
         name_version(tmp_path, CURRENT, version)
         follower.look()
-        assert (follower.version, follower.fault) == (version, None)
+        assert (follower.version, follower.faults) == (version, {})
         assert follower.switches == [True] * number
         weights = versions.index(version)
         np.testing.assert_allclose(scores(follower.now), expected(weights), atol=1e-7)
@@ -96,12 +52,12 @@ def test_a_damaged_version_is_passed_over(tmp_path: Path, versions: list[str]) -
         follower.look()
         assert follower.now is before
         assert follower.switches == [False]
-        assert follower.fault == f"{path}: its content is not what manifest.json says"
+        assert follower.faults == {CURRENT: f"{path}: its content is not what manifest.json says"}
     np.testing.assert_allclose(scores(follower.now), expected(0), atol=1e-7)
 
     name_version(tmp_path, CURRENT, versions[2])
     follower.look()
-    assert (follower.version, follower.fault) == (versions[2], None)
+    assert (follower.version, follower.faults) == (versions[2], {})
     assert follower.switches == [False, True]
 
 
@@ -113,7 +69,7 @@ def test_going_back_after_a_damaged_version_ends_the_fault(
     for version in (versions[1], versions[0]):
         name_version(tmp_path, CURRENT, version)
         follower.look()
-    assert (follower.version, follower.fault) == (versions[0], None)
+    assert (follower.version, follower.faults) == (versions[0], {})
 
 
 @pytest.mark.parametrize("content", ["", "{}", '{"version": "000000000000"}'])
@@ -124,8 +80,10 @@ def test_a_damaged_name_is_passed_over(tmp_path: Path, versions: list[str], cont
     follower.look()
     assert follower.now is before
     assert follower.switches == [False]
-    assert follower.fault is not None
-    assert str(tmp_path) in follower.fault
+    assert str(tmp_path) in follower.faults[CURRENT]
+    name_version(tmp_path, CURRENT, versions[0])
+    follower.look()
+    assert (follower.now, follower.faults) == (before, {})
 
 
 def test_requests_under_way_end_on_what_they_began_with(
@@ -170,7 +128,7 @@ def test_it_looks_by_itself_but_not_where_a_version_was_named(
         follower.until_version(version)
     assert follower.switches == [True] * 3
     assert pinned.now is before
-    assert (pinned.version, pinned.switches, pinned.fault) == (versions[1], [], None)
+    assert (pinned.version, pinned.switches, pinned.faults) == (versions[1], [], {})
 
 
 def test_storage_that_is_back_is_followed_again(
@@ -196,7 +154,7 @@ def test_storage_that_is_back_is_followed_again(
     assert follower.switches.pop() is True
     assert follower.switches
     assert not any(follower.switches)
-    assert follower.fault is None
+    assert follower.faults == {}
 
 
 def test_a_bundle_that_cannot_be_built_does_not_end_the_following(

@@ -25,6 +25,7 @@ from rayrank.embedding.buckets import Buckets
 from rayrank.embedding.frozen import FrozenTable, FrozenTables, freeze
 from rayrank.embedding.tables import LearnedRows, Tables
 from rayrank.errors import BundleError, ConfigError, WeightsError
+from rayrank.infer.drift import Reference
 from rayrank.infer.ranges import Ranges
 from rayrank.model.build import build_model, parse_model_config
 from rayrank.model.ranker import ModelConfig, Ranker
@@ -34,7 +35,7 @@ from rayrank.strict import Strict, faults, parse
 from rayrank.tensors import read_tensors, write_tensors
 from rayrank.versions import CURRENT, named_version
 
-FORMAT = 5
+FORMAT = 6
 MANIFEST, DENSE, TABLES = "manifest.json", "dense.safetensors", "tables.safetensors"
 
 
@@ -51,6 +52,8 @@ class Manifest(Strict):
     """What ids were in the log: a request that sends the other kind would match nothing."""
     ranges: Ranges
     """Beyond which a number counts as the edge of what training saw."""
+    reference: Reference
+    """How scores and numbers were spread when it was exported: from there drift is told."""
     metrics: dict[str, Any]
     made_from: dict[str, str]
     """The versions of rows and ranker, and the checkpoint with its hash."""
@@ -76,6 +79,7 @@ def write_bundle(
     seed: int,
     id_types: IdTypes,
     ranges: Ranges,
+    reference: Reference,
     metrics: dict[str, Any],
     made_from: dict[str, str],
     trained_steps: int,
@@ -101,6 +105,7 @@ def write_bundle(
             "model": model.model_dump(mode="json"),
             "id_types": id_types,
             "ranges": ranges,
+            "reference": reference,
             "metrics": metrics,
             "made_from": made_from,
             "trained_steps": trained_steps,

@@ -23,8 +23,8 @@ from rayrank.report.data import (
     bins_by_factors,
 )
 from rayrank.report.page import write_report
+from rayrank.run.promotion import read_check
 from rayrank.run.run import Run
-from rayrank.run.stages import read_check
 from rayrank.run.terminal import say
 from rayrank.serve.check import Checked
 from rayrank.train.finished import JOURNAL

@@ -15,27 +15,30 @@ from rayrank.data.build import days_made_from, rows_made_from
 from rayrank.data.days import read_book, rows_name
 from rayrank.data.row_stats import STATS, RowStats, read_stats
 from rayrank.data.source import prepare_log
-from rayrank.errors import BundleError, CheckError, TrainingError
+from rayrank.errors import CheckError, TrainingError
 from rayrank.evaluate.results import Evaluation
 from rayrank.evaluate.run import SCORES, read_evaluation
 from rayrank.evaluate.run import evaluate as evaluate_rankers
-from rayrank.infer.bundle import Manifest, bundle_folder, verify_bundle
+from rayrank.infer.bundle import Manifest, verify_bundle
 from rayrank.run.cluster import joined
+from rayrank.run.promotion import bundle_of, promote, read_check
 from rayrank.run.run import Run
 from rayrank.run.terminal import say, watching
 from rayrank.run.watched import watched
-from rayrank.serve.app import RankingArgs
 from rayrank.serve.check import Checked
 from rayrank.serve.check import check as check_over_http
+from rayrank.serve.config import RankingArgs
 from rayrank.serve.local import APP_OF_CHECK, local_api_key, running_app
 from rayrank.serve.replay import replay
-from rayrank.storage import AnyPath, read_parquet, remove_folder, write_whole
+from rayrank.storage import read_parquet, remove_folder, write_whole
 from rayrank.train.export import export as export_ranker
 from rayrank.train.finished import BEGUN, finished_checkpoint, is_finished
 from rayrank.train.resources import beyond_reach, waited_for, wanted
 from rayrank.train.run import ranker_made_from
 from rayrank.train.run import train as train_ranker
-from rayrank.versions import CURRENT, EXPORTED, claim, name_version, named_version, require
+from rayrank.versions import CURRENT, EXPORTED, claim, name_version, require
+
+__all__ = ["build", "build_days", "check", "evaluate", "export", "promote", "train"]
 
 REPLAYED_USERS = 150
 
@@ -176,6 +179,11 @@ def export(run: Run, name: str) -> Manifest:
         )
         name_version(run.folder.bundles, EXPORTED, manifest.version)
         say(f"{run.folder.bundles / manifest.version}: {name}, {manifest.trained_steps:,} steps")
+        of = manifest.reference
+        say(
+            f"drift will be told from {of.rows:,} {of.split} rows' numbers, and the scores of "
+            f"{of.scored_rows:,} of them"
+        )
     return manifest
 
 
@@ -184,7 +192,7 @@ def check(run: Run, version: str | None = None) -> Checked:
     with the trainer's scores. Writes what was found, and raises CheckError where they differ
     beyond the bound."""
     with run.stage("check", "the bundle on Ray Serve, scores compared over HTTP") as stage:
-        manifest = verify_bundle(_bundle(run, version))
+        manifest = verify_bundle(bundle_of(run, version))
         done = read_check(run, manifest.version)
         if done is not None:
             stage.reused = True
@@ -225,29 +233,3 @@ def check(run: Run, version: str | None = None) -> Checked:
         )
         checked.demand()
     return checked
-
-
-def promote(run: Run, version: str | None = None) -> None:
-    """Make a version (the one exported last) `current`, for serving to follow, if it is whole and
-    passed its check. An older version goes back the same way."""
-    folder = _bundle(run, version)
-    verify_bundle(folder)
-    checked = read_check(run, folder.name)
-    if checked is None:
-        raise CheckError(f"{folder}: never checked; run jobs/check.py --version {folder.name}")
-    checked.demand()
-    name_version(run.folder.bundles, CURRENT, folder.name)
-    say(f"{run.folder.bundles}: {folder.name} is current")
-
-
-def _bundle(run: Run, version: str | None) -> AnyPath:
-    chosen = version or named_version(run.folder.bundles, EXPORTED)
-    if chosen is None:
-        raise BundleError(f"{run.folder.bundles}: no bundle yet; run jobs/export.py")
-    return bundle_folder(run.folder.bundles, chosen)
-
-
-def read_check(run: Run, version: str) -> Checked | None:
-    """What `check` found of a version; None where it never ran."""
-    path = run.folder.check(version)
-    return Checked.model_validate_json(path.read_text()) if path.exists() else None

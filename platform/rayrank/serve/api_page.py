@@ -102,6 +102,7 @@ def _type(of: Json) -> str:
         "minItems": "at least",
         "maxItems": "at most",
         "minimum": "from",
+        "maximum": "to",
         "maxLength": "at most",
     }
     limits = [f"{word} {of[bound]}" for bound, word in bounds.items() if bound in of]

@@ -37,7 +37,7 @@ from rayrank.serve.openapi import document
 from rayrank.serve.request import RankRequest
 from rayrank.serve.scores import answer
 from rayrank.serve.served import Follower, Served, Serving
-from rayrank.serve.shadow import Shadow
+from rayrank.serve.shadow import Shadow, alike
 from rayrank.serve.tracing import trace_phases
 from rayrank.storage import absolute, place
 
@@ -187,8 +187,8 @@ class RankingApp:
         loop, now = asyncio.get_running_loop(), self.follower.now
         asked = await loop.run_in_executor(self.parsers, now.parser.parse, content, form)
         chosen = self.follower.of(asked.rows["user"][0].as_py())
-        if chosen is now:
-            return now, asked
+        if alike(chosen, now):
+            return chosen, asked
         try:
             return chosen, await loop.run_in_executor(
                 self.parsers, chosen.parser.parse, content, form
@@ -242,4 +242,5 @@ def build_app(
     deployment: Any = RankingApp
     if replicas is not None:
         deployment = deployment.options(num_replicas=replicas)
-    return deployment.bind(told.model_dump(mode="json"), key)  # type: ignore[no-any-return]
+    app: serve.Application = deployment.bind(told.model_dump(mode="json"), key)
+    return app

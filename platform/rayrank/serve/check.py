@@ -98,7 +98,7 @@ def check(
             if key_of not in expected:
                 raise CheckError(f"the trainer has no score of (user, item, time) {key_of}")
             answered = [answer["scores"][task][i] for task in schema.tasks]
-            scores = np.array(_comparable(answered, schema))
+            scores = np.array(comparable(answered, schema))
             # One item shown twice at one moment has two rows: the nearer one is meant.
             nearest = min(float(np.abs(scores - other).max()) for other in expected[key_of])
             # Unlike max, numpy's maximum keeps a NaN: a score that is no number is near to none.
@@ -113,7 +113,7 @@ def check(
     )
 
 
-def _comparable(scores: Sequence[Any], schema: Schema) -> list[np.ndarray]:
+def comparable(scores: Sequence[Any], schema: Schema) -> list[np.ndarray]:
     """Of each task: probabilities as they are, numbers as log(1 + x), since they round by parts of
     themselves."""
     return [
@@ -132,7 +132,7 @@ def _by_candidate(
         strict=True,
     )
     columns = [trained[f"p.{task}"].to_numpy() for task in schema.tasks]
-    scores = np.column_stack(_comparable(columns, schema))
+    scores = np.column_stack(comparable(columns, schema))
     found: dict[tuple[Any, Any, int], list[np.ndarray]] = {}
     for key, score in zip(keys, scores, strict=True):
         found.setdefault(key, []).append(score)

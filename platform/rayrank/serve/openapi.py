@@ -31,7 +31,7 @@ def document(schema: Schema, manifest: Manifest, limits: Limits) -> Json:
         status: {"description": what, "content": {JSON: {"schema": ref("Error")}}}
         for status, what in STATUSES.items()
     }
-    arrow = {ARROW: {"schema": {"type": "string", "contentMediaType": ARROW}}}
+    arrow: Json = {ARROW: {"schema": {"type": "string", "contentMediaType": ARROW}}}
     asked: Json = {
         JSON: {
             "schema": {"oneOf": [ref("Request"), ref("Requests")]},
@@ -98,7 +98,7 @@ def example(schema: Schema, manifest: Manifest) -> Json:
             name: [_example(of)] * count for name, of in features.items() if "same_as" not in of
         }
 
-    item = next((of for of in told["candidates"].values() if "same_as" in of), {})
+    item: Json = next((of for of in told["candidates"].values() if "same_as" in of), {})
     keys: list[Any] = [7, 8] if item.get("id_type", "string") == "integer" else ["7", "8"]
     text = any(of == "string" and schema.is_user(name) for name, of in manifest.id_types.items())
     return {

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from rayrank.data.times import EARLIEST_MS, LATEST_MS
 from rayrank.infer.bundle import Manifest
 from rayrank.schema import Schema
 from rayrank.serve.contract import contract
@@ -10,7 +11,12 @@ from rayrank.serve.ranking import LONGEST
 
 Json = dict[str, Any]
 
-TIME_MS: Json = {"type": "integer", "description": "Milliseconds since 1970, UTC."}
+TIME_MS: Json = {
+    "type": "integer",
+    "minimum": EARLIEST_MS,
+    "maximum": LATEST_MS,
+    "description": "Milliseconds since 1970, UTC.",
+}
 KEY: Json = {"type": ["integer", "string"]}
 
 

@@ -99,7 +99,7 @@ def _value(node: ast.expr, scores: Mapping[str, np.ndarray]) -> Any:
             return _BINARY[type(of)](_value(left, scores), _value(right, scores))
         case ast.UnaryOp(of, operand):
             return _UNARY[type(of)](_value(operand, scores))
-        case ast.Constant(value):
+        case ast.Constant(int() | float() as value):
             return np.float64(value)  # never Python's integers, which grow without end
         case ast.Name(name):
             return scores[name]

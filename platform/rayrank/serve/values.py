@@ -1,6 +1,6 @@
 """The values of one feature's column, JSON's or Arrow's: checked, then encoded as in rows."""
 
-from typing import Any
+from typing import Any, TypeAlias
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -12,7 +12,7 @@ from rayrank.schema import Feature
 from rayrank.serve.errors import RequestError
 from rayrank.serve.limits import Limits
 
-Column = list[Any] | pa.Array
+Column: TypeAlias = list[Any] | pa.Array
 """As JSON has it, or Arrow."""
 
 NUMBERS = ("number", "bucket", "vector")

@@ -1,19 +1,32 @@
 """From a checkpoint to a bundle."""
 
+from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import torch
 
+from rayrank.data.jagged import to_jagged
+from rayrank.data.packing import pack, row_costs
+from rayrank.data.row_files import SPLITS, row_files
 from rayrank.data.row_stats import read_stats
 from rayrank.embedding.tables import LearnedRows, LocalTables
+from rayrank.errors import DataError
 from rayrank.infer.bundle import Manifest, restore_ranker, write_bundle
+from rayrank.infer.drift import Reference, reference_of
 from rayrank.infer.ranges import ranges_of
 from rayrank.model.ranker import Ranker
-from rayrank.schema import Schema
-from rayrank.storage import AnyPath
+from rayrank.schema import CANDIDATES, Schema
+from rayrank.storage import AnyPath, arrow_place
 from rayrank.train import checkpoint as ckpt
 from rayrank.train.config import RankerConfig
 from rayrank.train.finished import checkpoint_origin, finished_checkpoint
+
+SAMPLED_ROWS, SCORED_TOKENS, BATCH_TOKENS = 2000, 100_000, 8192
+"""What is recorded at most: numbers of so many user rows, scores of those that have so many tokens
+together."""
 
 
 def learned_rows(checkpoint: AnyPath) -> dict[str, LearnedRows]:
@@ -29,10 +42,7 @@ def learned_rows(checkpoint: AnyPath) -> dict[str, LearnedRows]:
 def local_ranker(config: RankerConfig, schema: Schema, checkpoint: AnyPath) -> Ranker:
     """The trained ranker on one process, as the trainer knows it."""
     dense, _ = ckpt.read_dense(checkpoint)
-    std, seed = config.model.embedding_std, config.train.seed
-    rows = learned_rows(checkpoint)
-    tables = LocalTables.of_rows(schema.tables, rows, init_std=std, seed=seed)
-    return restore_ranker(schema, config.model, dense, tables)
+    return _ranker_of(config, schema, dense, learned_rows(checkpoint))
 
 
 def export(
@@ -53,7 +63,7 @@ def export(
     """
     checkpoint = finished_checkpoint(trained)
     dense, _ = ckpt.read_dense(checkpoint)
-    stats = read_stats(rows)
+    learned, stats = learned_rows(checkpoint), read_stats(rows)
     return write_bundle(
         bundles,
         ranker=name,
@@ -62,9 +72,61 @@ def export(
         seed=config.train.seed,
         id_types=stats.id_types,
         ranges=ranges_of(stats.scales()),
+        reference=_reference(_ranker_of(config, schema, dense, learned), schema, rows),
         metrics=metrics,
         made_from=checkpoint_origin(rows, trained, checkpoint),
         trained_steps=ckpt.read_position(checkpoint).step,
         dense=dense,
-        rows=learned_rows(checkpoint),
+        rows=learned,
     )
+
+
+def _ranker_of(
+    config: RankerConfig,
+    schema: Schema,
+    dense: dict[str, torch.Tensor],
+    rows: dict[str, LearnedRows],
+) -> Ranker:
+    std, seed = config.model.embedding_std, config.train.seed
+    tables = LocalTables.of_rows(schema.tables, rows, init_std=std, seed=seed)
+    return restore_ranker(schema, config.model, dense, tables)
+
+
+@torch.inference_mode()
+def _reference(ranker: Ranker, schema: Schema, rows: AnyPath) -> Reference:
+    """Of the last rows of the latest split that has any: a sample of users, on its last days."""
+    split, sample = _last_rows(rows)
+    costs = row_costs(sample, 0.0)
+    first = sample.slice(0, max(1, int(np.searchsorted(np.cumsum(costs), SCORED_TOKENS, "right"))))
+    scores: list[np.ndarray] = []
+    for picked in pack(row_costs(first, 0.0), BATCH_TOKENS):
+        batch = to_jagged(first.slice(picked[0], len(picked)), schema)
+        p_CK = ranker.predictions(ranker(batch)).numpy()
+        ends = np.cumsum(batch.lengths(CANDIDATES).numpy())
+        scores += np.split(p_CK, ends)[: len(picked)]
+    return reference_of(schema, split, sample, scores)
+
+
+def _last_rows(rows: AnyPath) -> tuple[str, pa.Table]:
+    """The latest split's name, and its last rows. Raises DataError where no split has any."""
+    for split in reversed(SPLITS):
+        parts: list[pa.Table] = []
+        wanted = SAMPLED_ROWS
+        for group in _groups_from_the_end(row_files(rows / split)):
+            parts.append(group.slice(max(0, len(group) - wanted)))
+            wanted -= len(parts[-1])
+            if wanted == 0:
+                break
+        if parts:
+            return split, pa.concat_tables(parts)
+    raise DataError(f"{rows}: no user rows; run jobs/build_rows.py first")
+
+
+def _groups_from_the_end(files: list[AnyPath]) -> Iterator[pa.Table]:
+    """The row groups of a split's files, those of its last day first."""
+    for file in reversed(files):
+        filesystem, name = arrow_place(file)
+        with filesystem.open_input_file(name) as source:
+            parquet = pq.ParquetFile(source)
+            for group in reversed(range(parquet.num_row_groups)):
+                yield parquet.read_row_group(group)
