@@ -13,7 +13,8 @@ class RunFolder:
     rows/VERSION, rows/current   user rows, and which of them later stages use
     rankers/NAME/VERSION         training: plan of batches, journal, checkpoints
     eval/NAME/VERSION            scores of the test rows; eval/evaluation.json: what was found
-    bundles/VERSION              what is served; bundles/current: which of them
+    bundles/VERSION              what is served; bundles/current: which of them; bundles/canary,
+                                 shadow, previous: beside it, along with it, before it
     checks/VERSION.json          served scores against the trainer's
     stages/NAME.json             how long each stage took
     summary.json, report.html    for people; seeds.json: the same from several seeds
