@@ -10,6 +10,7 @@ from rayrank.data.jagged import JaggedBatch
 from rayrank.embedding.sharded import ShardedTables
 from rayrank.model.ranker import Ranker, mean_of_known
 from rayrank.train.config import TrainConfig
+from rayrank.train.finite import NotFiniteError
 
 
 class Optimizer:
@@ -39,7 +40,8 @@ class Optimizer:
         The loss of a task is the mean over the known labels of all ranks' batches (by their
         weights, where they have some), and so is the gradient: TorchRec and DDP average over ranks,
         so each rank scales its sum by ranks / known labels. The model's auxiliary loss, a sum as
-        well, is scaled by ranks / candidates.
+        well, is scaled by ranks / candidates. Raises NotFiniteError, on every rank, before anything
+        is changed.
         """
         tables = tables_of(self.sharded)
         rate = self.rate(step, done)
@@ -53,19 +55,22 @@ class Optimizer:
             logits = self.sharded(batch)
             auxiliary = self.ranker.auxiliary_loss(batch)
         sums_K = self.ranker.loss_sums(logits, batch)
-        own = 0.0 if auxiliary is None else float(auxiliary.detach())
-        facts = [batch.candidates, batch.tokens, batch.users, own]
         known_K = self.ranker.known_labels(batch)
         # In float64: counts of tokens outgrow float32.
-        counts = torch.tensor(facts, dtype=torch.float64, device=batch.device)
-        totals = torch.cat([sums_K.detach(), known_K, counts])
-        dist.all_reduce(totals)
-        total_sums_K, total_known_K, (candidates, tokens, users, own) = (
-            totals[: len(sums_K)],
-            totals[len(sums_K) : -4],
-            totals[-4:].tolist(),
+        counts = torch.tensor(
+            [batch.candidates, batch.tokens, batch.users], dtype=torch.float64, device=batch.device
         )
-        minimised = mean_of_known(sums_K, total_known_K.to(sums_K.dtype)).sum()
+        own = counts.new_zeros(1) if auxiliary is None else auxiliary.detach().reshape(1)
+        mine = torch.cat([sums_K.detach(), own, known_K, counts])
+        totals = mine.clone()
+        dist.all_reduce(totals)
+        totals = totals.cpu()  # the one time that a step waits for its device
+        if not torch.isfinite(totals).all():
+            raise NotFiniteError(mine=not torch.isfinite(mine).all())
+        tasks = len(sums_K)
+        total_sums_K, total_known_K = totals[:tasks], totals[tasks + 1 : -3]
+        total_own, (candidates, tokens, users) = float(totals[tasks]), totals[-3:].tolist()
+        minimised = mean_of_known(sums_K, total_known_K.to(sums_K)).sum()
         if auxiliary is not None:
             minimised = minimised + auxiliary / candidates
         (minimised * dist.get_world_size()).backward()
@@ -74,7 +79,7 @@ class Optimizer:
         self.adamw.zero_grad()
         self.ranker.after_step()
         loss = float(mean_of_known(total_sums_K, total_known_K).sum())
-        return StepFacts(loss, int(candidates), int(tokens), int(users), own / candidates)
+        return StepFacts(loss, int(candidates), int(tokens), int(users), total_own / candidates)
 
     def state(self) -> dict[str, torch.Tensor]:
         """AdamW's state as named tensors: no pickling."""

@@ -21,6 +21,7 @@ from rayrank.train import checkpoint as ckpt
 from rayrank.train.attempt import begin_attempt, ensure_newest
 from rayrank.train.config import RankerConfig
 from rayrank.train.finished import ATTEMPTS, BATCHES, CHECKPOINTS, JOURNAL, write_finished
+from rayrank.train.finite import NotFiniteError, demand_finite, stopped_at
 from rayrank.train.optimize import Optimizer
 from rayrank.train.progress import Progress
 from rayrank.train.validate import validate
@@ -86,9 +87,11 @@ class Worker:
                 self.sharded.train()
                 for rows in batches.deal(self.rank, self.world_size, position.batches):
                     batch = to_jagged(rows, self.schema).to(self.device)
-                    facts = self.optimizer.step(
-                        batch, position.step, (before + position.batches) / total
-                    )
+                    share = (before + position.batches) / total
+                    try:
+                        facts = self.optimizer.step(batch, position.step, share)
+                    except NotFiniteError as error:
+                        raise stopped_at(position.step, rows, error.mine, self.folder) from None
                     done = min(position.batches + self.world_size, len(batches))
                     position = self._at(position.epoch, done, position.step + 1)
                     progress.step(position, before + done, facts)
@@ -126,10 +129,12 @@ class Worker:
 
     def _save(self, position: ckpt.Position, progress: Progress) -> None:
         progress.flush()  # who resumes from the checkpoint finds what led to it
+        mine = self.tables.local_rows()
+        demand_finite(position.step, self.optimizer.dense, mine, self.device)
         checkpoint = ckpt.checkpoint_folder(self.folder / CHECKPOINTS, position)
-        mine = ckpt.write_rank(checkpoint, self.rank, self.tables.local_rows())
+        own = ckpt.write_rank(checkpoint, self.rank, mine)
         written: list[ckpt.Hashes] = [{}] * self.world_size
-        dist.all_gather_object(written, mine)  # all ranks' files are there
+        dist.all_gather_object(written, own)  # all ranks' files are there
         if self.rank == 0:
             ensure_newest(self.folder / ATTEMPTS, self.attempt)
             ckpt.publish(

@@ -1,0 +1,85 @@
+"""Nothing goes on that is not finite: no step, and no checkpoint.
+
+Told by sums over all ranks, so that every rank stops at the same place and says the same.
+"""
+
+from collections.abc import Mapping
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+import torch.distributed as dist
+
+from rayrank.embedding.tables import ShardRows
+from rayrank.errors import TrainingError
+from rayrank.storage import AnyPath, arrow_place
+
+SAVED = "not-finite"
+"""The folder of batches whose loss was not finite."""
+MOST_USERS = 5
+"""Users that a message names."""
+
+
+class NotFiniteError(Exception):
+    """The loss of a step is not finite. Raised on every rank, before any weight is changed."""
+
+    def __init__(self, mine: bool) -> None:
+        """mine: whether this rank's own batch is at fault."""
+        super().__init__("the loss is not finite")
+        self.mine = mine
+
+
+def stopped_at(step: int, rows: pa.Table, mine: bool, folder: AnyPath) -> TrainingError:
+    """Save the batches that gave a loss that is not finite, as Parquet; what to tell a person.
+    Collective: the same on every rank. rows: this rank's batch."""
+    rank = dist.get_rank()
+    told: dict[str, list[str]] = {}
+    if mine:
+        path = folder / SAVED / f"step-{step:08d}-rank-{rank}.parquet"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        filesystem, name = arrow_place(path)
+        with filesystem.open_output_stream(name) as sink:
+            pq.write_table(rows, sink)
+        told[str(path)] = [str(user) for user in rows["user"].to_pylist()]
+    all_told: list[dict[str, list[str]]] = [{}] * dist.get_world_size()
+    dist.all_gather_object(all_told, told)
+    lines = [
+        f"  rank {rank}: {len(users)} users ({', '.join(users[:MOST_USERS])}"
+        f"{', …' if len(users) > MOST_USERS else ''}), saved as {path}"
+        for rank, of in enumerate(all_told)
+        for path, users in of.items()
+    ]
+    return TrainingError(
+        "\n".join(
+            [
+                f"step {step}: the loss is not finite, on the batches below; no weight was changed "
+                "by it. Checkpoints of before are kept. Lower the rates, or look at these rows:",
+                *lines,
+            ]
+        )
+    )
+
+
+def demand_finite(
+    step: int, dense: Mapping[str, torch.Tensor], rows: dict[str, ShardRows], device: torch.device
+) -> None:
+    """Before a checkpoint is written, of parameters (a buffer may be infinite). Collective.
+
+    Raises TrainingError naming each parameter and table that holds anything else, on any rank."""
+    wrong = [name for name, value in dense.items() if not _finite(value)]
+    wrong += [f"table {name}" for name, part in rows.items() if not _finite(part.vectors)]
+    count = torch.tensor(float(len(wrong)), device=device)
+    dist.all_reduce(count)
+    if count == 0:
+        return
+    all_wrong: list[list[str]] = [[]] * dist.get_world_size()
+    dist.all_gather_object(all_wrong, wrong)
+    names = sorted({name for of in all_wrong for name in of})
+    raise TrainingError(
+        f"step {step}: {', '.join(names)}: not finite any more, and so not saved. Checkpoints of "
+        "before are kept; lower the rates"
+    )
+
+
+def _finite(values: torch.Tensor) -> bool:
+    return not values.is_floating_point() or bool(torch.isfinite(values).all())
