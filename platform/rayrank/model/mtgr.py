@@ -97,9 +97,10 @@ class MTGR(Ranker):
         x_TD = jagged_concat(tokens, layout.segment_offsets)
         *layers, last = self.layers
         for layer in layers:
-            x_TD = layer(x_TD, layout)
+            x_TD = self.through(layer, x_TD, layout)
         assert isinstance(last, HSTULayer)
-        return self._logits(last.candidates(x_TD, layout), self._candidate_groups(batch))
+        c_CD = self.through(last.candidates, x_TD, layout)
+        return self._logits(c_CD, self._candidate_groups(batch))
 
     def encode_prefix(self, batch: JaggedBatch, vectors: Vectors) -> HSTUPrefix:
         layout = sequence(batch, self.schema, candidates=False)

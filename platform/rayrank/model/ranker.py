@@ -1,11 +1,12 @@
 """What a ranker is: its config, its tables and dense weights, its logits and its loss."""
 
-from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, ClassVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any, ClassVar, TypeAlias, cast
 
 import torch
 from pydantic import Field
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 from rayrank.data.jagged import JaggedBatch
 from rayrank.embedding.tables import Tables
@@ -16,6 +17,8 @@ from rayrank.model.parts import Runner, run_now
 from rayrank.model.prefix import Prefix
 from rayrank.schema import Group, Schema
 from rayrank.strict import Strict
+
+Layer: TypeAlias = Callable[..., torch.Tensor]
 
 
 class ModelConfig(Strict):
@@ -56,6 +59,9 @@ class Ranker(nn.Module):
         self.schema = schema
         self.tables = tables
         self.run: Runner = run_now
+        self.recompute = False
+        """Whether training keeps of a layer its input alone, and computes the rest anew in the
+        backward pass: less memory, by all but one layer's, for a forward pass more."""
         # Kept with the weights only where a task is a number: of others they say nothing.
         kept = any(task.kind == "number" for task in schema.tasks.values())
         self.register_buffer("label_mean", torch.zeros(len(schema.tasks)), persistent=kept)
@@ -105,6 +111,12 @@ class Ranker(nn.Module):
         """logits_CK, float32 [candidates, tasks], tasks in the schema's order."""
         vectors = self.lookup(batch)
         return self.score_candidates(self.encode_prefix(batch, vectors), batch, vectors)
+
+    def through(self, layer: Layer, *inputs: Any) -> torch.Tensor:
+        """`layer(*inputs)`, for layers that may be recomputed."""
+        if self.recompute and torch.is_grad_enabled():
+            return cast(torch.Tensor, checkpoint(layer, *inputs, use_reentrant=False))
+        return layer(*inputs)
 
     # In training.
 

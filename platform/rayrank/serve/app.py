@@ -23,6 +23,7 @@ from starlette.exceptions import HTTPException
 
 from rayrank.errors import DeadlineError
 from rayrank.infer.bundle import bundle_folder, verify_bundle
+from rayrank.infer.engine import tokens_of
 from rayrank.infer.ranges import outside
 from rayrank.infer.scorer import Scored
 from rayrank.serve.admission import Bodies, admit, timeout_s
@@ -168,7 +169,7 @@ class RankingApp:
             self.bodies.release(body)
         request.scope[VERSION] = served.manifest.version
         parsed = time.monotonic()
-        admit(served.engine, asked.tokens, deadline)
+        admit(served.engine, tokens_of(asked.rows), deadline)
         scored = await asyncio.wrap_future(served.engine.submit(asked.rows, deadline))
         answered = answer(asked, scored.scores, served.model, list(served.schema.tasks))
         phases = {"parse": 1000 * (parsed - received), **scored.ms._asdict()}

@@ -10,10 +10,10 @@ fields (`serve.body`), and `ranking` is JSON in the schema's metadata.
 
 from dataclasses import dataclass
 
-import numpy as np
 import pyarrow as pa
 
 from rayrank.data.ids import IdTypes
+from rayrank.infer.engine import tokens_of
 from rayrank.schema import Schema
 from rayrank.serve.body import JSON, Form, read_body
 from rayrank.serve.errors import Faults, RequestError
@@ -38,11 +38,6 @@ class RankRequest:
     ahead: int
     """How many behaviours were known a little after the request, by another clock: they count as
     known now."""
-
-    @property
-    def tokens(self) -> int:
-        """Of all users."""
-        return int(np.sum(self.rows["tokens"].to_numpy()))
 
     @property
     def candidates(self) -> int:
@@ -87,7 +82,7 @@ class RequestParser:
             ranking=ranking,
             ahead=sum(user.ahead for user in users),
         )
-        if request.tokens > self.limits.batch_tokens:
-            told_of = f"has {request.tokens} tokens; at most {self.limits.batch_tokens} are scored"
-            raise RequestError(413, "users", f"{told_of} together")
+        if (tokens := tokens_of(request.rows)) > self.limits.batch_tokens:
+            most = self.limits.batch_tokens
+            raise RequestError(413, "users", f"have {tokens} tokens; at most {most} are scored")
         return request

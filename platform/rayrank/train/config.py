@@ -35,6 +35,9 @@ class TrainConfig(Strict):
     """The largest norm of the dense gradient."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """Of the encoder's matrix products; weights and optimizer stay in float32."""
+    recompute: bool = False
+    """Whether layers are computed again in the backward pass, rather than kept: less memory, by all
+    but one layer's, for a third more work."""
     checkpoint_every: Positive = 200
     """In steps."""
     keep_checkpoints: Positive = 2

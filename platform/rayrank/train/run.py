@@ -19,7 +19,14 @@ from rayrank.train.finished import BATCHES, finished_checkpoint
 from rayrank.train.worker import run_worker
 from rayrank.versions import MadeFrom
 
-MAY_CHANGE = ("workers", "use_gpu", "max_failures", "checkpoint_every", "keep_checkpoints")
+MAY_CHANGE = (
+    "workers",
+    "use_gpu",
+    "max_failures",
+    "recompute",
+    "checkpoint_every",
+    "keep_checkpoints",
+)
 """Of the training config, what a resumed run may do otherwise."""
 FORMAT = 2
 """Of what training computes; raised when the same rows and config would give another ranker."""

@@ -63,6 +63,7 @@ class Worker:
             world_size=self.world_size,
         )
         self.ranker = build_model(schema, config.model, self.tables, stats.scales())
+        self.ranker.recompute = config.train.recompute
         self.sharded = shard(
             self.ranker, self.tables, device=device, learning_rate=config.train.table_learning_rate
         )
