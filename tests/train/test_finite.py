@@ -33,10 +33,16 @@ def rows_in(folder: Path, poisoned: bool) -> Path:
     return folder
 
 
-def failing(work: Path, *, poisoned: bool, **changed: object) -> str:
+def failing(work: Path, *, poisoned: bool, rate: float = 0.05) -> str:
     """What is said of a run that does not end well; every checkpoint that it left is finite."""
     config = ranker_config(
-        epochs=2, max_cost=1, checkpoint_every=1, keep_checkpoints=2, max_failures=0, **changed
+        epochs=2,
+        max_cost=1,
+        learning_rate=rate,
+        table_learning_rate=rate,
+        checkpoint_every=1,
+        keep_checkpoints=2,
+        max_failures=0,
     )
     rows = rows_in(work / "rows", poisoned)
     with pytest.raises(TrainingError) as caught:
@@ -64,6 +70,6 @@ def test_a_number_that_is_none_is_found_with_its_user(ray_cluster: None, tmp_pat
 
 
 def test_a_rate_that_is_too_high_ends_before_it_is_saved(ray_cluster: None, tmp_path: Path) -> None:
-    said = failing(tmp_path, poisoned=False, learning_rate=1e12, table_learning_rate=1e12)
+    said = failing(tmp_path, poisoned=False, rate=1e12)
     assert "not finite" in said
     assert "are kept" in said

@@ -18,6 +18,7 @@ from rayrank.train import checkpoint as ckpt
 from rayrank.train.finished import CHECKPOINTS, FINISHED, JOURNAL
 from rayrank.train.journal import read_story
 from rayrank.train.run import train
+from rayrank.train.watchdog import stacks_in
 from rayrank.train.worker import WORKERS
 
 from ..clusters import wait_until
@@ -39,8 +40,12 @@ class Training:
 
     def lose(self, rank: int) -> None:
         """Kill the process of one rank."""
-        victim = json.loads((self.folder / WORKERS / f"rank-{rank}.json").read_text())
-        os.kill(victim["pid"], signal.SIGKILL)
+        self.signal(rank, signal.SIGKILL)
+
+    def signal(self, rank: int, what: int) -> None:
+        """Send a signal to the process of one rank."""
+        told = json.loads((self.folder / WORKERS / f"rank-{rank}.json").read_text())
+        os.kill(told["pid"], what)
 
     def checkpoint(self) -> Path:
         return Path(str(self.ends.result(timeout=240)))
@@ -93,6 +98,22 @@ def test_killed_worker(rows: Path, tmp_path: Path) -> None:
     assert story.steps[-1].batches == story.steps[-1].of
     assert sum(line.users for line in story.steps) == EPOCHS * rows_to_train(rows)
     assert_same_state(resumed, whole)
+
+
+def test_a_worker_that_hangs_is_replaced_and_seen(rows: Path, tmp_path: Path) -> None:
+    """It is stopped and says nothing; the other one, which waits for it, says where it waits."""
+    folder = tmp_path / "hangs"
+    training = start_training(rows, folder, hangs_after_s=5.0, epochs=4)
+    training.tells("a checkpoint", lambda: ckpt.complete(folder / CHECKPOINTS) != [])
+    training.signal(1, signal.SIGSTOP)
+    training.checkpoint()
+    (stack,) = stacks_in(folder)
+    assert stack.name == "attempt-000001-rank-0.txt"
+    assert "all_reduce" in stack.read_text() or "optimize.py" in stack.read_text()
+    told = "".join(training.said)
+    assert f"no step for 5 s: what a worker was doing stands in {stack}" in told
+    assert "(1 of 3 allowed): going on from its checkpoint" in told
+    assert {line.attempt for line in read_story(folder / JOURNAL).steps} == {1, 2}
 
 
 def rows_to_train(rows: Path) -> int:

@@ -44,6 +44,9 @@ class TrainConfig(Strict):
     """The newest ones; older ones are removed."""
     max_failures: Annotated[int, Field(ge=0)] = 3
     """How often a run may lose workers and go on from its checkpoint."""
+    hangs_after_s: Annotated[float, Field(gt=0)] = 900.0
+    """For how long a worker may take no step, save no checkpoint and end no validation. Then it
+    writes where it stands (`stacks`), and ends; it counts as lost."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     """Of initial weights and vectors, the order of batches, and dropout."""
 

@@ -16,6 +16,7 @@ from rayrank.storage import AnyPath, absolute, arrow_place
 from rayrank.train.config import RankerConfig, TrainConfig
 from rayrank.train.failures import failure_of
 from rayrank.train.finished import BATCHES, finished_checkpoint
+from rayrank.train.watchdog import stacks_in
 from rayrank.train.worker import run_worker
 from rayrank.versions import MadeFrom
 
@@ -23,6 +24,7 @@ MAY_CHANGE = (
     "workers",
     "use_gpu",
     "max_failures",
+    "hangs_after_s",
     "recompute",
     "checkpoint_every",
     "keep_checkpoints",
@@ -67,10 +69,15 @@ def train(
     }
     most = config.train.max_failures
     for failures in range(most + 1):
+        stacks = stacks_in(folder)
         try:
             _trainer(config.train, told, absolute(folder), name).fit()
         except ray.train.TrainingFailedError as error:
             failure = failure_of(error)
+            for path in stacks_in(folder):
+                if path not in stacks:
+                    after = config.train.hangs_after_s
+                    say(f"no step for {after:g} s: what a worker was doing stands in {path}")
             if not failure.lost:
                 raise TrainingError(f"training failed: {failure.reason}") from error
             if failures == most:

@@ -25,6 +25,7 @@ from rayrank.train.finite import NotFiniteError, demand_finite, stopped_at
 from rayrank.train.optimize import Optimizer
 from rayrank.train.progress import Progress
 from rayrank.train.validate import validate
+from rayrank.train.watchdog import Watchdog
 
 T = TypeVar("T")
 WORKERS = "workers"
@@ -79,7 +80,10 @@ class Worker:
         position, notes = self._resume()
         of_epochs = batches_of_epochs(self.folder / BATCHES)
         total = sum(of_epochs)
-        with Progress(self.folder / JOURNAL, self.rank, position, total) as progress:
+        with (
+            Progress(self.folder / JOURNAL, self.rank, position, total) as progress,
+            Watchdog(self.folder, self.rank, self.attempt, self.config.hangs_after_s) as watchdog,
+        ):
             for note in notes:
                 progress.note(position, note)
             while position.epoch < self.config.epochs:
@@ -96,10 +100,13 @@ class Worker:
                     done = min(position.batches + self.world_size, len(batches))
                     position = self._at(position.epoch, done, position.step + 1)
                     progress.step(position, before + done, facts)
+                    watchdog.alive()
                     if self._due(position) and done < len(batches):
                         self._save(position, progress)
+                        watchdog.alive()
                 metrics = validate(self.sharded, self.rows / "valid", self.schema, self.config)
                 progress.epoch(position, metrics)
+                watchdog.alive()
                 position = self._at(position.epoch + 1, 0, position.step)
                 if self._due(position) or position.epoch == self.config.epochs:
                     self._save(position, progress)
