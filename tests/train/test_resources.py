@@ -1,14 +1,20 @@
 """What workers want and cannot have is said, on a real cluster of two CPUs."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 import ray
 from ray.util import placement_group, remove_placement_group
+from rayrank.errors import TrainingError
 from rayrank.train.config import TrainConfig
 from rayrank.train.resources import beyond_reach, waited_for, wanted
+from rayrank.train.run import train
 
 from ..clusters import wait_until
+from ..model.rows import SCHEMA, table
+from .worlds import VALID, ranker_config
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")
 TWO, THREE = TrainConfig(workers=2), TrainConfig(workers=3)
@@ -43,6 +49,17 @@ def test_nothing_is_waited_for_before_ray_was_asked() -> None:
 def test_what_is_waited_for_is_told(asked_for: None) -> None:
     wait_until("Ray knows of it", lambda: waited_for(THREE) is not None, seconds=30)
     assert waited_for(THREE) == wanted(THREE)
+
+
+def test_nobody_waits_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three places are asked for twice, and said to be missing."""
+    monkeypatch.setenv("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", "2")
+    day = tmp_path / "rows" / "train" / "2022-04-16"
+    day.mkdir(parents=True)
+    pq.write_table(table(VALID), day / "part.parquet")
+    config = ranker_config(workers=3, waits_s=4.0)
+    with pytest.raises(TrainingError, match=r"in 4 s .*3 workers want 3 CPUs, the cluster has 2"):
+        train(SCHEMA, config, tmp_path / "rows", tmp_path / "run", name="waits", say=print)
 
 
 def test_nothing_is_waited_for_once_there_is_place() -> None:

@@ -44,6 +44,9 @@ class TrainConfig(Strict):
     """The newest ones; older ones are removed."""
     max_failures: Annotated[int, Field(ge=0)] = 3
     """How often a run may lose workers and go on from its checkpoint."""
+    waits_s: Annotated[float, Field(gt=0)] = 3600.0
+    """For how long a run waits for places for its workers (in steps of a minute), at its start and
+    after it lost some; then it ends, and says what it lacks."""
     hangs_after_s: Annotated[float, Field(gt=0)] = 900.0
     """For how long a worker may take no step, save no checkpoint and end no validation. Then it
     writes where it stands (`stacks`), and ends; it counts as lost."""

@@ -5,7 +5,7 @@ import re
 from typing import NamedTuple
 
 import torch.distributed as dist
-from ray.train import TrainingFailedError, WorkerGroupError
+from ray.train import ControllerError, TrainingFailedError, WorkerGroupError
 
 from rayrank.errors import RayrankError
 
@@ -39,6 +39,14 @@ def failure_of(error: TrainingFailedError) -> Failure:
     if isinstance(fault, RayrankError):
         return Failure(False, str(fault))
     return Failure(False, f"rank {rank}: {type(fault).__name__}: {fault}\n{error}")
+
+
+def waited_in_vain(error: TrainingFailedError) -> bool:
+    """Whether it ended because there was no place for its workers."""
+    if not isinstance(error, ControllerError):
+        return False
+    # Ray Train does not export its class.
+    return type(error.controller_failure).__name__ == "WorkerGroupStartupTimeoutError"
 
 
 def _of_ray(error: BaseException) -> bool:

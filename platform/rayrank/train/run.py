@@ -1,5 +1,6 @@
 """A training run: plan the epochs, start the workers, come back when they are done."""
 
+import math
 import os
 from collections.abc import Callable
 from typing import Any
@@ -14,8 +15,9 @@ from rayrank.errors import TrainingError
 from rayrank.schema import Schema
 from rayrank.storage import AnyPath, absolute, arrow_place
 from rayrank.train.config import RankerConfig, TrainConfig
-from rayrank.train.failures import failure_of
+from rayrank.train.failures import failure_of, waited_in_vain
 from rayrank.train.finished import BATCHES, finished_checkpoint
+from rayrank.train.resources import wanted
 from rayrank.train.watchdog import stacks_in
 from rayrank.train.worker import run_worker
 from rayrank.versions import MadeFrom
@@ -25,6 +27,7 @@ MAY_CHANGE = (
     "use_gpu",
     "max_failures",
     "hangs_after_s",
+    "waits_s",
     "recompute",
     "checkpoint_every",
     "keep_checkpoints",
@@ -73,6 +76,11 @@ def train(
         try:
             _trainer(config.train, told, absolute(folder), name).fit()
         except ray.train.TrainingFailedError as error:
+            if waited_in_vain(error):
+                raise TrainingError(
+                    f"training: no place for its workers in {config.train.waits_s:g} s "
+                    f"(train.waits_s): {wanted(config.train)}"
+                ) from None
             failure = failure_of(error)
             for path in stacks_in(folder):
                 if path not in stacks:
@@ -97,6 +105,11 @@ def packing_of(config: TrainConfig) -> Packing:
     return Packing(config.seed, config.epochs, config.max_cost, config.pair_cost)
 
 
+def _looks_for_s() -> float:
+    """How long Ray Train waits for its workers to start, before it begins anew."""
+    return float(os.environ.get("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", "60"))
+
+
 def _trainer(config: TrainConfig, told: dict[str, Any], folder: AnyPath, name: str) -> TorchTrainer:
     filesystem, path = arrow_place(folder)
     return TorchTrainer(
@@ -109,6 +122,10 @@ def _trainer(config: TrainConfig, told: dict[str, Any], folder: AnyPath, name: s
             storage_path=path,
             storage_filesystem=filesystem,
             # Which failures are worth another attempt is decided here, not by Ray.
-            failure_config=FailureConfig(max_failures=0),
+            failure_config=FailureConfig(
+                max_failures=0,
+                # How often it looks again for a place for its workers.
+                controller_failure_limit=max(0, math.ceil(config.waits_s / _looks_for_s()) - 1),
+            ),
         ),
     )
