@@ -21,7 +21,7 @@ def test_what_comes_of_a_load() -> None:
     assert found.statuses == {0: 1, 200: 2, 503: 1}
     assert (found.seconds, found.requests, found.offered_per_s) == (9.0, 4, 4 / 9)
     assert (found.goodput_per_s, found.engine_ms) == (2 / 9, 60.0)
-    assert (found.ms["p50"], found.ms["max"]) == (pytest.approx(550), pytest.approx(1000))
+    assert found.ms == pytest.approx({"p50": 550, "p90": 910, "p99": 991, "max": 1000})
     assert found.late_ms == pytest.approx(500, rel=0.05)
 
 

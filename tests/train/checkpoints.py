@@ -29,7 +29,7 @@ def save(
     hashes: ckpt.Hashes = {}
     for rank, held in enumerate(rows):
         torch.manual_seed(100 * step + rank)
-        hashes |= ckpt.write_rank(checkpoint, rank, held)
+        hashes |= ckpt.write_rank(checkpoint, rank, held, ckpt.random_state(torch.device("cpu")))
     ckpt.publish(checkpoint, position, dense, {"w/step": torch.ones(())}, hashes, keep)
     return checkpoint
 

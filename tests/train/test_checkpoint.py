@@ -108,7 +108,7 @@ def test_everything_is_read_back(tmp_path: Path) -> None:
             for field, value in vars(expected).items():
                 assert torch.equal(getattr(rows[name][rank], field), value)
         torch.manual_seed(1200 + rank)
-        assert torch.equal(ckpt.read_random(checkpoint, rank), torch.get_rng_state())
+        assert torch.equal(ckpt.read_random(checkpoint, rank)["cpu"], torch.get_rng_state())
 
 
 def test_every_file_is_in_the_manifest(tmp_path: Path) -> None:
@@ -141,3 +141,21 @@ def test_the_next_older_one_stands_in_for_a_damaged_one(tmp_path: Path, name: st
     sound, faults = ckpt.newest_sound(tmp_path)
     assert sound is None
     assert faults[2].startswith(f"{oldest / ckpt.MANIFEST}: not JSON")
+
+
+def test_a_random_state_goes_on_where_it_was() -> None:
+    cpu = torch.device("cpu")
+    torch.manual_seed(11)
+    state = ckpt.random_state(cpu)
+    drawn = torch.rand(3)
+    torch.rand(100)
+    # One that was drawn on a GPU too, and is taken up where there is none.
+    ckpt.set_random_state(state | {"cuda": torch.zeros(16, dtype=torch.uint8)}, cpu)
+    assert torch.equal(torch.rand(3), drawn)
+
+
+def test_rows_go_to_a_device_whole() -> None:
+    rows = ShardRows(torch.arange(3), torch.ones(3, 2), torch.zeros(3))
+    moved = rows.to(torch.device("meta"))
+    assert [value.device.type for value in vars(moved).values()] == ["meta"] * 3
+    assert [value.shape for value in vars(moved).values()] == [(3,), (3, 2), (3,)]

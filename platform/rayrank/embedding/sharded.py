@@ -133,7 +133,8 @@ class ShardedTables(nn.Module):
     def load_rows(self, rows: dict[str, list[ShardRows]], rank: int, world_size: int) -> None:
         """Take over the rows this rank owns, out of all ranks' rows of any former world size."""
         for name, owned, weights, momentum in self.shards():
-            for part in rows[name]:
+            for saved in rows[name]:
+                part = saved.to(weights.device)  # where the map and the weights are
                 mine = owner(part.keys, world_size) == rank
                 slots = slots_of(owned.map, part.keys[mine], True, owned.capacity, name)
                 with torch.no_grad():

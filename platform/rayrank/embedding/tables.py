@@ -1,7 +1,7 @@
 """What every kind of table offers a model: ids of each table in, vectors of each table out."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Protocol
 
 import torch
@@ -43,6 +43,10 @@ class ShardRows(LearnedRows):
 
     momentum: torch.Tensor
     """float32 [n]: the accumulated squared gradients of row-wise Adagrad."""
+
+    def to(self, device: torch.device) -> "ShardRows":
+        """The same on a device."""
+        return ShardRows(*(getattr(self, f.name).to(device) for f in fields(self)))
 
 
 class LocalTables(nn.Module):

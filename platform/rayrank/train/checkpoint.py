@@ -64,7 +64,22 @@ def newest_sound(folder: AnyPath) -> tuple[AnyPath | None, list[str]]:
     return None, faults
 
 
-def write_rank(checkpoint: AnyPath, rank: int, rows: dict[str, ShardRows]) -> Hashes:
+def random_state(device: torch.device) -> dict[str, torch.Tensor]:
+    """Of this process: what it draws on its CPU, and on a GPU that it has."""
+    gpu = {"cuda": torch.cuda.get_rng_state(device)} if device.type == "cuda" else {}
+    return {"cpu": torch.get_rng_state(), **gpu}
+
+
+def set_random_state(state: dict[str, torch.Tensor], device: torch.device) -> None:
+    """Go on drawing from there."""
+    torch.set_rng_state(state["cpu"])
+    if "cuda" in state and device.type == "cuda":
+        torch.cuda.set_rng_state(state["cuda"], device)
+
+
+def write_rank(
+    checkpoint: AnyPath, rank: int, rows: dict[str, ShardRows], random: dict[str, torch.Tensor]
+) -> Hashes:
     """One rank's files: its rows of every table and its random state."""
     tensors = {
         f"{name}/{field}": value
@@ -73,7 +88,7 @@ def write_rank(checkpoint: AnyPath, rank: int, rows: dict[str, ShardRows]) -> Ha
     }
     files = {
         f"tables-{rank}.safetensors": tensors,
-        f"random-{rank}.safetensors": {"cpu": torch.get_rng_state()},
+        f"random-{rank}.safetensors": random,
     }
     return {name: write_tensors(checkpoint / name, content) for name, content in files.items()}
 
@@ -146,6 +161,6 @@ def read_dense(checkpoint: AnyPath) -> tuple[dict[str, torch.Tensor], dict[str, 
     )
 
 
-def read_random(checkpoint: AnyPath, rank: int) -> torch.Tensor:
-    """A rank's random state, as `torch.set_rng_state` takes it."""
-    return read_tensors(checkpoint / f"random-{rank}.safetensors")["cpu"]
+def read_random(checkpoint: AnyPath, rank: int) -> dict[str, torch.Tensor]:
+    """A rank's random state, as `set_random_state` takes it."""
+    return read_tensors(checkpoint / f"random-{rank}.safetensors")

@@ -132,7 +132,7 @@ class Worker:
         self.ranker.load_dense(dense)
         self.optimizer.load_state(optimizer)
         if position.world_size == self.world_size:
-            torch.set_rng_state(ckpt.read_random(newest, self.rank))
+            ckpt.set_random_state(ckpt.read_random(newest, self.rank), self.device)
         return self._at(position.epoch, position.batches, position.step), notes
 
     def _save(self, position: ckpt.Position, progress: Progress) -> None:
@@ -140,7 +140,7 @@ class Worker:
         mine = self.tables.local_rows()
         demand_finite(position.step, self.optimizer.dense, mine, self.device)
         checkpoint = ckpt.checkpoint_folder(self.folder / CHECKPOINTS, position)
-        own = ckpt.write_rank(checkpoint, self.rank, mine)
+        own = ckpt.write_rank(checkpoint, self.rank, mine, ckpt.random_state(self.device))
         written: list[ckpt.Hashes] = [{}] * self.world_size
         dist.all_gather_object(written, own)  # all ranks' files are there
         if self.rank == 0:
