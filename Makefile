@@ -5,6 +5,8 @@
 # make serve RUN_DIR=path        keep the endpoint up on a run's current bundle (runs/demo)
 # make test                      all tests
 # make lint                      ruff and mypy
+# make bench-serve                the endpoint: over an echo, JSON and Arrow, beyond what it can do
+# make chaos-serve                killed replicas, switches, damage, sieges: what is lost (SOAK=10: minutes)
 # make fuzz-serve                 generated requests (N=10000) against a deployed application
 # make docs                      docs/config.md and docs/api.md, from the code
 # make mutants                   break a hundred things, one at a time: would the tests notice?
@@ -24,7 +26,7 @@ BIN := .venv/bin
 SETUP := .venv/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test lint docs mutants kuairand bench-kernels bench-data bench-engine bench-delayed fuzz-serve constraints clean
+.PHONY: help demo serve test lint docs mutants kuairand bench-kernels bench-data bench-engine bench-delayed bench-serve chaos-serve fuzz-serve constraints clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -47,6 +49,12 @@ serve: $(SETUP)
 
 test: $(SETUP)
 	$(BIN)/python -m pytest $(TESTS)
+
+bench-serve: $(SETUP) runs/demo/bundles/current
+	PYTHONPATH=kernels $(BIN)/python -m bench.serve
+
+chaos-serve: $(SETUP)
+	PYTHONPATH=kernels $(BIN)/python -m bench.chaos $(if $(SOAK),--soak-minutes $(SOAK))
 
 fuzz-serve: $(SETUP)
 	GENERATED=$(or $(N),10000) $(BIN)/python -m pytest -s tests/serve/test_app_generated.py
