@@ -30,6 +30,8 @@ def with_crosses(
 ) -> tuple[Candidates, dict[str, Behaviours], pa.Table]:
     """What `group` takes, encoded, with the features that are crosses. Those of candidates may be
     of what their row's profile holds."""
+    if not any(feature.of for feature in schema.features.values()):
+        return candidates, dict(sequences), profiles
     row = np.cumsum(np.isin(np.arange(len(candidates.user)), row_starts(candidates))) - 1
     profiles = _add(schema, PROFILE.token, profiles, {})
     of_user = {

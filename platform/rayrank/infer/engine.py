@@ -104,8 +104,11 @@ class Engine:
 
     def expected_s(self, tokens: int) -> float:
         """How long it takes, by what batches took so far, until so many tokens more are scored,
-        after all that waits."""
+        after all that waits; 0 while there is nothing to do. (Whatever the last batch took, the
+        next one may not: who never tries would never learn.)"""
         with self._lock:
+            if not self._waiting_tokens and self._busy_since is None:
+                return 0.0
             tokens += self._waiting_tokens
             batches = -(-tokens // self.batch_tokens)
             running = max(0.0, self._busy_until - time.monotonic())

@@ -94,20 +94,27 @@ def _arrow(body: bytes) -> Told:
         ranking = orjson.loads(metadata.get(b"ranking", b"null"))
     except orjson.JSONDecodeError:
         raise RequestError(422, "ranking", "the schema's metadata holds no JSON there") from None
-    columns = {name: table[name].combine_chunks() for name in table.column_names}
+    columns = {name: _whole(table[name]) for name in table.column_names}
     return Told([_user(columns, row) for row in range(len(table))], True, ranking)
+
+
+def _whole(column: pa.ChunkedArray) -> pa.Array:
+    """Of one chunk, as a body of one batch has them, without a copy."""
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
 
 
 def _user(columns: Mapping[str, pa.Array], row: int) -> dict[str, Any]:
     """A row, its structs as mappings and the lists in them as arrays; without what is null."""
     told: dict[str, Any] = {}
     for name, column in columns.items():
+        if pa.types.is_struct(column.type) and name != "profile":
+            if not column.null_count or column[row].is_valid:
+                told[name] = _user(_fields(column), row)
+            continue
         scalar = column[row]
         if not scalar.is_valid:
             continue
-        if pa.types.is_struct(column.type) and name != "profile":
-            told[name] = _user(_fields(column), row)
-        elif pa.types.is_list(column.type) or pa.types.is_large_list(column.type):
+        if pa.types.is_list(column.type) or pa.types.is_large_list(column.type):
             told[name] = scalar.values
         else:
             told[name] = scalar.as_py()

@@ -4,7 +4,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from rayrank.data.times import EARLIEST_MS, LATEST_MS
 from rayrank.serve.errors import RequestError
@@ -52,7 +51,7 @@ def demand_agreement(sent: Any, items: Column, where: str) -> None:
         return
     if isinstance(sent, list) and (sent == items or set(map(type, sent)) - {int, str}):
         return
-    if isinstance(sent, pa.Array) and not _is_key(sent.type):
+    if isinstance(sent, pa.Array) and (not _is_key(sent.type) or sent.equals(items)):
         return
     ours, theirs = _texts(sent), _texts(items)
     for place, (one, other) in enumerate(zip(ours, theirs, strict=True)):
@@ -86,7 +85,8 @@ def times_of(values: Column, where: str) -> np.ndarray:
     else:
         if values.null_count or not (pa.types.is_integer(values.type) or not len(values)):
             raise _no_time(values, where)
-        ends = list(pc.min_max(values).as_py().values()) if len(values) else []
+        values = values.to_numpy(zero_copy_only=False)
+        ends = [int(values.min()), int(values.max())] if len(values) else []
     for end in ends:
         if not EARLIEST_MS <= end <= LATEST_MS:
             raise _no_time(end, where)

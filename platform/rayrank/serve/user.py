@@ -124,18 +124,16 @@ class UserReader:
             columns = self._with_item(columns, items, where)
             features = self._features(columns, CANDIDATES.token, where, count, {"item", "time_ms"})
             order = np.argsort(shown, kind="stable")
-            picked = pa.array(order)
-            return (
-                Candidates(
-                    user=np.zeros(count, np.int64),
-                    window_start_ms=np.full(count, start),
-                    split=np.zeros(count, np.int64),
-                    time_ms=shown[order],
-                    item=keys.take(picked),
-                    features=features.take(picked),
-                ),
-                Listed(items, order),
+            told = Candidates(
+                user=np.zeros(count, np.int64),
+                window_start_ms=np.full(count, start),
+                split=np.zeros(count, np.int64),
+                time_ms=shown,
+                item=keys,
+                features=features,
             )
+            ascend = (np.diff(shown) >= 0).all()
+            return told if ascend else told.take(order), Listed(items, order)
         return None
 
     def _items(self, columns: dict[str, Any], where: str) -> tuple[Column, pa.Array]:
