@@ -18,14 +18,12 @@ import torch
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 from ray import serve
-from starlette.background import BackgroundTask
 from starlette.exceptions import HTTPException
 
 from rayrank.errors import DeadlineError
 from rayrank.infer.bundle import bundle_folder, verify_bundle
 from rayrank.infer.engine import tokens_of
-from rayrank.infer.ranges import outside
-from rayrank.infer.scorer import Scored
+from rayrank.serve.accounts import Accounts, Answered
 from rayrank.serve.admission import Bodies, admit, timeout_s
 from rayrank.serve.answers import TIMEOUT_HEADER, id_of, refuse, refuse_fault, refuse_route
 from rayrank.serve.body import Form, form_of, plain
@@ -45,7 +43,7 @@ from rayrank.storage import absolute, place
 logger = logging.getLogger("ray.serve")
 
 PARSERS = 2
-STATE_EVERY_S = 5.0
+STATE_EVERY_S = 1.0
 HANGS_S = 60.0
 """No batch takes so long."""
 
@@ -87,6 +85,7 @@ class RankingApp:
         cpus = ray.get_runtime_context().get_assigned_resources().get("CPU", 1)
         torch.set_num_threads(told.threads or max(1, int(cpus)))
         self.metrics = Metrics()
+        self.accounts = Accounts(self.metrics)
         self.follower = Follower(
             place(told.bundles),
             told.version,
@@ -175,12 +174,14 @@ class RankingApp:
         phases = {"parse": 1000 * (parsed - received), **scored.ms._asdict()}
         trace_phases(phases)
         total_ms = 1000 * (time.monotonic() - received)
+        self.accounts.add(Answered(served, asked, scored, phases, total_ms))
+        if (shadow := self.follower.shadow) is not None and served is self.follower.now:
+            self.shadow.compare(served, shadow, asked.rows, scored.scores)
         timing = ", ".join(f"{phase};dur={ms:.3f}" for phase, ms in phases.items())
         return Response(
             answered,
             media_type=form,
             headers={"Server-Timing": timing},
-            background=BackgroundTask(self._account, served, asked, scored, phases, total_ms),
         )
 
     async def _parse(self, content: bytes, form: Form) -> tuple[Served, RankRequest]:
@@ -198,27 +199,15 @@ class RankingApp:
             self.metrics.unfit()
             return now, asked
 
-    async def _account(
-        self,
-        served: Served,
-        asked: RankRequest,
-        scored: Scored,
-        phases: dict[str, float],
-        total_ms: float,
-    ) -> None:
-        """Once it is answered: what happened, and what another version says of it."""
-        self.metrics.answered(served.manifest.version, total_ms, phases, asked.candidates)
-        clamped = outside(asked.rows, served.schema, served.manifest.ranges)
-        self.metrics.odd(asked.ahead, clamped)
-        served.drift.saw(asked.rows, scored.scores)
-        if (shadow := self.follower.shadow) is not None and served is self.follower.now:
-            self.shadow.compare(served, shadow, asked.rows, scored.scores)
-
     def _tell_state(self) -> None:
         pause = threading.Event()
         while not pause.wait(STATE_EVERY_S):
-            for served in self.follower.roles().values():
-                self.metrics.state(served, served.drift.now())
+            try:
+                self.accounts.settle()
+                for served in self.follower.roles().values():
+                    self.metrics.state(served, served.drift.now())
+            except Exception:  # what is told may fail, and must not end with it
+                logger.exception("metrics")
 
     def _authorize(self, request: Request) -> None:
         sent = request.headers.get("Authorization", "")
