@@ -28,7 +28,7 @@ from bench.chaos_load import Steady
 from bench.chaos_outcome import Outcome
 from bench.chaos_siege import Besiegers, besiege
 from bench.chaos_soak import soak
-from bench.chaos_stage import Stage, stage
+from bench.chaos_stage import Stage, replace_file, stage
 
 Scenario = Callable[[Stage], Outcome]
 SHORT = Steady(per_s=40, requests=150, part_s=1.0)
@@ -67,6 +67,7 @@ def main() -> None:
         chosen["soak"] = partial(soak, minutes=asked.soak_minutes)
     _allow_sockets()
     ray.init(num_cpus=8, include_dashboard=False, log_to_driver=False)
+    asked.out.parent.mkdir(parents=True, exist_ok=True)
     found: dict[str, Outcome] = {}
     busy: dict[str, float] = {}
     with stage() as made:
@@ -75,16 +76,15 @@ def main() -> None:
             found[name] = scenario(made)
             busy[name], *_ = os.getloadavg()
             print(line(name, found[name], time.monotonic() - begun), flush=True)
-    asked.out.parent.mkdir(parents=True, exist_ok=True)
-    told = {
-        "steady": (SHORT if asked.short else LONG)._asdict(),
-        "scenarios": {name: of.model_dump(mode="json") for name, of in found.items()},
-        "faults": {name: of.faults() for name, of in found.items()},
-        "load_average": busy,
-        "machine": machine(),
-        "versions": versions() | {"ray": ray.__version__},
-    }
-    asked.out.write_text(json.dumps(told, indent=1) + "\n")
+            told = {
+                "steady": (SHORT if asked.short else LONG)._asdict(),
+                "scenarios": {name: of.model_dump(mode="json") for name, of in found.items()},
+                "faults": {name: of.faults() for name, of in found.items()},
+                "load_average": busy,
+                "machine": machine(),
+                "versions": versions() | {"ray": ray.__version__},
+            }
+            replace_file(asked.out, json.dumps(told, indent=1) + "\n")
     print(f"in {asked.out}")
     sys.exit(any(of.faults() for of in found.values()))
 
