@@ -51,3 +51,20 @@ def test_what_waits_and_for_how_long(engine: Engine, monkeypatch: pytest.MonkeyP
     engine.close()
     assert engine.busy_s() == 0
     assert engine.counts().waiting_tokens == 0
+
+
+def test_a_fresh_engine_knows_what_a_batch_costs_beside_its_tokens(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A batch takes a tenth of a second whatever is in it: so do twenty small requests together."""
+    score = engine.scorer.score
+
+    def slow(of: pa.Table) -> Any:
+        threading.Event().wait(0.1)
+        return score(of)
+
+    monkeypatch.setattr(engine.scorer, "score", slow)
+    engine.warm()
+    small = tokens_of(table(USERS[:1]))
+    assert engine._pace.seconds(small, 1) < engine._pace.seconds(20 * small, 1) < 1.0
+    engine.close()

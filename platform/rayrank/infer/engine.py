@@ -24,6 +24,8 @@ from rayrank.infer.warm import example_visits
 
 BATCH_TOKENS = 16_384
 CACHE_BYTES = 1 << 30
+PACED = (1, 8)
+"""Users in the batches by which a fresh engine learns how long batches take."""
 
 
 class Counts(NamedTuple):
@@ -130,10 +132,15 @@ class Engine:
     def warm(self) -> None:
         """Score an example, so that nobody waits for what happens once: a second and more; and
         record what is replayed from then on, on a GPU for a minute."""
-        for rows in example_visits(self.bundle.schema):
+        visits = example_visits(self.bundle.schema)
+        for rows in visits:
             self.submit(rows).result()
         self._thread.submit(self.scorer.record).result()
         self._pace = Pace()  # what happens once says nothing of what comes
+        # Of one size alone, all that a batch takes would be its tokens': many small requests would
+        # be taken for too much.
+        for count in PACED:
+            self.submit(pa.concat_tables([visits[-1]] * count)).result()
 
     def close(self) -> None:
         """Finish what was submitted and end the thread."""
