@@ -80,7 +80,8 @@ def _capacity(stage: Stage) -> float:
     per_s, held = FIRST_PER_S, 0.0
     while True:
         plan = Plan(stage.url, [(0.0, stage.key)], stage.bodies, poisson(per_s, STEP_S), TIMEOUT_MS)
-        found = Loaded.of(load(stage.pool, plan).result())
-        if found.statuses.keys() != {200} or found.ms["p99"] > HELD_MS:
+        found = Loaded.of(load(stage.pool, plan).result(), TIMEOUT_MS)
+        scored = found.scored
+        if scored is None or scored.requests < found.requests or scored.p99 > HELD_MS:
             return held
         per_s, held = GROWTH * per_s, per_s

@@ -166,7 +166,7 @@ def table(result: dict[str, Any]) -> str:
     """The figures beside what is asked of them, and the loads."""
     lines = [f"{name:26} {result[name]:8.3f}   {bound}" for name, bound in BOUNDS.items()]
     for share, of in result["loads"].items():
-        ms = of["ms"]
+        ms = of["scored"]
         lines.append(
             f"{share:>4} %: offered {of['offered_per_s']:6.1f}/s, "
             f"goodput {of['goodput_per_s']:6.1f}/s, "

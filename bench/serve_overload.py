@@ -11,7 +11,7 @@ import httpx
 import ray
 from prometheus_client.parser import text_string_to_metric_families
 from rayrank.errors import ServeError
-from rayrank.infer.engine import tokens_of
+from rayrank.infer.engine import PACED, tokens_of
 from rayrank.infer.warm import example_visits
 from rayrank.serve.load import Loaded, Plan, Sent, load, poisson
 
@@ -60,8 +60,10 @@ def saturate(
     deadline; and the tokens of a batch meanwhile, of requests that have `tokens` each."""
     client = Client(endpoint.url, endpoint.key)
     alone_ms = [client.post("/v1/rank", body)[0] for body in endpoint.bodies[:ALONE]]
-    found = Loaded.of(_open_loop(pool, endpoint, 3000 / min(alone_ms), seconds, LONGEST_MS))
-    warmed = [tokens_of(rows) for rows in example_visits(SCHEMA)]
+    sent = _open_loop(pool, endpoint, 3000 / min(alone_ms), seconds, LONGEST_MS)
+    found = Loaded.of(sent, LONGEST_MS)
+    visits = [tokens_of(rows) for rows in example_visits(SCHEMA)]
+    warmed = [*visits, *(count * visits[-1] for count in PACED)]
     before = _Batches(len(warmed) + ALONE, sum(warmed) + ALONE * tokens)
     after = _told(endpoint.version, before.tokens + tokens * found.statuses.get(200, 0))
     return found, (after.tokens - before.tokens) / (after.batches - before.batches)
@@ -78,19 +80,26 @@ def overload(
             rate = share * capacity_per_s
             more = _open_loop(pool, endpoint, rate, loads.seconds, loads.timeout_ms, seed=seed)
             sent[share] = so_far + _after(so_far, more)
-    found = {share: Loaded.of(each) for share, each in sent.items()}
+    found = {share: Loaded.of(each, loads.timeout_ms) for share, each in sent.items()}
     rate = SHARES[-1] * capacity_per_s
-    echoed = Loaded.of(_open_loop(pool, endpoint, rate, loads.seconds, loads.timeout_ms, echo=True))
+    echoes = _open_loop(pool, endpoint, rate, loads.seconds, loads.timeout_ms, echo=True)
+    echoed = Loaded.of(echoes, loads.timeout_ms)
     at_70, at_100, at_300 = found.values()
     return {
         "goodput_300_over_100": at_300.goodput_per_s / at_100.goodput_per_s,
-        "p99_accepted_300_over_70": at_300.ms["p99"] / at_70.ms["p99"],
+        "p99_accepted_300_over_70": _p99(at_300) / _p99(at_70),
         "echo_holds_300": echoed.goodput_per_s / echoed.offered_per_s,
         "capacity_per_s": capacity_per_s,
         "timeout_ms": loads.timeout_ms,
         "loads": {f"{100 * share:.0f}": of.model_dump() for share, of in found.items()},
         "echo": echoed.model_dump(),
     }
+
+
+def _p99(found: Loaded) -> float:
+    if found.scored is None:
+        raise ServeError(f"nothing was scored: {found.statuses}")
+    return found.scored.p99
 
 
 class _Batches(NamedTuple):

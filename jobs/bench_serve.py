@@ -9,13 +9,14 @@ with 100 to 1,000 candidates each time, made of what the endpoint tells of its b
 import argparse
 from collections.abc import Iterator
 from itertools import cycle
+from math import nan
 from pathlib import Path
 
 from rayrank.errors import RayrankError
 from rayrank.report.load import RatePoint, load_picture
 from rayrank.run.terminal import readable_errors, say
 from rayrank.serve.keys import KEY_VARIABLE, key_of_environment
-from rayrank.serve.load import generator
+from rayrank.serve.load import Loaded, generator
 from rayrank.serve.load_mix import Mix
 from rayrank.serve.load_report import BOUND_MS, LoadReport, load_at, served_model
 
@@ -68,11 +69,14 @@ def measure(asked: argparse.Namespace) -> LoadReport:
     )
 
 
+def point(of: Loaded) -> RatePoint:
+    scored = of.scored
+    times = (scored.p50, scored.p90, scored.p99) if scored else (nan,) * 3
+    return RatePoint(of.offered_per_s, of.goodput_per_s, *times)
+
+
 def picture(report: LoadReport) -> str:
-    points = [
-        RatePoint(of.offered_per_s, of.goodput_per_s, of.ms["p50"], of.ms["p90"], of.ms["p99"])
-        for of in (each.loaded for each in report.rates)
-    ]
+    points = [point(each.loaded) for each in report.rates]
     title = f"{report.model['name']} {report.model['version']}: {report.requests}"
     return load_picture(f"{title}, {report.seconds:g} s per rate", points, BOUND_MS)
 

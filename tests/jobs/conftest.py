@@ -56,7 +56,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trained]:
         if entry["kind"] == "RayJob"
     ]
     entrypoint = shlex.split(job["spec"]["entrypoint"])
-    with ray_head(PYTHONPATH=str(work), RAYRANK_API_KEY=KEY) as head:
+    # Two for jobs, and one for each of the two replicas that are deployed beside them.
+    with ray_head(cpus=4, PYTHONPATH=str(work), RAYRANK_API_KEY=KEY) as head:
         yield Trained(head, work, entrypoint, submit(head, work, entrypoint))
 
 

@@ -17,18 +17,30 @@ def test_what_comes_of_a_load() -> None:
         Sent(2.0, 2.0, 2.1, 503, nan),
         Sent(4.0, 4.0, 9.0, 0, nan),
     ]
-    found = Loaded.of(sent)
+    found = Loaded.of(sent, 1000)
     assert found.statuses == {0: 1, 200: 2, 503: 1}
     assert (found.seconds, found.requests, found.offered_per_s) == (9.0, 4, 4 / 9)
     assert (found.goodput_per_s, found.engine_ms) == (2 / 9, 60.0)
-    assert found.ms == pytest.approx({"p50": 550, "p90": 910, "p99": 991, "max": 1000})
+    assert found.scored is not None
+    told = {"requests": 2, "p50": 550, "p90": 910, "p99": 991, "max": 1000}
+    assert found.scored.model_dump() == pytest.approx(told)
+    assert found.answered is not None
+    assert found.answered.requests == 3, "a refusal is an answer, and none is not"
+    assert found.answered.p50 == pytest.approx(100)
     assert found.late_ms == pytest.approx(500, rel=0.05)
 
 
+def test_what_comes_too_late_is_scored_and_no_goodput() -> None:
+    sent = [Sent(0.0, 0.0, 0.1, 200, 50.0), Sent(1.0, 1.5, 2.0, 200, 70.0)]
+    assert Loaded.of(sent, 999).goodput_per_s == 1 / 2, "it waited from when it was due"
+    assert Loaded.of(sent, 999).scored == Loaded.of(sent, 1000).scored
+
+
 def test_of_nothing_that_was_scored() -> None:
-    found = Loaded.of([Sent(0.0, 0.0, 0.1, 503, float("nan"))])
-    assert found.goodput_per_s == 0
-    assert np.isnan(found.ms["p99"])
+    found = Loaded.of([Sent(0.0, 0.0, 0.1, 503, float("nan"))], 1000)
+    assert (found.goodput_per_s, found.scored, found.engine_ms) == (0, None, None)
+    assert found.answered is not None
+    assert Loaded.model_validate_json(found.model_dump_json()) == found
 
 
 @pytest.mark.parametrize("per_s", [5.0, 200.0])

@@ -8,8 +8,8 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from rayrank.serve.load import Sent
-from rayrank.serve.load_report import LoadReport, within
+from rayrank.serve.load import Loaded, Sent, scored_within
+from rayrank.serve.load_report import AtRate, LoadReport
 
 from ..clusters import API_KEY, KEY_VARIABLE, ROOT, free_port
 from ..told_server import told_server
@@ -45,7 +45,18 @@ def test_who_was_scored_in_time_counts_from_when_it_was_due() -> None:
         Sent(2.0, 2.0, 2.01, 503, NAN),
         Sent(3.0, 3.0, 3.02, 200, 1.0),
     ]
-    assert within(sent, 80.0) == 0.5
+    assert scored_within(sent, 80.0) == [sent[0], sent[3]]
+
+
+def test_a_rate_at_which_nothing_was_scored_has_its_line() -> None:
+    refused = [Sent(0.0, 0.0, 0.08, 503, NAN), Sent(1.0, 1.0, 1.02, 0, NAN)]
+    at = AtRate(per_s=2.0, within_80_ms=0.0, loaded=Loaded.of(refused, 1000))
+    report = LoadReport(url="", model={}, requests="mix", seconds=1, timeout_ms=1000, rates=[at])
+    *_, told = report.table().splitlines()
+    assert told.split() == [
+        *("2.0", "2.0", "0.0", "-", "-", "-", "-", "0.0%", "80.0", "0.0"),
+        *("1", "of", "no", "answer,", "1", "of", "503"),
+    ]
 
 
 def test_a_mix_and_a_file_are_loaded_and_told(client: Client, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ be what is measured.
 """
 
 import asyncio
+import math
 import re
 import time
 from collections import Counter
@@ -56,6 +57,25 @@ class Plan:
     path: str = "/v1/rank"
 
 
+class Latency(Strict):
+    """Of some requests, in ms from when they were due."""
+
+    requests: int
+    p50: float
+    p90: float
+    p99: float
+    max: float
+
+    @staticmethod
+    def of(sent: Sequence[Sent]) -> "Latency | None":
+        """None where there are none."""
+        if not sent:
+            return None
+        ms = [1000 * (each.done_s - each.due_s) for each in sent]
+        p50, p90, p99, most = np.quantile(ms, (0.5, 0.9, 0.99, 1.0)).tolist()
+        return Latency(requests=len(ms), p50=p50, p90=p90, p99=p99, max=most)
+
+
 class Loaded(Strict):
     """What came of a load."""
 
@@ -65,34 +85,40 @@ class Loaded(Strict):
     statuses: dict[int, int]
     """0 is no answer at all."""
     goodput_per_s: float
-    """Scored requests, by the time from the first that was due to the last answer or due time."""
-    ms: dict[str, float]
-    """p50, p90, p99 and max of those that were scored, from when they were due."""
-    engine_ms: float
-    """Median of what the engine took for them, with waiting for it."""
+    """Requests that were scored within their deadline, by the time from the first that was due to
+    the last answer or due time."""
+    scored: Latency | None
+    """Status 200, those that came too late too."""
+    answered: Latency | None
+    """Whatever the status, refusals too."""
+    engine_ms: float | None
+    """Median of what the engine took for what it scored, with waiting for it; None where no answer
+    tells."""
     late_ms: float
     """p99 of how late the generator itself was."""
 
     @staticmethod
-    def of(sent: Sequence[Sent]) -> "Loaded":
-        """Of some requests, at least one."""
+    def of(sent: Sequence[Sent], timeout_ms: float) -> "Loaded":
+        """Of some requests, at least one, with that deadline."""
         told = np.array([each[:3] for each in sent])
-        scored = np.array([each.status == 200 for each in sent])
         seconds = float(max(told[:, 2].max(), told[:, 0].max()) - told[:, 0].min()) or 1e-9
-        ms = 1000 * (told[scored, 2] - told[scored, 0])
-        names = ("p50", "p90", "p99", "max")
-        at = np.quantile(ms, (0.5, 0.9, 0.99, 1.0)) if len(ms) else [float("nan")] * 4
-        engine = [each.engine_ms for each in sent if each.status == 200]
+        engine = [each.engine_ms for each in sent if not math.isnan(each.engine_ms)]
         return Loaded(
             offered_per_s=len(sent) / seconds,
             seconds=seconds,
             requests=len(sent),
             statuses=dict(sorted(Counter(each.status for each in sent).items())),
-            goodput_per_s=len(ms) / seconds,
-            ms=dict(zip(names, map(float, at), strict=True)),
-            engine_ms=float(np.median(engine)) if engine else float("nan"),
+            goodput_per_s=len(scored_within(sent, timeout_ms)) / seconds,
+            scored=Latency.of([each for each in sent if each.status == 200]),
+            answered=Latency.of([each for each in sent if each.status != BROKEN]),
+            engine_ms=float(np.median(engine)) if engine else None,
             late_ms=float(np.quantile(1000 * (told[:, 1] - told[:, 0]), 0.99)),
         )
+
+
+def scored_within(sent: Sequence[Sent], ms: float) -> list[Sent]:
+    """Those that were scored within that time from when they were due."""
+    return [each for each in sent if each.status == 200 and 1000 * (each.done_s - each.due_s) <= ms]
 
 
 def poisson(per_s: float, seconds: float, seed: int = 0) -> np.ndarray:
