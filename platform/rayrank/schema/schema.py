@@ -172,12 +172,7 @@ class Schema(Strict):
 
     def features_of(self, token: str) -> dict[str, Feature]:
         """The features of a token (of `Group.token`), in the order of the file."""
-        return self._by_token[token]
-
-    @cached_property
-    def _by_token(self) -> dict[str, dict[str, Feature]]:
-        tokens = (PROFILE.token, CANDIDATES.token, *self.sequences)
-        return {t: {n: f for n, f in self.features.items() if t in f.tokens} for t in tokens}
+        return {name: f for name, f in self.features.items() if token in f.tokens}
 
     def given_features_of(self, token: str) -> dict[str, Feature]:
         """Those of them that a log or a request gives: all but crosses."""
