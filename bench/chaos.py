@@ -20,6 +20,7 @@ from pathlib import Path
 
 import ray
 from benchmarks.cpu_measure import machine, versions
+from rayrank.storage import write_whole
 
 from bench.chaos_changes import change_keys, redeploy, scale, switch
 from bench.chaos_damage import damage
@@ -28,7 +29,7 @@ from bench.chaos_load import Steady
 from bench.chaos_outcome import Outcome
 from bench.chaos_siege import Besiegers, besiege
 from bench.chaos_soak import soak
-from bench.chaos_stage import Stage, replace_file, stage
+from bench.chaos_stage import Stage, stage
 
 Scenario = Callable[[Stage], Outcome]
 SHORT = Steady(per_s=40, requests=150, part_s=1.0)
@@ -84,7 +85,7 @@ def main() -> None:
                 "machine": machine(),
                 "versions": versions() | {"ray": ray.__version__},
             }
-            replace_file(asked.out, json.dumps(told, indent=1) + "\n")
+            write_whole(asked.out, json.dumps(told, indent=1) + "\n")
     print(f"in {asked.out}")
     sys.exit(any(of.faults() for of in found.values()))
 

@@ -3,12 +3,13 @@
 import secrets
 from concurrent.futures import ThreadPoolExecutor
 
+from rayrank.storage import write_whole
 from rayrank.versions import CURRENT, name_version
 
 from bench.chaos_held import held
 from bench.chaos_load import Steady, steady_load
 from bench.chaos_outcome import Outcome
-from bench.chaos_stage import IN_A_ROW, Stage, replace_file, until
+from bench.chaos_stage import IN_A_ROW, Stage, until
 
 HELD = 8
 """Requests are spread evenly: some are at either replica."""
@@ -134,11 +135,11 @@ def change_keys(stage: Stage, steady: Steady) -> KeysChanged:
 
     stage.demand(replicas=2)
     with steady_load(stage, steady) as load:
-        replace_file(stage.keys_file, f"{old}\n{new}\n")
+        write_whole(stage.keys_file, f"{old}\n{new}\n")
         until("the new key is let in", lambda: let_in(new), in_a_row=IN_A_ROW)
         stage.key = new
         load.until_next_part()
-        replace_file(stage.keys_file, f"{new}\n")
+        write_whole(stage.keys_file, f"{new}\n")
         until("the old key is refused", lambda: not let_in(old), in_a_row=IN_A_ROW)
     status = stage.ask("/v1/models", key=old).status_code
     return KeysChanged(asked=load.counts(), old_key_status=status)

@@ -1,6 +1,5 @@
 """Where chaos is made: the application on a Serve of its own, with what scenarios change of it."""
 
-import os
 import secrets
 import socket
 import tempfile
@@ -23,7 +22,8 @@ from rayrank.serve.limits import REQUEST_TIMEOUT_S
 from rayrank.serve.load import generator
 from rayrank.storage import fingerprint
 
-from bench.chaos_bundles import small_bodies, small_bundles
+from bench.chaos_bundles import small_bodies
+from bench.serve_rows import random_bundles
 
 APP = "chaos"
 FOLLOW_S = 0.5
@@ -104,7 +104,7 @@ def stage() -> Iterator[Stage]:
         bundles, keys_file = Path(folder) / "bundles", Path(folder) / "keys"
         key = secrets.token_hex(16)
         keys_file.write_text(f"{key}\n")
-        versions = small_bundles(bundles, count=2)
+        versions = random_bundles(bundles, "tiny", count=2)
         args = RankingArgs(
             bundles=str(bundles), follow_s=FOLLOW_S, threads=1, keys_file=str(keys_file)
         )
@@ -134,13 +134,6 @@ def until(what: str, happened: Callable[[], bool], *, in_a_row: int = 1) -> None
             if time.monotonic() > before:
                 raise ServeError(f"waited {PATIENCE_S:.0f} s: {what}")
             time.sleep(0.05)
-
-
-def replace_file(path: Path, content: str) -> None:
-    """No reader ever finds half of it."""
-    beside = path.with_name(f"{path.name}.new")
-    beside.write_text(content)
-    os.replace(beside, path)
 
 
 def _free_port() -> int:

@@ -42,7 +42,7 @@ from rayrank.versions import CURRENT
 from bench.serve_echo import echo, http_over_echo
 from bench.serve_forms import arrow_over_json
 from bench.serve_overload import Endpoint, Loads, overload, saturate
-from bench.serve_rows import heavy, heavy_bundle, heavy_tokens, of_candidates
+from bench.serve_rows import heavy, heavy_tokens, of_candidates, random_bundles
 
 BOUNDS = {
     "http_over_echo": "<= 1.5",
@@ -119,7 +119,7 @@ def under_load(sizes: Sizes) -> dict[str, Any]:
     bodies = [heavy(user, sizes.history, sizes.candidates) for user in range(sizes.users)]
     with tempfile.TemporaryDirectory(prefix="rayrank-bench-") as folder:
         bundles = Path(folder) / "bundles"
-        version = heavy_bundle(bundles, sizes.size)
+        (version,) = random_bundles(bundles, sizes.size)
         tokens = heavy_tokens(sizes.history, sizes.candidates)
         with application(bundles, sizes) as (url, echo_url, key), generator() as pool:
             endpoint = Endpoint(url, echo_url, key, version, bodies)

@@ -46,7 +46,7 @@ def as_arrow(request: Request) -> bytes:
 
 
 def heavy(user: int, history: int, candidates: int) -> bytes:
-    """A request for `heavy_bundle`, of a user who differs from every other one."""
+    """A request for `random_bundles`, of a user who differs from every other one."""
     draw = np.random.default_rng(user)
 
     def ids(count: int) -> Request:
@@ -77,24 +77,27 @@ def heavy_tokens(history: int, candidates: int) -> int:
     return 1 + history + candidates
 
 
-def heavy_bundle(bundles: Path, size: str) -> str:
-    """A bundle of random weights, which is current: its version."""
+def random_bundles(bundles: Path, size: str, count: int = 1) -> list[str]:
+    """So many versions of random weights, the first of which is current."""
     ranker = model(size)
     assert isinstance(ranker.tables, LocalTables)
-    manifest = write_bundle(
-        bundles,
-        ranker="mtgr",
-        schema=SCHEMA,
-        model=MTGRConfig.model_validate({"size": size}),
-        seed=0,
-        id_types={"item_id": "integer", "shop": "integer"},
-        ranges={},
-        reference=Reference(split="test", rows=1, scored_rows=1, scores={}, numbers={}),
-        metrics={},
-        made_from={},
-        trained_steps=0,
-        dense=ranker.dense_state(),
-        rows={name: ranker.tables.rows(name) for name in SCHEMA.tables},
-    )
-    name_version(bundles, CURRENT, manifest.version)
-    return manifest.version
+    versions = [
+        write_bundle(
+            bundles,
+            ranker="mtgr",
+            schema=SCHEMA,
+            model=MTGRConfig.model_validate({"size": size}),
+            seed=0,
+            id_types={"item_id": "integer", "shop": "integer"},
+            ranges={},
+            reference=Reference(split="test", rows=1, scored_rows=1, scores={}, numbers={}),
+            metrics={},
+            made_from={},
+            trained_steps=number,
+            dense=ranker.dense_state(),
+            rows={name: ranker.tables.rows(name) for name in SCHEMA.tables},
+        ).version
+        for number in range(count)
+    ]
+    name_version(bundles, CURRENT, versions[0])
+    return versions

@@ -12,7 +12,7 @@ from rayrank.serve.request import RequestParser
 from bench.engine_rows import SCHEMA
 from bench.serve import BOUNDS, Sizes, around_engine, table, under_load
 from bench.serve_echo import WARM
-from bench.serve_rows import as_arrow, heavy, heavy_bundle, heavy_tokens, of_candidates
+from bench.serve_rows import as_arrow, heavy, heavy_tokens, of_candidates, random_bundles
 
 SIZES = Sizes(
     size="tiny",
@@ -32,7 +32,7 @@ PARSER = RequestParser(SCHEMA, {"item_id": "integer", "shop": "integer"}, Limits
 def run_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """As a run leaves it, as far as the benchmark reads it."""
     folder = tmp_path_factory.mktemp("run")
-    heavy_bundle(folder / "bundles", "tiny")
+    random_bundles(folder / "bundles", "tiny")
     (folder / "request.json").write_bytes(heavy(1, 5, 3))
     return folder
 

@@ -21,6 +21,7 @@ import aiohttp
 import numpy as np
 
 from rayrank.serve.answers import TIMEOUT_HEADER
+from rayrank.serve.body import JSON
 from rayrank.strict import Strict
 
 BROKEN = 0
@@ -53,7 +54,6 @@ class Plan:
     due_s: np.ndarray
     """float64 [requests], ascending."""
     timeout_ms: int
-    content_type: str = "application/json"
     path: str = "/v1/rank"
 
 
@@ -163,7 +163,7 @@ async def _one(
     key = next(key for since, key in reversed(plan.keys) if since <= sent_s)
     headers = {
         "Authorization": f"Bearer {key}",
-        "Content-Type": plan.content_type,
+        "Content-Type": JSON,
         TIMEOUT_HEADER: str(plan.timeout_ms),
     }
     body, timing = plan.bodies[number % len(plan.bodies)], ""

@@ -69,16 +69,14 @@ class UserReader:
 
     def read(self, told: Any, prefix: str = "") -> UserAsked | None:
         """A user; None where a fault was noted. prefix: of the names of fields in faults."""
-        before = len(self.faults)
-        asked = None
         with self.faults.noted():
-            asked = self._read(told, prefix)
-        return asked if len(self.faults) == before else None
+            return self._read(told, prefix)
+        return None
 
     def _read(self, told: Any, prefix: str) -> UserAsked | None:
+        before = len(self.faults)
         request = object_of(told, prefix.rstrip("."))
         self._only(request, SECTIONS, prefix)
-        before = len(self.faults)
         user: int | str = ""
         now, start = LATEST_MS, EARLIEST_MS  # where the request's own is wrong, all others are not
         with self.faults.noted():

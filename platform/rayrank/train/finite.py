@@ -12,7 +12,7 @@ import torch.distributed as dist
 
 from rayrank.embedding.tables import ShardRows
 from rayrank.errors import TrainingError
-from rayrank.storage import AnyPath, arrow_place
+from rayrank.storage import AnyPath, writing_file
 
 SAVED = "not-finite"
 """The folder of batches whose loss was not finite."""
@@ -36,10 +36,8 @@ def stopped_at(step: int, rows: pa.Table, mine: bool, folder: AnyPath) -> Traini
     told: dict[str, list[str]] = {}
     if mine:
         path = folder / SAVED / f"step-{step:08d}-rank-{rank}.parquet"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        filesystem, name = arrow_place(path)
-        with filesystem.open_output_stream(name) as sink:
-            pq.write_table(rows, sink)
+        with writing_file(path) as file:
+            pq.write_table(rows, file)
         told[str(path)] = [str(user) for user in rows["user"].to_pylist()]
     all_told: list[dict[str, list[str]]] = [{}] * dist.get_world_size()
     dist.all_gather_object(all_told, told)
