@@ -87,15 +87,15 @@ def _arrow(body: bytes) -> Told:
         with pa.ipc.open_stream(body) as reader:
             table = reader.read_all()
         table.validate(full=True)  # offsets that a client made up may point anywhere
-    except (pa.ArrowException, OSError) as error:
+        columns = {name: _whole(table[name]) for name in table.column_names}
+        users = [_user(columns, row) for row in range(len(table))]
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # names may be no text
         raise RequestError(400, "(body)", f"is not an Arrow IPC stream: {error}"[:200]) from None
-    metadata = table.schema.metadata or {}
     try:
-        ranking = orjson.loads(metadata.get(b"ranking", b"null"))
+        ranking = orjson.loads((table.schema.metadata or {}).get(b"ranking", b"null"))
     except orjson.JSONDecodeError:
         raise RequestError(422, "ranking", "the schema's metadata holds no JSON there") from None
-    columns = {name: _whole(table[name]) for name in table.column_names}
-    return Told([_user(columns, row) for row in range(len(table))], True, ranking)
+    return Told(users, True, ranking)
 
 
 def _whole(column: pa.ChunkedArray) -> pa.Array:
