@@ -142,7 +142,9 @@ def counted(client: Client) -> Samples:
 def test_answers_are_counted_by_status(client: Client, counted: Samples) -> None:
     seen = {"200", "400", "401", "404", "405", "413", "422"}
     assert client.statuses.keys() - {"408", "503"} == seen
-    assert counted["ray_rayrank_requests_total"] == client.statuses
+    # The exporter also names, with nothing new, what other modules' applications answered.
+    grown = {status: n for status, n in counted["ray_rayrank_requests_total"].items() if n}
+    assert grown == client.statuses
 
 
 def test_candidates_are_counted(client: Client, counted: Samples) -> None:
