@@ -69,8 +69,9 @@ class Sizes(Strict):
     """One at a time."""
     seconds: float = 15.0
     rounds: int = 2
-    timeout_ms: int = 4000
-    """Of the loads at shares of the capacity: two full batches or so here."""
+    timeout_requests: float = 6.0
+    """The deadline of the loads at shares of the capacity, in requests one after the other: what
+    few wait for at 70 %."""
 
 
 @contextmanager
@@ -124,7 +125,8 @@ def under_load(sizes: Sizes) -> dict[str, Any]:
         with application(bundles, sizes) as (url, echo_url, key), generator() as pool:
             endpoint = Endpoint(url, echo_url, key, version, bodies)
             saturated, batch_tokens = saturate(pool, endpoint, sizes.seconds, tokens)
-            loads = Loads(sizes.seconds, sizes.rounds, sizes.timeout_ms)
+            timeout_ms = round(1000 * sizes.timeout_requests / saturated.goodput_per_s)
+            loads = Loads(sizes.seconds, sizes.rounds, timeout_ms)
             found = overload(pool, endpoint, saturated.goodput_per_s, loads)
     return {
         **found,

@@ -23,7 +23,7 @@ SIZES = Sizes(
     requests=3,
     seconds=1.0,
     rounds=1,
-    timeout_ms=9000,
+    timeout_requests=500,
 )
 PARSER = RequestParser(SCHEMA, {"item_id": "integer", "shop": "integer"}, Limits())
 

@@ -34,6 +34,32 @@ def test_of_batches_that_were_alike_all_is_the_tokens(batches: int) -> None:
     assert pace.seconds(1000, 9) == pytest.approx(0.05)
 
 
+def test_what_a_batch_costs_beside_its_tokens_makes_many_worth_it() -> None:
+    pace = Pace()
+    assert pace.worth() == 0.0, "before anything was learned"
+    for count in (100, 300, 100, 300):
+        pace.learn(count, 0.5 + 0.001 * count)
+    assert pace.worth() == pytest.approx(500)
+    alike = Pace()
+    alike.learn(100, 0.1)
+    assert alike.worth() == 0.0
+
+
+def test_how_far_batches_were_from_what_was_expected_makes_it_sure() -> None:
+    """Half of them take 0.8 s, half 1.2 s: a fifth off, and twice that is added."""
+    pace = Pace()
+    assert pace.surely(1000, 3) == 0.0
+    for _ in range(200):
+        pace.learn(100, 0.8)
+        pace.learn(100, 1.2)
+    assert pace.seconds(100, 1) == pytest.approx(1.0, rel=0.02)
+    assert pace.surely(100, 1) == pytest.approx(1.4, rel=0.02)
+    steady = Pace()
+    for count in (100, 300, 200):
+        steady.learn(count, 0.5 + 0.001 * count)
+    assert steady.surely(400, 2) == pytest.approx(steady.seconds(400, 2)) == pytest.approx(1.4)
+
+
 def test_noise_never_makes_more_tokens_cheaper() -> None:
     pace = Pace()
     pace.learn(100, 0.2)

@@ -106,27 +106,84 @@ def test_what_is_late_is_not_computed(tmp_path: Path) -> None:
         asked = engine.submit(SMALL, time.monotonic() + 1000)
     assert engine.batches[1:] == [[tokens(SMALL)]]
     assert asked.result().scores
-    with pytest.raises(DeadlineError, match="passed while it waited"):
+    with pytest.raises(DeadlineError, match="until it was too late"):
         late.result()
 
 
+EACH_S, PER_TOKEN_S = 50.0, 2.0
+"""Seconds for a token: nobody would wait for that, but it is clear what must come out."""
+
+
+def teach(engine: Busy) -> None:
+    """Batches were seen to take as long as the two above say, without error; and it learns no more:
+    what the test's own batches take says nothing."""
+    for count in (10, 20):
+        engine.engine._pace.learn(count, EACH_S + PER_TOKEN_S * count)
+    engine.engine._pace.learn = lambda tokens, seconds: None  # type: ignore[method-assign]
+
+
 def test_what_waits_and_what_is_computed_takes_the_time_it_took(tmp_path: Path) -> None:
-    """Seconds for a token: nobody would wait for that, but it is clear what must come out."""
-    with busy(tmp_path, batch_tokens=2 * tokens(LARGE)) as engine:
-        idle = engine.engine.expected_s(10)
-        for count in (10, 20):
-            engine.engine._pace.learn(count, 5.0 + 2.0 * count)
+    """And who comes next has to leave time for a batch that is worth what it costs: 25 tokens."""
+    with busy(tmp_path, batch_tokens=40) as engine:
+        idle = engine.engine.expected_s(30)
+        teach(engine)
         assert idle == 0.0
-        assert engine.engine.expected_s(10) == pytest.approx(25.0)
+        assert engine.engine.expected_s(30) == pytest.approx(EACH_S + 30 * PER_TOKEN_S)
+        assert engine.engine.expected_s(10) == pytest.approx(EACH_S + 25 * PER_TOKEN_S)
         waiting = [engine.submit(LARGE) for _ in range(3)]
-        three = 3 * tokens(LARGE) + 10
-        batches = -(-three // (2 * tokens(LARGE)))
-        assert engine.engine.expected_s(10) == pytest.approx(5.0 * batches + 2.0 * three)
+        assert 40 < 3 * tokens(LARGE) + 30 <= 80, "two batches, and others will fill the second"
+        assert engine.engine.expected_s(30) == pytest.approx(2 * EACH_S + PER_TOKEN_S * 80)
         assert waiting[1].cancel()
     assert engine.engine._waiting_tokens == 0
     # Idle again: whatever a batch took, one that is tried finds out what it takes now.
     assert engine.engine._pace.seconds(10, 1) > 0
     assert engine.engine.expected_s(10) == 0.0
+
+
+def test_a_batch_ends_where_its_first_would_be_late(tmp_path: Path) -> None:
+    """Three of them are in time with one other, not with two."""
+    two = EACH_S + PER_TOKEN_S * 2 * tokens(SMALL)
+    with busy(tmp_path) as engine:
+        teach(engine)
+        now = time.monotonic()
+        for _ in range(3):
+            engine.submit(SMALL, now + two + PER_TOKEN_S * tokens(SMALL) / 2)
+        for _ in range(2):
+            engine.submit(SMALL, now + 1e6)
+    assert [len(batch) for batch in engine.batches[1:]] == [2, 2, 1]
+
+
+def test_one_who_leaves_no_time_for_a_batch_does_not_make_all_others_late(tmp_path: Path) -> None:
+    """Alone it would be in time; but so many wait that a batch has to be worth what it costs."""
+    alone = EACH_S + PER_TOKEN_S * tokens(SMALL)
+    with busy(tmp_path) as engine:
+        teach(engine)
+        now = time.monotonic()
+        hasty = engine.submit(SMALL, now + alone + 1.0)
+        others = [engine.submit(SMALL, now + 1e6) for _ in range(20)]
+    assert 20 * tokens(SMALL) > EACH_S / PER_TOKEN_S > tokens(SMALL) + 1
+    with pytest.raises(DeadlineError):
+        hasty.result()
+    assert engine.batches[1:] == [[tokens(SMALL)] * 20]
+    assert all(other.result().scores for other in others)
+
+
+def test_where_few_wait_it_is_scored_before_them(tmp_path: Path) -> None:
+    alone = EACH_S + PER_TOKEN_S * tokens(SMALL)
+    with busy(tmp_path) as engine:
+        teach(engine)
+        now = time.monotonic()
+        hasty = engine.submit(SMALL, now + alone + 1.0)
+        engine.submit(SMALL, now + 1e6)
+    assert engine.batches[1:] == [[tokens(SMALL)], [tokens(SMALL)]]
+    assert hasty.result().scores
+
+
+def test_who_is_alone_is_tried_however_long_it_seems_to_take(tmp_path: Path) -> None:
+    with busy(tmp_path) as engine:
+        teach(engine)
+        hasty = engine.submit(SMALL, time.monotonic() + 30.0)
+    assert hasty.result().scores
 
 
 def test_what_is_cancelled_is_not_computed(tmp_path: Path) -> None:

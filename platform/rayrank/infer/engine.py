@@ -1,7 +1,8 @@
 """The engine: user rows in, predictions out, on a thread of its own.
 
-Whenever it is free it takes all that waits, up to a number of tokens, and scores it together: the
-longer scoring takes, the more waits, the more is taken. No timer, nothing is held back.
+Whenever it is free it takes all that waits, up to a number of tokens and as far as the first of it
+is still answered in time, and scores it together: the longer scoring takes, the more waits, the
+more is taken. No timer, nothing is held back.
 """
 
 import heapq
@@ -91,8 +92,9 @@ class Engine:
 
     def submit(self, rows: pa.Table, deadline: float = math.inf) -> "Future[Scored]":
         """Score user rows. Of what waits, the earliest deadline (of `time.monotonic`) goes first.
-        What is cancelled before its turn is not computed, nor is what is late by then: its answer
-        is a DeadlineError. RuntimeError once closed."""
+        What is cancelled before its turn is not computed, nor is what is late by then or, where
+        others wait, would be late when it is scored: its answer is a DeadlineError. RuntimeError
+        once closed."""
         tokens = tokens_of(rows)
         asked = _Asked(deadline, next(self._numbers), rows, tokens, time.monotonic())
         with self._lock:
@@ -105,16 +107,19 @@ class Engine:
         return asked.answer
 
     def expected_s(self, tokens: int) -> float:
-        """How long it takes, by what batches took so far, until so many tokens more are scored,
-        after all that waits; 0 while there is nothing to do. (Whatever the last batch took, the
-        next one may not: who never tries would never learn.)"""
+        """How long it takes, by what batches took so far and how sure that is, until so many tokens
+        more are scored, after all that waits; 0 while there is nothing to do. (Whatever the last
+        batch took, the next one may not: who never tries would never learn.)"""
         with self._lock:
             if not self._waiting_tokens and self._busy_since is None:
                 return 0.0
-            tokens += self._waiting_tokens
+            # Others will come who make the batch worth its cost (`_take`).
+            tokens = self._waiting_tokens + max(tokens, self._worth())
             batches = -(-tokens // self.batch_tokens)
+            if batches > 1:  # so many come that the last batch will be full by its turn
+                tokens = batches * self.batch_tokens
             running = max(0.0, self._busy_until - time.monotonic())
-            return running + self._pace.seconds(tokens, batches)
+            return running + self._pace.surely(tokens, batches)
 
     def busy_s(self) -> float:
         """For how long the batch that is scored now has been; 0 where none is."""
@@ -163,25 +168,42 @@ class Engine:
                     asked.answer.set_exception(own)
 
     def _take(self) -> list[_Asked]:
-        """All that waits, in order, as far as the budget goes."""
+        """All that waits, in order, as far as the budget goes and the first of it stays in time."""
         batch: list[_Asked] = []
         tokens = 0
         with self._lock:
+            now = time.monotonic()
             while self._waiting:
-                if batch and tokens + self._waiting[0].tokens > self.batch_tokens:
+                more = tokens + self._waiting[0].tokens
+                ends = now + self._pace.surely(more, 1)
+                if batch and (more > self.batch_tokens or ends > batch[0].deadline):
                     break
                 asked = heapq.heappop(self._waiting)
                 self._waiting_tokens -= asked.tokens
                 if not asked.answer.set_running_or_notify_cancel():
                     continue
-                if asked.deadline < time.monotonic():
-                    late = DeadlineError("its deadline passed while it waited")
+                if not batch and asked.deadline < now + self._first_needs_s(asked.tokens):
+                    late = DeadlineError("others were scored before it until it was too late")
                     asked.answer.set_exception(late)
                     continue
                 batch.append(asked)
-                tokens += asked.tokens
+                tokens = more
             self._busy_until = time.monotonic() + self._pace.seconds(tokens, 1)
         return batch
+
+    def _first_needs_s(self, tokens: int) -> float:
+        """What the first of a batch must have left, of so many tokens, before those that wait.
+
+        Of many, one who leaves time for hardly a batch would make the others late, one after the
+        other. But one whom nobody waits behind is tried even if there seems to be no time: nothing
+        else says how long batches take."""
+        if not self._waiting:
+            return 0.0
+        worth = self._worth()
+        return self._pace.surely(max(tokens, worth) if self._waiting_tokens >= worth else tokens, 1)
+
+    def _worth(self) -> int:
+        return math.ceil(min(self._pace.worth(), self.batch_tokens))
 
     def _answer(self, batch: list[_Asked]) -> None:
         if not batch:
@@ -201,6 +223,10 @@ class Engine:
             own = scores[rows : rows + len(asked.rows)]
             rows += len(asked.rows)
             asked.answer.set_result(Scored(own, ms._replace(wait=1000 * (begun - asked.came))))
+
+
+def _late() -> DeadlineError:
+    return DeadlineError("others were scored before it until it was too late")
 
 
 def tokens_of(rows: pa.Table) -> int:
