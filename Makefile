@@ -54,7 +54,7 @@ bench-serve: $(SETUP) runs/demo/bundles/current
 	PYTHONPATH=kernels $(BIN)/python -m bench.serve
 
 chaos-serve: $(SETUP)
-	PYTHONPATH=kernels $(BIN)/python -m bench.chaos $(if $(SOAK),--soak-minutes $(SOAK))
+	RAY_SERVE_ENABLE_HA_PROXY=1 PYTHONPATH=kernels $(BIN)/python -m bench.chaos $(if $(SOAK),--soak-minutes $(SOAK))
 
 fuzz-serve: $(SETUP)
 	GENERATED=$(or $(N),10000) $(BIN)/python -m pytest -s tests/serve/test_app_generated.py

@@ -1,8 +1,9 @@
 """Clients that besiege an endpoint, in a process of their own, as cheap as can be.
 
 slow: with a valid key and bodies that come a byte a second; idle: connections that ask nothing;
-large: bodies of 50 MB, which are sent to their end whatever is answered meanwhile. Each that ends
-is begun anew.
+large: bodies of 50 MB, which are sent to their end whatever is answered meanwhile, as fast as all of
+them get through a line of a gigabit. (Without a line, on the machine's own memory, the besiegers
+alone take its CPUs.) Each that ends is begun anew.
 """
 
 import asyncio
@@ -18,7 +19,7 @@ from rayrank.errors import ServeError
 
 Kind = Literal["slow", "idle", "large"]
 SLOW_BYTES, LARGE_BYTES = 2_000, 50_000_000
-CHUNK = bytes(1 << 18)
+LINE_BYTES_PER_S = 125_000_000
 TICKS = 20
 """In a second; at each, a part of the slow bodies get their byte."""
 READY_S, PAUSE_S = 60.0, 0.1
@@ -73,7 +74,7 @@ class Slow(Client):
 
 
 class Large(Client):
-    """Sends its body as fast as it is taken; ends when all is sent and it is answered."""
+    """Sends its body as fast as it may and is taken; ends when all is sent and it is answered."""
 
     left = LARGE_BYTES
     may_write = True
@@ -81,21 +82,19 @@ class Large(Client):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         self.transport.write(self.siege.headers(LARGE_BYTES))
-        self.pour()
 
     def pause_writing(self) -> None:
         self.may_write = False
 
     def resume_writing(self) -> None:
         self.may_write = True
-        self.pour()
 
-    def pour(self) -> None:
-        while self.left and self.may_write and not self.transport.is_closing():
-            self.transport.write(CHUNK[: self.left])
-            self.left -= min(self.left, len(CHUNK))
-        # Not from here: a transport that is closed while it resumes would be lost twice.
-        asyncio.get_running_loop().call_soon(self._end)
+    def pour(self, share: bytes) -> None:
+        """A tick's share of the line."""
+        if self.may_write and not self.transport.is_closing():
+            self.transport.write(share[: self.left])
+            self.left -= min(self.left, len(share))
+        self._end()
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
@@ -143,11 +142,14 @@ class Siege:
         while len(self.open) < count:
             await asyncio.sleep(PAUSE_S)
         control.send(self.found)
-        tick = 0
+        tick, share = 0, bytes(LINE_BYTES_PER_S // TICKS // count)
         while not stopped.is_set():
             if self.kind == "slow":
                 for client in list(self.open)[tick % TICKS :: TICKS]:
                     client.transport.write(b" ")
+            for client in list(self.open):
+                if isinstance(client, Large):
+                    client.pour(share)
             tick += 1
             await asyncio.sleep(1 / TICKS)
         self._over = True

@@ -28,8 +28,9 @@ class Limits(Strict):
     clock_skew_ms: Annotated[int, Field(ge=0)] = 60_000
     """By how much a behaviour may be known after its request, as another clock has it. It counts as
     known at the request then; `rayrank_ahead_total` counts such."""
-    body_timeout_ms: Positive = 3_000
-    """How long a request's body may take to arrive: a slow one holds memory."""
+    body_timeout_ms: Positive = 9_000
+    """How long a request's body may take to arrive. One that comes slowly holds a little memory and
+    costs hardly anything; a client that is refused soon asks again soon."""
     bodies_bytes: Positive = 1 << 28
     """In all requests that a replica holds at once. What comes beyond is refused."""
     timeout_ms: Positive = 9_000
