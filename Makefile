@@ -6,6 +6,7 @@
 # make test                      all tests
 # make lint                      ruff and mypy
 # make bench-serve                the endpoint: over an echo, JSON and Arrow, beyond what it can do
+# make bench-train                training: balance, over fixed batches and a plain loop, waiting
 # make chaos-serve                killed replicas, switches, damage, sieges: what is lost (SOAK=10: minutes)
 # make fuzz-serve                 generated requests (N=10000) against a deployed application
 # make docs                      docs/config.md and docs/api.md, from the code
@@ -26,7 +27,7 @@ BIN := .venv/bin
 SETUP := .venv/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test lint docs mutants kuairand bench-kernels bench-data bench-engine bench-delayed bench-serve chaos-serve fuzz-serve constraints clean
+.PHONY: help demo serve test lint docs mutants kuairand bench-kernels bench-data bench-engine bench-delayed bench-serve bench-train chaos-serve fuzz-serve constraints clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -52,6 +53,9 @@ test: $(SETUP)
 
 bench-serve: $(SETUP) runs/demo/bundles/current
 	PYTHONPATH=kernels $(BIN)/python -m bench.serve
+
+bench-train: $(SETUP)
+	PYTHONPATH=kernels $(BIN)/python -m bench.train
 
 chaos-serve: $(SETUP)
 	RAY_SERVE_ENABLE_HA_PROXY=1 PYTHONPATH=kernels $(BIN)/python -m bench.chaos $(if $(SOAK),--soak-minutes $(SOAK))

@@ -17,7 +17,7 @@ from rayrank.model.mtgr import MTGR, MTGRConfig
 from rayrank.schema import Schema
 
 WINDOW_MS = 1_790_784_000_000
-ITEMS, REALTIME = 5000, 8
+ITEMS, SHOPS, REALTIME = 5000, 500, 8
 SCHEMA = Schema.model_validate(
     {
         "name": "bench",
@@ -25,7 +25,7 @@ SCHEMA = Schema.model_validate(
         "item": "item",
         "time": "time",
         "sequences": {"clicks": {"from": "events", "type": "click"}},
-        "tables": {"item": {"dim": 32, "capacity": 1 << 14}, "shop": {"dim": 16}},
+        "tables": {"item": {"dim": 32, "capacity": 1 << 14}, "shop": {"dim": 16, "capacity": 1 << 10}},
         "features": {
             "age": {"tokens": ["profile"], "kind": "number", "source": "users"},
             "item_id": {"tokens": ["clicks", "candidate"], "kind": "id", "table": "item"},
@@ -46,7 +46,7 @@ def row(seed: int, history: int, candidates: int) -> pa.Table:
         return {
             "time": times,
             "item_id": draw.integers(0, ITEMS, count).tolist(),
-            "shop": draw.integers(0, 500, count).tolist(),
+            "shop": draw.integers(0, SHOPS, count).tolist(),
             **more,
         }
 
@@ -78,7 +78,7 @@ def model(size: str) -> MTGR:
     scales = {"profile.age": Scale(0.0, 1.0), "candidate.rate": Scale(0.5, 0.3)}
     ranker = build_model(SCHEMA, config, tables, scales)
     assert isinstance(ranker, MTGR)
-    tables({"item": torch.arange(ITEMS), "shop": torch.arange(500)})  # each id its row
+    tables({"item": torch.arange(ITEMS), "shop": torch.arange(SHOPS)})  # each id its row
     for learned in tables.learned.values():
         torch.nn.init.normal_(learned, std=0.02)
     return ranker.eval()

@@ -5,7 +5,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from rayrank.data.packing import balance, pack, row_costs
+from rayrank.data.packing import balance, pack, row_costs, shares
 
 COSTS = st.lists(st.integers(0, 20), max_size=60)
 
@@ -37,6 +37,15 @@ def test_balance_covers_all_rows_within_budget(costs: list[int], budget: int) ->
     # No batch could take a row of the dearest and be dearer than that one was without it.
     if len(loads) > 1:
         assert max(loads) - min(loads) <= max(cost for cost in costs if cost <= budget)
+
+
+@given(COSTS, st.integers(1, 30))
+def test_shares_cover_all_rows_alike(costs: list[int], number: int) -> None:
+    dealt = shares(np.array(costs, np.float64), number)
+    assert len(dealt) == number
+    assert sorted(row for share in dealt for row in share.tolist()) == list(range(len(costs)))
+    loads = [sum(costs[row] for row in share) for share in dealt]
+    assert max(loads) - min(loads) <= max(costs, default=0)
 
 
 def test_batches_of_many_rows_are_alike_and_full() -> None:

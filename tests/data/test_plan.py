@@ -134,13 +134,28 @@ def test_ranks_share_every_batch_once_from_any_point(
         dealt = [list(batches.deal(rank, world_size, done)) for rank in range(world_size)]
         steps = -(-(number - done) // world_size)
         assert {len(share) for share in dealt} == {steps}
-        # Step by step over the ranks: the order of the epoch, then the empty ones.
-        inorder = [dealt[rank][step] for step in range(steps) for rank in range(world_size)]
-        left = number - done
-        assert [keys(rows) for rows in inorder[:left]] == all_batches[done:]
-        for rows in inorder[left:]:
-            assert len(rows) == 0
+        # Step by step over the ranks: the order of the epoch, then what is left, shared.
+        whole = (number - done) // world_size
+        inorder = [dealt[rank][step] for step in range(whole) for rank in range(world_size)]
+        assert [keys(rows) for rows in inorder] == all_batches[done : done + whole * world_size]
+        last = [dealt[rank][step] for step in range(whole, steps) for rank in range(world_size)]
+        left = [key for batch in all_batches[done + whole * world_size :] for key in batch]
+        assert Counter(key for rows in last for key in keys(rows)) == Counter(left)
+        for rows in last:
             assert rows.schema == batches.rows(0).schema
+
+
+def test_the_last_short_step_is_shared_alike(made: tuple[Path, Path]) -> None:
+    """Two batches that are left are three ranks' work: none costs a row more than another."""
+    batches = PlannedBatches(*made, 0)
+    world_size = 3
+    while len(batches) % world_size != 2:
+        world_size += 1
+    last = [list(batches.deal(rank, world_size, 0))[-1] for rank in range(world_size)]
+    costs = [row_costs(rows, PACKING.pair_cost) for rows in last]
+    dearest = max(cost.max() for cost in costs if len(cost))
+    loads = [cost.sum() for cost in costs]
+    assert max(loads) - min(loads) <= dearest
 
 
 @given(st.lists(st.integers(1, 6), min_size=1, max_size=12))

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from rayrank.metrics.flops import Attended, hstu_flops
+from rayrank.metrics.flops import Attended, hstu_flops, pair_in_tokens
 from torch.utils.flop_counter import FlopCounterMode
 
 
@@ -29,6 +29,17 @@ def test_they_are_those_of_the_products(layers: int) -> None:
         prefix + candidates, (prefix + candidates) * prefix, candidates, candidates * prefix
     )
     assert hstu_flops(layers, width, given) == dense_pass(layers, width, prefix, candidates)
+
+
+def test_a_pair_beside_a_token() -> None:
+    """Of layers through which every token goes: one pair more costs so much of one token more."""
+    base = Attended(100, 5000, 10, 500)
+    whole = hstu_flops(1, 64, base)
+    more = [hstu_flops(2, 64, base._replace(**one)) - whole for one in ({"pairs": 5001}, {"tokens": 101})]
+    two_layers = hstu_flops(2, 64, base) - whole
+    last_of_token = hstu_flops(1, 64, base._replace(tokens=101)) - whole
+    pair, token = more[0] - two_layers, more[1] - two_layers - last_of_token
+    assert pair / token == pytest.approx(pair_in_tokens(64))
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ def folder(s3_bucket: str) -> AnyPath:
 
 
 def took(step: int, attempt: int = 1) -> StepLine:
-    return StepLine(step, step // 4, step, 9, 0.1, attempt, 1 / step, 10, 100, 5, 0.0)
+    return StepLine(step, step // 4, step, 9, 0.1, 0.01, attempt, 1 / step, 10, 100, 5, 0.0)
 
 
 def test_a_journal_grows_in_parts_and_is_taken_over(

@@ -3,18 +3,20 @@
 import json
 from collections import OrderedDict
 from collections.abc import Iterator
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from rayrank.data.packing import row_costs, shares
 from rayrank.data.plan import LANES, PLAN, take_turns
 from rayrank.storage import AnyPath, arrow_place
 
 
 def batches_of_epochs(plan: AnyPath) -> list[int]:
     """How many batches each epoch has, of a plan that is complete."""
-    batches: list[int] = json.loads((plan / PLAN).read_text())["batches"]
+    batches: list[int] = _told(plan)["batches"]
     return batches
 
 
@@ -25,6 +27,7 @@ class PlannedBatches:
     def __init__(self, rows: AnyPath, plan: AnyPath, epoch: int) -> None:
         """rows: the folder the plan was made of."""
         self._rows = rows
+        self._pair_cost: float = _told(plan)["pair_cost"]
         stored = (plan / f"epoch-{epoch}.arrow").read_bytes()
         self._buckets = pa.ipc.open_file(stored).read_all().combine_chunks()
         counts = pc.list_value_length(self._buckets["costs"]).to_pylist()
@@ -51,10 +54,16 @@ class PlannedBatches:
 
     def deal(self, rank: int, world_size: int, done: int) -> Iterator[pa.Table]:
         """One rank's share of the batches from number `done` on, a batch per step. In the last
-        step, ranks for which none is left get an empty table, so that all take part in it."""
+        step, where fewer are left than there are ranks, all share their rows, as many as there
+        are: a rank that has none left gets an empty table, so that all take part."""
         for first in range(done, len(self), world_size):
-            number = first + rank
-            yield self.rows(number) if number < len(self) else self.rows(first).slice(0, 0)
+            left = range(first, len(self))
+            if len(left) >= world_size:
+                yield self.rows(first + rank)
+            else:
+                rows = pa.concat_tables([self.rows(number) for number in left])
+                mine = shares(row_costs(rows, self._pair_cost), world_size)[rank]
+                yield rows.take(pa.array(mine, pa.int64()))
 
     def _read(self, number: int) -> list[pa.Table]:
         """The rows of each batch of a bucket: views of one table."""
@@ -71,3 +80,8 @@ class PlannedBatches:
             tables.append(rows.slice(start, len(batch)))
             start += len(batch)
         return tables
+
+
+def _told(plan: AnyPath) -> dict[str, Any]:
+    told: dict[str, Any] = json.loads((plan / PLAN).read_text())
+    return told

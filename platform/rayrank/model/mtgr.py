@@ -11,6 +11,7 @@ from torch.nn.functional import pad
 
 from rayrank.data.jagged import JaggedBatch
 from rayrank.embedding.tables import Tables
+from rayrank.metrics.flops import pair_in_tokens
 from rayrank.model.features import Behaviours, Features, Scales, Vectors, embedded, mlp
 from rayrank.model.hstu import GroupLayerNorm, HSTULayer
 from rayrank.model.parts import Jagged
@@ -70,6 +71,9 @@ class MTGRConfig(ModelConfig):
         if self.d_model % self.heads or not 16 <= self.d_model // self.heads <= 256:
             raise ValueError("d_model / heads must be a whole number from 16 to 256")
         return self
+
+    def pair_in_tokens(self) -> float:
+        return pair_in_tokens(self.d_model)
 
 
 class MTGR(Ranker):

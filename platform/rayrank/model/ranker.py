@@ -30,6 +30,11 @@ class ModelConfig(Strict):
     """Standard deviation of the vectors that ids start with. It is every model's, because tables
     are made before the model that looks ids up in them."""
 
+    def pair_in_tokens(self) -> float:
+        """What a visible pair (a query and a key that it attends to) costs beside a token, by
+        FLOPs: batches are balanced by it. 0 for a model that attends to nothing."""
+        return 0.0
+
 
 class Ranker(nn.Module):
     """The interface that trainer, exporter and server know.

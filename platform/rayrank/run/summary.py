@@ -35,6 +35,8 @@ class TrainSummary(Strict):
     steps: int
     tokens_per_s: float
     """Without the first step, which also allocates."""
+    waiting_share: float
+    """Of the time of those steps, what rank 0 had no batch to train on."""
 
 
 class ServeSummary(Strict):
@@ -94,6 +96,7 @@ def _training(run: Run, name: str) -> TrainSummary:
         workers=run.config.rankers[name].train.workers,
         steps=steps[-1].step,
         tokens_per_s=tokens_per_s(steps),
+        waiting_share=waiting_share(steps),
     )
 
 
@@ -101,6 +104,12 @@ def tokens_per_s(steps: list[StepLine]) -> float:
     """Without the first step, which also allocates, where there is another."""
     timed = steps[1:] or steps
     return sum(s.tokens for s in timed) / sum(s.seconds for s in timed)
+
+
+def waiting_share(steps: list[StepLine]) -> float:
+    """Of the same steps' time, what was waited for batches."""
+    timed = steps[1:] or steps
+    return sum(s.waited_s for s in timed) / sum(s.seconds for s in timed)
 
 
 def summary_table(summary: Summary) -> Table:
@@ -121,7 +130,8 @@ def summary_table(summary: Summary) -> Table:
         table.add_row(
             name,
             f"{training.workers} workers, {training.steps:,} steps, "
-            f"{training.tokens_per_s:,.0f} tokens/s",
+            f"{training.tokens_per_s:,.0f} tokens/s, {training.waiting_share:.1%} of the time "
+            "waiting for batches",
         )
     for task, quality in found.rankers[found.served].items():
         own = ", ".join(

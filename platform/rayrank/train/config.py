@@ -19,8 +19,9 @@ class TrainConfig(Strict):
     """Times that every user row is trained."""
     max_cost: Annotated[float, Field(gt=0)] = 4096
     """Cost of a batch, at most: its tokens, plus `pair_cost` times its visible pairs."""
-    pair_cost: Annotated[float, Field(ge=0)] = 0.0
-    """Of a visible pair (a query and a key that it attends to), in tokens."""
+    pair_cost: Annotated[float, Field(ge=0)] | None = None
+    """Of a visible pair (a query and a key that it attends to), in tokens; by the model's FLOPs,
+    unless said."""
     learning_rate: Annotated[float, Field(gt=0)] = 2e-3
     """AdamW's, of the dense parameters."""
     table_learning_rate: Annotated[float, Field(gt=0)] = 0.02
@@ -59,3 +60,8 @@ class RankerConfig(Strict):
 
     model: AnyModelConfig
     train: TrainConfig = TrainConfig()
+
+    def pair_cost(self) -> float:
+        """Of a visible pair, in tokens: what is said, or the model's FLOPs say."""
+        told = self.train.pair_cost
+        return self.model.pair_in_tokens() if told is None else told

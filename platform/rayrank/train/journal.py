@@ -28,6 +28,8 @@ class StepLine:
     """Of the run's `of` packed batches that were done after it."""
     of: int
     seconds: float
+    waited_s: float
+    """Of `seconds`, how long rank 0 had no batch to train on."""
     attempt: int
     loss: float
     """Nats per candidate, summed over tasks."""

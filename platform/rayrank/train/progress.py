@@ -23,6 +23,9 @@ class Progress:
             self.loss = Gauge("rayrank_train_loss", "Nats per candidate over the global batch")
             self.rate = Gauge("rayrank_train_tokens_per_second", "Over all workers")
             self.tokens = Counter("rayrank_train_tokens_total", "Tokens trained on")
+            self.waited = Counter(
+                "rayrank_train_waited_seconds_total", "Without a batch to train on, on rank 0"
+            )
             self.since = time.perf_counter()
 
     def __enter__(self) -> Self:
@@ -36,8 +39,8 @@ class Progress:
     ) -> None:
         self.flush()
 
-    def step(self, position: Position, batches: int, facts: StepFacts) -> None:
-        """A step was taken; `batches` of the run's `total` are done."""
+    def step(self, position: Position, batches: int, facts: StepFacts, waited_s: float) -> None:
+        """A step was taken; `batches` of the run's `total` are done. waited_s: for its batch."""
         if not self.writes:
             return
         now = time.perf_counter()
@@ -49,6 +52,7 @@ class Progress:
                 batches=batches,
                 of=self.total,
                 seconds=seconds,
+                waited_s=waited_s,
                 attempt=position.attempt,
                 **facts._asdict(),
             )
@@ -56,6 +60,7 @@ class Progress:
         self.loss.set(facts.loss)
         self.rate.set(facts.tokens / seconds)
         self.tokens.inc(facts.tokens)
+        self.waited.inc(waited_s)
 
     def epoch(self, position: Position, metrics: Metrics) -> None:
         """An epoch has ended, with these metrics on later data."""

@@ -33,7 +33,7 @@ MAY_CHANGE = (
     "keep_checkpoints",
 )
 """Of the training config, what a resumed run may do otherwise."""
-FORMAT = 2
+FORMAT = 3
 """Of what training computes; raised when the same rows and config would give another ranker."""
 
 
@@ -61,7 +61,7 @@ def train(
     said and replaced, up to `max_failures` times. Returns the last checkpoint. Raises TrainingError
     for a fault that would come again, and for one loss too many.
     """
-    plan_epochs(rows / "train", packing_of(config.train), folder / BATCHES)
+    plan_epochs(rows / "train", packing_of(config), folder / BATCHES)
     cores = int(ray.cluster_resources().get("CPU", os.cpu_count() or 1))
     told: dict[str, Any] = {
         "schema": schema.model_dump(mode="json"),
@@ -100,9 +100,10 @@ def train(
     return finished_checkpoint(folder)
 
 
-def packing_of(config: TrainConfig) -> Packing:
+def packing_of(config: RankerConfig) -> Packing:
     """What decides the batches of a training run."""
-    return Packing(config.seed, config.epochs, config.max_cost, config.pair_cost)
+    train = config.train
+    return Packing(train.seed, train.epochs, train.max_cost, config.pair_cost())
 
 
 def _looks_for_s() -> float:

@@ -10,7 +10,6 @@ import ray.train
 import torch
 import torch.distributed as dist
 
-from rayrank.data.jagged import to_jagged
 from rayrank.data.planned import PlannedBatches, batches_of_epochs
 from rayrank.data.row_stats import RowStats, read_stats
 from rayrank.embedding.sharded import ShardedTables, shard
@@ -20,6 +19,7 @@ from rayrank.storage import AnyPath, place, write_whole
 from rayrank.train import checkpoint as ckpt
 from rayrank.train.attempt import begin_attempt, ensure_newest
 from rayrank.train.config import RankerConfig
+from rayrank.train.feed import Fed, Feed
 from rayrank.train.finished import ATTEMPTS, BATCHES, CHECKPOINTS, JOURNAL, write_finished
 from rayrank.train.finite import NotFiniteError, demand_finite, stopped_at
 from rayrank.train.optimize import Optimizer
@@ -52,7 +52,8 @@ class Worker:
         rows: AnyPath,
         device: torch.device,
     ) -> None:
-        self.schema, self.config, self.folder, self.rows = schema, config.train, folder, rows
+        self.schema, self.ranker_config, self.config = schema, config, config.train
+        self.folder, self.rows = folder, rows
         self.device = device
         self.rank, self.world_size = dist.get_rank(), dist.get_world_size()
         seed = config.train.seed
@@ -90,21 +91,17 @@ class Worker:
                 batches = PlannedBatches(self.rows / "train", self.folder / BATCHES, position.epoch)
                 before = sum(of_epochs[: position.epoch])
                 self.sharded.train()
-                for rows in batches.deal(self.rank, self.world_size, position.batches):
-                    batch = to_jagged(rows, self.schema).to(self.device)
-                    share = (before + position.batches) / total
-                    try:
-                        facts = self.optimizer.step(batch, position.step, share)
-                    except NotFiniteError as error:
-                        raise stopped_at(position.step, rows, error.mine, self.folder) from None
-                    done = min(position.batches + self.world_size, len(batches))
-                    position = self._at(position.epoch, done, position.step + 1)
-                    progress.step(position, before + done, facts)
-                    watchdog.alive()
-                    if self._due(position) and done < len(batches):
-                        self._save(position, progress)
+                dealt = batches.deal(self.rank, self.world_size, position.batches)
+                with Feed(dealt, self.schema, self.device) as feed:
+                    for fed in feed:
+                        position = self._step(fed, position, batches, before, total, progress)
                         watchdog.alive()
-                metrics = validate(self.sharded, self.rows / "valid", self.schema, self.config)
+                        if self._due(position) and position.batches < len(batches):
+                            self._save(position, progress)
+                            watchdog.alive()
+                metrics = validate(
+                    self.sharded, self.rows / "valid", self.schema, self.ranker_config
+                )
                 progress.epoch(position, metrics)
                 watchdog.alive()
                 position = self._at(position.epoch + 1, 0, position.step)
@@ -113,6 +110,26 @@ class Worker:
         if self.rank == 0:
             # Not only after the last step: a run may have been cut between its checkpoint and this.
             write_finished(self.folder, ckpt.complete(self.folder / CHECKPOINTS)[-1])
+
+    def _step(
+        self,
+        fed: Fed,
+        position: ckpt.Position,
+        batches: PlannedBatches,
+        before: int,
+        total: int,
+        progress: Progress,
+    ) -> ckpt.Position:
+        """Take one; where the run is after it. before: batches of earlier epochs, of `total`."""
+        share = (before + position.batches) / total
+        try:
+            facts = self.optimizer.step(fed.batch, position.step, share)
+        except NotFiniteError as error:
+            raise stopped_at(position.step, fed.rows, error.mine, self.folder) from None
+        done = min(position.batches + self.world_size, len(batches))
+        position = self._at(position.epoch, done, position.step + 1)
+        progress.step(position, before + done, facts, fed.waited_s)
+        return position
 
     def _due(self, position: ckpt.Position) -> bool:
         return position.step % self.config.checkpoint_every == 0

@@ -1,0 +1,163 @@
+"""Ranks that train in turns, one way after the other, and what each way took: real processes over
+Gloo with a thread each, on the same rows."""
+
+import itertools
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+import torch.distributed as dist
+import torch.multiprocessing
+from rayrank.data.jagged import JaggedBatch
+from rayrank.data.planned import PlannedBatches
+from rayrank.data.row_stats import RowStats, Spread
+from rayrank.embedding.tables import LocalTables
+from rayrank.model.build import build_model
+from rayrank.train.config import RankerConfig
+from rayrank.train.feed import Feed
+from rayrank.train.worker import Worker
+
+from bench.engine_rows import ITEMS, SCHEMA, SHOPS
+
+CPU = torch.device("cpu")
+WARM = 2
+"""Steps of each way before those that count."""
+STATS = RowStats(
+    numbers={
+        "profile.age": Spread(1000, 0, 1000, -4, 4),
+        "candidate.rate": Spread(1000, 500, 333, 0, 1),
+    }
+)
+
+
+class Took(NamedTuple):
+    """What a way did, over all ranks."""
+
+    tokens: int
+    seconds: float
+    cpu_seconds: float
+    """Of all ranks together."""
+    waited_s: float
+    """Without a batch, on rank 0."""
+
+    def per_s(self) -> float:
+        return self.tokens / self.seconds
+
+
+class Job(NamedTuple):
+    """What ranks are told."""
+
+    folder: Path
+    """With the rows (`rows`) and their plan (`plan`)."""
+    ranker: dict[str, Any]
+    ways: tuple[str, ...]
+    """Of `planned`, `fixed` (as many users in each batch) and, for one rank, `plain`."""
+    users: int
+    """In a batch of `fixed`."""
+    steps: int
+    """That count, of each way."""
+    rounds: int
+    """In which the ways take turns."""
+
+
+def ranks(world_size: int, job: Job) -> dict[str, Took]:
+    """By way."""
+    torch.multiprocessing.spawn(_rank, (world_size, job), nprocs=world_size)
+    found: dict[str, Took] = {}
+    of_ranks = [json.loads(_told(job, world_size, rank).read_text()) for rank in range(world_size)]
+    for way in job.ways:
+        took = [Took(*of[way]) for of in of_ranks]
+        found[way] = Took(
+            sum(each.tokens for each in took),
+            took[0].seconds,
+            sum(each.cpu_seconds for each in took),
+            took[0].waited_s,
+        )
+    return found
+
+
+def _told(job: Job, world_size: int, rank: int) -> Path:
+    return job.folder / f"took-{rank}-of-{world_size}.json"
+
+
+def _rank(rank: int, world_size: int, job: Job) -> None:
+    torch.set_num_threads(1)
+    meet = f"file://{job.folder}/meet-{world_size}"
+    dist.init_process_group("gloo", init_method=meet, rank=rank, world_size=world_size)
+    config = RankerConfig.model_validate(job.ranker)
+    run = job.folder / f"run-{world_size}"
+    worker = Worker(SCHEMA, config, STATS, run, job.folder / "rows", CPU)
+    worker.sharded.train()
+    took = {way: Took(0, 0.0, 0.0, 0.0) for way in job.ways}
+    with ExitStack() as stack:
+        ways = {
+            way: (
+                _plain(config) if way == "plain" else _sharded(worker),
+                iter(stack.enter_context(Feed(_rows(way, job, rank, world_size), SCHEMA, CPU))),
+            )
+            for way in job.ways
+        }
+        for step, batches in ways.values():
+            for fed in islice(batches, WARM):
+                step(fed.batch)
+        for _ in range(job.rounds):
+            for way, (step, batches) in ways.items():
+                dist.barrier()
+                begun, cpu, tokens, waited_s = time.perf_counter(), time.process_time(), 0, 0.0
+                for fed in islice(batches, job.steps // job.rounds):
+                    step(fed.batch)
+                    tokens += fed.batch.tokens
+                    waited_s += fed.waited_s
+                dist.barrier()
+                seconds, cpu = time.perf_counter() - begun, time.process_time() - cpu
+                more = Took(tokens, seconds, cpu, waited_s)
+                took[way] = Took(*(old + new for old, new in zip(took[way], more, strict=True)))
+    _told(job, world_size, rank).write_text(json.dumps(took))
+    dist.destroy_process_group()
+
+
+def _rows(way: str, job: Job, rank: int, world_size: int) -> Iterator[pa.Table]:
+    """Again and again."""
+    for epoch in itertools.count():
+        if way == "fixed":
+            rows = pq.read_table(job.folder / "rows")
+            order = np.random.default_rng(epoch).permutation(len(rows))
+            most = len(rows) // (job.users * world_size) * job.users * world_size
+            for first in range(rank * job.users, most, world_size * job.users):
+                yield rows.take(pa.array(order[first : first + job.users]))
+        else:
+            batches = PlannedBatches(job.folder / "rows", job.folder / "plan", epoch=0)
+            yield from batches.deal(rank, world_size, 0)
+
+
+def _sharded(worker: Worker) -> Callable[[JaggedBatch], object]:
+    steps = itertools.count()
+    return lambda batch: worker.optimizer.step(batch, next(steps), 0.5)
+
+
+def _plain(config: RankerConfig) -> Callable[[JaggedBatch], object]:
+    """The same model with its tables in this process, as a script would train it."""
+    tables = LocalTables(SCHEMA.tables, init_std=config.model.embedding_std, seed=0)
+    ranker = build_model(SCHEMA, config.model, tables, STATS.scales())
+    tables({"item": torch.arange(ITEMS), "shop": torch.arange(SHOPS)})  # each id its row
+    dense = list(ranker.dense_parameters().values())
+    optimizers = (torch.optim.AdamW(dense), torch.optim.Adagrad(tables.learned.values()))
+
+    def step(batch: JaggedBatch) -> float:
+        loss = ranker.loss(ranker(batch), batch)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(dense, config.train.clip_norm)
+        for optimizer in optimizers:
+            optimizer.step()
+            optimizer.zero_grad()
+        return float(loss)
+
+    return step

@@ -1,0 +1,62 @@
+"""The feed makes the same batches in the same order, ahead, and ends with whoever uses it."""
+
+import threading
+from collections.abc import Iterator
+
+import pyarrow as pa
+import pytest
+import torch
+from rayrank.data.jagged import to_jagged
+from rayrank.train.feed import AHEAD, Feed
+
+from ..clusters import wait_until
+from ..infer.bundles import USERS
+from ..model.rows import SCHEMA, table
+
+CPU = torch.device("cpu")
+TABLES = [table(USERS[:count]) for count in (1, 3, 2, 1, 3)]
+
+
+def feeds() -> list[str]:
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith("feed")]
+
+
+def test_the_batches_are_those_of_the_rows_in_their_order() -> None:
+    with Feed(iter(TABLES), SCHEMA, CPU) as feed:
+        found = list(feed)
+    assert [fed.rows for fed in found] == TABLES
+    for fed, rows in zip(found, TABLES, strict=True):
+        assert torch.equal(fed.batch.buffer, to_jagged(rows, SCHEMA).buffer)
+        assert fed.waited_s >= 0
+    assert not feeds()
+
+
+def test_it_is_ahead_and_no_further() -> None:
+    read: list[int] = []
+
+    def rows() -> Iterator[pa.Table]:
+        for number, each in enumerate(TABLES):
+            read.append(number)
+            yield each
+
+    with Feed(rows(), SCHEMA, CPU) as feed:
+        batches = iter(feed)
+        for trained in range(2):
+            next(batches)
+            expected = list(range(trained + 1 + AHEAD))
+            wait_until("the next ones are made", lambda e=expected: read == e, seconds=30)  # type: ignore[misc]
+    assert read == [0, 1, 2, 3], "who leaves reads no more"
+    assert not feeds()
+
+
+def test_what_fails_fails_where_the_batch_is_asked_for() -> None:
+    def rows() -> Iterator[pa.Table]:
+        yield TABLES[0]
+        raise OSError("the disk is gone")
+
+    with Feed(rows(), SCHEMA, CPU) as feed:
+        batches = iter(feed)
+        assert next(batches).rows == TABLES[0]
+        with pytest.raises(OSError, match="the disk is gone"):
+            next(batches)
+    assert not feeds()
