@@ -1,9 +1,9 @@
 """Clients that besiege an endpoint, in a process of their own, as cheap as can be.
 
 slow: with a valid key and bodies that come a byte a second; idle: connections that ask nothing;
-large: bodies of 50 MB, which are sent to their end whatever is answered meanwhile, as fast as all of
-them get through a line of a gigabit. (Without a line, on the machine's own memory, the besiegers
-alone take its CPUs.) Each that ends is begun anew.
+large: bodies of 50 MB, which are sent to their end whatever is answered meanwhile, as fast as all
+of them get through a line of a gigabit. (Without a line, through the machine's own memory, the
+besiegers alone take its CPUs.) Each that ends is begun anew.
 """
 
 import asyncio

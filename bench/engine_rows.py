@@ -25,7 +25,10 @@ SCHEMA = Schema.model_validate(
         "item": "item",
         "time": "time",
         "sequences": {"clicks": {"from": "events", "type": "click"}},
-        "tables": {"item": {"dim": 32, "capacity": 1 << 14}, "shop": {"dim": 16, "capacity": 1 << 10}},
+        "tables": {
+            "item": {"dim": 32, "capacity": 1 << 14},
+            "shop": {"dim": 16, "capacity": 1 << 10},
+        },
         "features": {
             "age": {"tokens": ["profile"], "kind": "number", "source": "users"},
             "item_id": {"tokens": ["clicks", "candidate"], "kind": "id", "table": "item"},

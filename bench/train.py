@@ -5,8 +5,8 @@ runs/bench/train.json.
 
 - balance, by ranks (at most 1.02, 1.02, 1.05, 1.05 of 2, 8, 64 and 1,024): the FLOPs of each
   step's dearest rank over an even share, of 16 k tokens a batch and users of 600 tokens on average
-  and 3,000 at most; beside it what a plan that sees tokens alone, and a fixed number of users, give.
-  (A simulation: nothing is trained.)
+  and 3,000 at most; beside it what a plan that sees tokens alone, and a fixed number of users,
+  give. (A simulation: nothing is trained.)
 - over_fixed (at least 1.25): tokens/s of two ranks, a thread each, over those of a fixed number of
   users in each batch, without padding.
 - over_plain (at most 1.15): CPU time for a token at two ranks over that of a plain loop in one

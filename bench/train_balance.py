@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 from rayrank.data.plan import Packing, plan_epochs
 from rayrank.data.planned import PlannedBatches
 from rayrank.metrics import Attended, hstu_flops
@@ -55,9 +56,17 @@ def _planned(tokens: np.ndarray, flops: np.ndarray, pair_cost: float, world_size
         write_costs(tokens, folder / "rows")
         plan_epochs(folder / "rows", Packing(0, 1, MAX_COST, pair_cost), folder / "plan")
         batches = PlannedBatches(folder / "rows", folder / "plan", epoch=0)
-        # One reader for all ranks: each batch is read once.
-        steps = zip(*(batches.deal(r, world_size, 0) for r in range(world_size)), strict=True)
+        steps = _steps(batches, world_size)
         return _over_even([flops[rows["user"].to_numpy()].sum() for rows in step] for step in steps)
+
+
+def _steps(batches: PlannedBatches, world_size: int) -> Iterator[list[pa.Table]]:
+    """What `deal` gives all ranks, read once for all of them."""
+    whole = len(batches) // world_size * world_size
+    for first in range(0, whole, world_size):
+        yield [batches.rows(first + rank) for rank in range(world_size)]
+    if whole < len(batches):
+        yield batches.shared(whole, world_size)
 
 
 def _fixed(flops: np.ndarray, users: int, world_size: int) -> float:

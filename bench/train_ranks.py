@@ -15,7 +15,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 import torch.distributed as dist
-import torch.multiprocessing
 from rayrank.data.jagged import JaggedBatch
 from rayrank.data.planned import PlannedBatches
 from rayrank.data.row_stats import RowStats, Spread
@@ -24,6 +23,7 @@ from rayrank.model.build import build_model
 from rayrank.train.config import RankerConfig
 from rayrank.train.feed import Feed
 from rayrank.train.worker import Worker
+from torch.multiprocessing.spawn import spawn
 
 from bench.engine_rows import ITEMS, SCHEMA, SHOPS
 
@@ -51,6 +51,15 @@ class Took(NamedTuple):
     def per_s(self) -> float:
         return self.tokens / self.seconds
 
+    def and_of(self, other: "Took") -> "Took":
+        """One after the other."""
+        return Took(
+            self.tokens + other.tokens,
+            self.seconds + other.seconds,
+            self.cpu_seconds + other.cpu_seconds,
+            self.waited_s + other.waited_s,
+        )
+
 
 class Job(NamedTuple):
     """What ranks are told."""
@@ -70,7 +79,7 @@ class Job(NamedTuple):
 
 def ranks(world_size: int, job: Job) -> dict[str, Took]:
     """By way."""
-    torch.multiprocessing.spawn(_rank, (world_size, job), nprocs=world_size)
+    spawn(_rank, (world_size, job), nprocs=world_size)
     found: dict[str, Took] = {}
     of_ranks = [json.loads(_told(job, world_size, rank).read_text()) for rank in range(world_size)]
     for way in job.ways:
@@ -118,8 +127,7 @@ def _rank(rank: int, world_size: int, job: Job) -> None:
                     waited_s += fed.waited_s
                 dist.barrier()
                 seconds, cpu = time.perf_counter() - begun, time.process_time() - cpu
-                more = Took(tokens, seconds, cpu, waited_s)
-                took[way] = Took(*(old + new for old, new in zip(took[way], more, strict=True)))
+                took[way] = took[way].and_of(Took(tokens, seconds, cpu, waited_s))
     _told(job, world_size, rank).write_text(json.dumps(took))
     dist.destroy_process_group()
 
@@ -158,6 +166,6 @@ def _plain(config: RankerConfig) -> Callable[[JaggedBatch], object]:
         for optimizer in optimizers:
             optimizer.step()
             optimizer.zero_grad()
-        return float(loss)
+        return float(loss.detach())
 
     return step

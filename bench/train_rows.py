@@ -61,5 +61,6 @@ def write_rows(tokens: np.ndarray, folder: Path) -> None:
 
 
 def _write(rows: pa.Table, folder: Path) -> None:
-    folder.mkdir(parents=True)
-    pq.write_table(rows, folder / "part-00000.parquet", row_group_size=PART_ROWS)
+    day = folder / "2026-10-01"
+    day.mkdir(parents=True)
+    pq.write_table(rows, day / "part-00000.parquet", row_group_size=PART_ROWS)

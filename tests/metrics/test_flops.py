@@ -35,7 +35,10 @@ def test_a_pair_beside_a_token() -> None:
     """Of layers through which every token goes: one pair more costs so much of one token more."""
     base = Attended(100, 5000, 10, 500)
     whole = hstu_flops(1, 64, base)
-    more = [hstu_flops(2, 64, base._replace(**one)) - whole for one in ({"pairs": 5001}, {"tokens": 101})]
+    more = [
+        hstu_flops(2, 64, base._replace(**one)) - whole
+        for one in ({"pairs": 5001}, {"tokens": 101})
+    ]
     two_layers = hstu_flops(2, 64, base) - whole
     last_of_token = hstu_flops(1, 64, base._replace(tokens=101)) - whole
     pair, token = more[0] - two_layers, more[1] - two_layers - last_of_token

@@ -59,9 +59,9 @@ def run(case: Path, rank: int) -> dict[str, Any]:
         "rates": [worker.optimizer.rate(step, done) for step, done in told["rates"]],
         "logits": [worker.sharded(batch("alike")).detach() for _ in range(2)],
         "before_validation": state_of(worker),
-        "metrics": validate(worker.sharded, case / "rows" / "valid", schema, config),
+        "metrics": validate(worker.sharded, case / "rows" / "valid", schema, config.train),
         "after_validation": state_of(worker),
-        "no_rows": validate(worker.sharded, case / "rows" / "nowhere", schema, config),
+        "no_rows": validate(worker.sharded, case / "rows" / "nowhere", schema, config.train),
     }
 
 

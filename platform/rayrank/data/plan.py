@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from rayrank.data.mixing import mixed_order
@@ -45,9 +46,10 @@ class Packing(NamedTuple):
     seed: int
     epochs: int
     max_cost: float
-    """Of a batch."""
+    """Of a batch, in tokens that cost as much as tokens do on average: its tokens, where all rows
+    are alike; fewer of long rows, whose tokens see more."""
     pair_cost: float
-    """Of a visible pair, in tokens."""
+    """Of a visible pair, in what a token costs beside its pairs."""
 
 
 class Block(NamedTuple):
@@ -56,6 +58,7 @@ class Block(NamedTuple):
     file: str
     """By its path under the folder of rows."""
     row_group: int
+    tokens: int
     costs: np.ndarray
     """float64 [rows]"""
 
@@ -71,6 +74,8 @@ def plan_epochs(rows: AnyPath, packing: Packing, out: AnyPath) -> None:
     blocks = _blocks(rows, packing.pair_cost)
     if not blocks:
         raise DataError(f"{rows}: no user rows; run jobs/build_rows.py first")
+    average = sum(block.costs.sum() for block in blocks) / sum(block.tokens for block in blocks)
+    blocks = [block._replace(costs=block.costs / average) for block in blocks]
     batches = []
     for epoch in range(packing.epochs):
         buckets = plan_epoch(blocks, packing, epoch)
@@ -132,11 +137,15 @@ def _blocks(rows: AnyPath, pair_cost: float) -> list[Block]:
         filesystem, name = arrow_place(path)
         with filesystem.open_input_file(name) as source:
             file = pq.ParquetFile(source)
-            costs = row_costs(file.read(["tokens", "visible_pairs"]), pair_cost)
-            groups = [file.metadata.row_group(g).num_rows for g in range(file.num_row_groups)]
-        parts = np.split(costs, np.cumsum(groups)[:-1])
+            read = [
+                file.read_row_group(group, ["tokens", "visible_pairs"])
+                for group in range(file.num_row_groups)
+            ]
         relative = str(path)[len(str(rows)) :].lstrip("/")
-        return [Block(relative, group, part) for group, part in enumerate(parts)]
+        return [
+            Block(relative, group, int(pc.sum(of["tokens"]).as_py()), row_costs(of, pair_cost))
+            for group, of in enumerate(read)
+        ]
 
     with ThreadPoolExecutor() as pool:
         return [block for found in pool.map(read, files) for block in found]

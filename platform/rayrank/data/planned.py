@@ -57,13 +57,14 @@ class PlannedBatches:
         step, where fewer are left than there are ranks, all share their rows, as many as there
         are: a rank that has none left gets an empty table, so that all take part."""
         for first in range(done, len(self), world_size):
-            left = range(first, len(self))
-            if len(left) >= world_size:
-                yield self.rows(first + rank)
-            else:
-                rows = pa.concat_tables([self.rows(number) for number in left])
-                mine = shares(row_costs(rows, self._pair_cost), world_size)[rank]
-                yield rows.take(pa.array(mine, pa.int64()))
+            whole = first + world_size <= len(self)
+            yield self.rows(first + rank) if whole else self.shared(first, world_size)[rank]
+
+    def shared(self, first: int, world_size: int) -> list[pa.Table]:
+        """The rows of the batches from number `first` to the last, shared alike by all ranks."""
+        rows = pa.concat_tables([self.rows(number) for number in range(first, len(self))])
+        dealt = shares(row_costs(rows, self._pair_cost), world_size)
+        return [rows.take(pa.array(share, pa.int64())) for share in dealt]
 
     def _read(self, number: int) -> list[pa.Table]:
         """The rows of each batch of a bucket: views of one table."""

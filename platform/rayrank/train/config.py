@@ -18,10 +18,11 @@ class TrainConfig(Strict):
     epochs: Positive = 1
     """Times that every user row is trained."""
     max_cost: Annotated[float, Field(gt=0)] = 4096
-    """Cost of a batch, at most: its tokens, plus `pair_cost` times its visible pairs."""
+    """Cost of a batch, at most, in tokens that cost as much as the training rows' tokens do on
+    average: about the tokens of a batch; fewer of long rows, whose tokens see more."""
     pair_cost: Annotated[float, Field(ge=0)] | None = None
-    """Of a visible pair (a query and a key that it attends to), in tokens; by the model's FLOPs,
-    unless said."""
+    """Of a visible pair (a query and a key that it attends to), in what a token costs beside its
+    pairs; by the model's FLOPs, unless said."""
     learning_rate: Annotated[float, Field(gt=0)] = 2e-3
     """AdamW's, of the dense parameters."""
     table_learning_rate: Annotated[float, Field(gt=0)] = 0.02
@@ -62,6 +63,6 @@ class RankerConfig(Strict):
     train: TrainConfig = TrainConfig()
 
     def pair_cost(self) -> float:
-        """Of a visible pair, in tokens: what is said, or the model's FLOPs say."""
+        """Of a visible pair, beside a token: what is said, or the model's FLOPs say."""
         told = self.train.pair_cost
         return self.model.pair_in_tokens() if told is None else told

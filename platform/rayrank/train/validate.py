@@ -13,14 +13,14 @@ from rayrank.data.row_files import row_files
 from rayrank.metrics import measure
 from rayrank.schema import CANDIDATES, Schema
 from rayrank.storage import AnyPath, read_parquet
-from rayrank.train.config import RankerConfig
+from rayrank.train.config import TrainConfig
 
 Metrics = dict[str, dict[str, float]]
 
 
 @torch.no_grad()
 def validate(
-    sharded: DistributedModelParallel, folder: AnyPath, schema: Schema, config: RankerConfig
+    sharded: DistributedModelParallel, folder: AnyPath, schema: Schema, config: TrainConfig
 ) -> Metrics:
     """Task -> its metrics over the known labels of the user rows in `folder`, the same on every
     rank; {} if there are none. Collective: ranks take turns over the batches, and empty ones fill
@@ -29,7 +29,7 @@ def validate(
     if not files:
         return {}
     rows = pa.concat_tables([read_parquet(file) for file in files])
-    batches = pack(row_costs(rows, config.pair_cost()), config.train.max_cost)
+    batches = pack(row_costs(rows, 0.0), config.max_cost)
     rank, world_size = dist.get_rank(), dist.get_world_size()
     sharded.eval()
     scored: list[np.ndarray] = []

@@ -52,7 +52,7 @@ class Worker:
         rows: AnyPath,
         device: torch.device,
     ) -> None:
-        self.schema, self.ranker_config, self.config = schema, config, config.train
+        self.schema, self.config = schema, config.train
         self.folder, self.rows = folder, rows
         self.device = device
         self.rank, self.world_size = dist.get_rank(), dist.get_world_size()
@@ -99,9 +99,7 @@ class Worker:
                         if self._due(position) and position.batches < len(batches):
                             self._save(position, progress)
                             watchdog.alive()
-                metrics = validate(
-                    self.sharded, self.rows / "valid", self.schema, self.ranker_config
-                )
+                metrics = validate(self.sharded, self.rows / "valid", self.schema, self.config)
                 progress.epoch(position, metrics)
                 watchdog.alive()
                 position = self._at(position.epoch + 1, 0, position.step)
