@@ -2,7 +2,8 @@
 
 import pytest
 import torch
-from rayrank.metrics.flops import Attended, hstu_flops, pair_in_tokens
+from rayrank.metrics.flops import Attended, hstu_flops
+from rayrank.model.mtgr import MTGRConfig
 from torch.utils.flop_counter import FlopCounterMode
 
 
@@ -33,6 +34,7 @@ def test_they_are_those_of_the_products(layers: int) -> None:
 
 def test_a_pair_beside_a_token() -> None:
     """Of layers through which every token goes: one pair more costs so much of one token more."""
+    config = MTGRConfig.model_validate({"d_model": 64})
     base = Attended(100, 5000, 10, 500)
     whole = hstu_flops(1, 64, base)
     more = [
@@ -42,7 +44,7 @@ def test_a_pair_beside_a_token() -> None:
     two_layers = hstu_flops(2, 64, base) - whole
     last_of_token = hstu_flops(1, 64, base._replace(tokens=101)) - whole
     pair, token = more[0] - two_layers, more[1] - two_layers - last_of_token
-    assert pair / token == pytest.approx(pair_in_tokens(64))
+    assert pair / token == pytest.approx(config.pair_in_tokens())
 
 
 @pytest.mark.parametrize(

@@ -123,8 +123,8 @@ def test_a_run_that_is_not_finished_tells_how_far_it_is(tmp_path: Path, rows: Pa
     finish_training(folder, "dlrm")
     (folder / FINISHED).unlink()
     with Progress(folder / JOURNAL, 0, at(0), total=8) as progress:
-        progress.step(at(1), 2, facts(1), 0.0)
-        progress.step(at(2), 4, facts(2), 0.0)
+        progress.step(at(1), 2, facts(1), 0.01)
+        progress.step(at(2), 4, facts(2), 0.01)
     with pytest.raises(TrainingError, match=r"not finished \(at 4 of 8 batches\); run jobs/train"):
         exported(folder, "dlrm", rows, tmp_path / "bundles")
     assert not (tmp_path / "bundles").exists()

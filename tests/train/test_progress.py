@@ -71,7 +71,7 @@ def test_a_line_can_be_read_within_a_moment_of_its_step(
     assert 0 < journal.FLUSH_S <= 5
     monkeypatch.setattr(journal, "FLUSH_S", 0.0)
     with Progress(tmp_path, 0, at(0), total=8) as progress:
-        progress.step(at(1), 2, facts(1), 0.0)
+        progress.step(at(1), 2, facts(1), 0.01)
         assert steps_of(tmp_path) == [1]
 
 
@@ -83,12 +83,12 @@ def test_lines_that_wait_come_with_a_note_or_at_the_end(
 
     def fail_after_two_steps() -> None:
         with Progress(tmp_path, 0, at(0), total=8) as progress:
-            progress.step(at(1), 2, facts(1), 0.0)
+            progress.step(at(1), 2, facts(1), 0.01)
             assert steps_of(tmp_path) == []
             progress.note(at(1), "look at this")
             assert steps_of(tmp_path) == [1]
             assert read_story(tmp_path).notes == [NoteLine(step=1, attempt=1, text="look at this")]
-            progress.step(at(2), 4, facts(2), 0.0)
+            progress.step(at(2), 4, facts(2), 0.01)
             assert steps_of(tmp_path) == [1]
             raise OSError("whatever")
 
@@ -114,7 +114,7 @@ def test_a_long_story_comes_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert steps_of(tmp_path) == [1, 2, 3, 4]
     assert read_story(tmp_path).epochs == EPOCHS
     with Progress(tmp_path, 0, at(4, epoch=1, attempt=2), total=8) as progress:
-        progress.step(at(5, epoch=2, attempt=2), 8, facts(5), 0.0)
+        progress.step(at(5, epoch=2, attempt=2), 8, facts(5), 0.01)
     assert steps_of(tmp_path) == [1, 2, 3, 4, 5]
     assert read_story(tmp_path).epochs == EPOCHS[:1]
 
@@ -124,7 +124,7 @@ def test_a_resume_drops_what_came_after_its_checkpoint(tmp_path: Path) -> None:
     with Progress(tmp_path, 0, at(2, epoch=1, attempt=2), total=8) as progress:
         assert steps_of(tmp_path) == [1, 2]
         assert read_story(tmp_path).epochs == EPOCHS[:1]
-        progress.step(at(3, epoch=1, attempt=2), 6, facts(3), 0.0)
+        progress.step(at(3, epoch=1, attempt=2), 6, facts(3), 0.01)
     steps = read_story(tmp_path).steps
     assert [(line.step, line.attempt) for line in steps] == [(1, 1), (2, 1), (3, 2)]
 
@@ -142,11 +142,11 @@ def test_a_resume_keeps_every_note(tmp_path: Path) -> None:
 
 def test_an_attempt_that_was_taken_over_cannot_add_to_the_story(tmp_path: Path) -> None:
     with Progress(tmp_path, 0, at(0), total=8) as late:
-        late.step(at(1), 2, facts(1), 0.0)
+        late.step(at(1), 2, facts(1), 0.01)
         late.note(at(1), "still here")
         with Progress(tmp_path, 0, at(1, attempt=2), total=8) as progress:
-            progress.step(at(2, attempt=2), 4, facts(2), 0.0)
-        late.step(at(2), 4, facts(3), 0.0)
+            progress.step(at(2, attempt=2), 4, facts(2), 0.01)
+        late.step(at(2), 4, facts(3), 0.01)
         late.note(at(2), "nobody reads this")
     story = read_story(tmp_path)
     assert [(line.step, line.attempt) for line in story.steps] == [(1, 1), (2, 2)]

@@ -14,11 +14,6 @@ class Attended(NamedTuple):
     """Those whose query is a candidate."""
 
 
-def pair_in_tokens(width: int) -> float:
-    """What a visible pair costs a layer that is not the last, in tokens: 4 width of 10 width^2."""
-    return 0.4 / width
-
-
 def hstu_flops(layers: int, width: int, given: Attended) -> int:
     """FLOPs of a forward pass, a multiplication and an addition counted as two.
 

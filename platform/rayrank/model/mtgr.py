@@ -11,7 +11,6 @@ from torch.nn.functional import pad
 
 from rayrank.data.jagged import JaggedBatch
 from rayrank.embedding.tables import Tables
-from rayrank.metrics.flops import pair_in_tokens
 from rayrank.model.features import Behaviours, Features, Scales, Vectors, embedded, mlp
 from rayrank.model.hstu import GroupLayerNorm, HSTULayer
 from rayrank.model.parts import Jagged
@@ -73,7 +72,9 @@ class MTGRConfig(ModelConfig):
         return self
 
     def pair_in_tokens(self) -> float:
-        return pair_in_tokens(self.d_model)
+        """Of a layer that is not the last: two products of d_model each for a pair, and five of
+        d_model^2 for a token."""
+        return 2 / (5 * self.d_model)
 
 
 class MTGR(Ranker):
