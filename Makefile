@@ -58,7 +58,8 @@ bench-train: $(SETUP)
 	PYTHONPATH=kernels $(BIN)/python -m bench.train
 
 chaos-serve: $(SETUP)
-	RAY_SERVE_ENABLE_HA_PROXY=1 PYTHONPATH=kernels $(BIN)/python -m bench.chaos $(if $(SOAK),--soak-minutes $(SOAK))
+	RAY_SERVE_ENABLE_HA_PROXY=1 RAY_SERVE_HAPROXY_RETRY_ON="conn-failure empty-response" \
+	PYTHONPATH=kernels $(BIN)/python -m bench.chaos $(if $(SOAK),--soak-minutes $(SOAK))
 
 fuzz-serve: $(SETUP)
 	GENERATED=$(or $(N),10000) $(BIN)/python -m pytest -s tests/serve/test_app_generated.py

@@ -63,7 +63,7 @@ def measure(sizes: Sizes) -> dict[str, Any]:
     ranker = RankerConfig.model_validate(
         {
             "model": {"kind": "mtgr", "size": sizes.size},
-            "train": {"max_cost": sizes.max_cost, "warmup_steps": 0},
+            "train": {"max_cost": sizes.max_cost, "pair_cost": None, "warmup_steps": 0},
         }
     )
     tokens = long_tailed(sizes.users, seed=0)

@@ -11,7 +11,6 @@ from rayrank.data.plan import Packing, plan_epochs
 from rayrank.data.planned import PlannedBatches
 from rayrank.metrics import Attended, hstu_flops
 from rayrank.model.mtgr import SIZES, MTGRConfig
-from rayrank.train.config import RankerConfig
 
 from bench.train_rows import candidates_of, long_tailed, pairs_of, write_costs
 
@@ -22,9 +21,9 @@ STEPS = 12
 
 
 def balance(size: str, ranks: tuple[int, ...] = RANKS) -> dict[str, dict[str, float]]:
-    """By ranks, of the plan that training makes by default (`planned`), of one that sees tokens
+    """By ranks, of the plan by the model's FLOPs (`planned`), of one that sees tokens
     alone (`tokens`), and of as many users in each batch (`fixed_users`)."""
-    pair_cost = RankerConfig(model=MTGRConfig.model_validate({"size": size})).pair_cost()
+    pair_cost = MTGRConfig.model_validate({"size": size}).pair_in_tokens()
     found: dict[str, dict[str, float]] = {}
     for world_size in ranks:
         users = max(4096, STEPS * world_size * MAX_COST // 600)

@@ -20,9 +20,10 @@ class TrainConfig(Strict):
     max_cost: Annotated[float, Field(gt=0)] = 4096
     """Cost of a batch, at most, in tokens that cost as much as the training rows' tokens do on
     average: about the tokens of a batch; fewer of long rows, whose tokens see more."""
-    pair_cost: Annotated[float, Field(ge=0)] | None = None
+    pair_cost: Annotated[float, Field(ge=0)] | None = 0.0
     """Of a visible pair (a query and a key that it attends to), in what a token costs beside its
-    pairs; by the model's FLOPs, unless said."""
+    pairs; null: by the model's FLOPs, so that a step is as much work for every rank. Where batches
+    are of few users, those of long histories are then in smaller ones, and weigh more."""
     learning_rate: Annotated[float, Field(gt=0)] = 2e-3
     """AdamW's, of the dense parameters."""
     table_learning_rate: Annotated[float, Field(gt=0)] = 0.02
