@@ -94,9 +94,12 @@ def test_what_kuberay_and_ray_need(stages: list[list[Step]]) -> None:
     assert any("apt-get install" in run and " wget " in run for run in arguments(final, "RUN"))
     assert arguments(final, "WORKDIR") == ["/app"]
     (environment,) = arguments(final, "ENV")
-    variables = dict(item.split("=", 1) for item in environment.split())
+    variables = dict(item.split("=", 1) for item in shlex.split(environment))
     assert variables["PYTHONUNBUFFERED"] == "1"
     assert variables["PYTHONPATH"] == "/app"
+    # As `make chaos-serve` tries it.
+    assert variables["RAY_SERVE_ENABLE_HA_PROXY"] == "1"
+    assert variables["RAY_SERVE_HAPROXY_RETRY_ON"] == "conn-failure empty-response"
     # The library comes installed: no second copy of its source to disagree with it.
     targets = [copy.split()[-1] for copy in arguments(final, "COPY")]
     assert targets == ["/opt/venv", "jobs", "serve_apps"]
