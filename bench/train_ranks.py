@@ -21,7 +21,7 @@ from rayrank.data.row_stats import RowStats, Spread
 from rayrank.embedding.tables import LocalTables
 from rayrank.model.build import build_model
 from rayrank.train.config import RankerConfig
-from rayrank.train.feed import Feed
+from rayrank.train.feed import feed
 from rayrank.train.worker import Worker
 from torch.multiprocessing.spawn import spawn
 
@@ -110,7 +110,7 @@ def _rank(rank: int, world_size: int, job: Job) -> None:
         ways = {
             way: (
                 _plain(config) if way == "plain" else _sharded(worker),
-                iter(stack.enter_context(Feed(_rows(way, job, rank, world_size), SCHEMA, CPU))),
+                stack.enter_context(feed(_rows(way, job, rank, world_size), SCHEMA, CPU)),
             )
             for way in job.ways
         }

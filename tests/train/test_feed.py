@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 import torch
 from rayrank.data.jagged import to_jagged
-from rayrank.train.feed import AHEAD, Feed
+from rayrank.train.feed import AHEAD, feed
 
 from ..clusters import wait_until
 from ..infer.bundles import USERS
@@ -22,8 +22,8 @@ def feeds() -> list[str]:
 
 
 def test_the_batches_are_those_of_the_rows_in_their_order() -> None:
-    with Feed(iter(TABLES), SCHEMA, CPU) as feed:
-        found = list(feed)
+    with feed(iter(TABLES), SCHEMA, CPU) as batches:
+        found = list(batches)
     assert [fed.rows for fed in found] == TABLES
     for fed, rows in zip(found, TABLES, strict=True):
         assert torch.equal(fed.batch.buffer, to_jagged(rows, SCHEMA).buffer)
@@ -39,8 +39,7 @@ def test_it_is_ahead_and_no_further() -> None:
             read.append(number)
             yield each
 
-    with Feed(rows(), SCHEMA, CPU) as feed:
-        batches = iter(feed)
+    with feed(rows(), SCHEMA, CPU) as batches:
         for trained in range(2):
             next(batches)
             expected = list(range(trained + 1 + AHEAD))
@@ -54,8 +53,7 @@ def test_what_fails_fails_where_the_batch_is_asked_for() -> None:
         yield TABLES[0]
         raise OSError("the disk is gone")
 
-    with Feed(rows(), SCHEMA, CPU) as feed:
-        batches = iter(feed)
+    with feed(rows(), SCHEMA, CPU) as batches:
         assert next(batches).rows == TABLES[0]
         with pytest.raises(OSError, match="the disk is gone"):
             next(batches)

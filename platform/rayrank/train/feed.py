@@ -3,9 +3,9 @@
 import time
 from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from types import TracebackType
-from typing import NamedTuple, Self
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import NamedTuple
 
 import pyarrow as pa
 import torch
@@ -26,41 +26,32 @@ class Fed(NamedTuple):
     """For how long the trainer stood still for it."""
 
 
-class Feed:
+@contextmanager
+def feed(rows: Iterator[pa.Table], schema: Schema, device: torch.device) -> Iterator[Iterator[Fed]]:
     """A rank's batches in the order of their rows, made on a thread. What fails there fails where
     the batch is asked for. Leaving ends the thread, whatever is ready by then."""
+    thread = ThreadPoolExecutor(1, thread_name_prefix="feed")
 
-    def __init__(self, rows: Iterator[pa.Table], schema: Schema, device: torch.device) -> None:
-        self._rows, self._schema, self._device = rows, schema, device
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="feed")
-        self._ready: deque[Future[tuple[pa.Table, JaggedBatch] | None]] = deque()
+    def make() -> tuple[pa.Table, JaggedBatch] | None:
+        read = next(rows, None)
+        if read is None:
+            return None
+        batch = to_jagged(read, schema)
+        return read, batch.pin_memory() if device.type == "cuda" else batch
 
-    def __enter__(self) -> Self:
-        for _ in range(AHEAD):
-            self._ready.append(self._thread.submit(self._make))
-        return self
+    ready = deque(thread.submit(make) for _ in range(AHEAD))
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._thread.shutdown(cancel_futures=True)
-
-    def __iter__(self) -> Iterator[Fed]:
+    def batches() -> Iterator[Fed]:
         while True:
             begun = time.perf_counter()
-            made = self._ready.popleft().result()
+            made = ready.popleft().result()
             if made is None:
                 return
-            self._ready.append(self._thread.submit(self._make))
-            rows, batch = made
-            yield Fed(rows, batch.to(self._device), time.perf_counter() - begun)
+            ready.append(thread.submit(make))
+            read, batch = made
+            yield Fed(read, batch.to(device), time.perf_counter() - begun)
 
-    def _make(self) -> tuple[pa.Table, JaggedBatch] | None:
-        rows = next(self._rows, None)
-        if rows is None:
-            return None
-        batch = to_jagged(rows, self._schema)
-        return rows, batch.pin_memory() if self._device.type == "cuda" else batch
+    try:
+        yield batches()
+    finally:
+        thread.shutdown(cancel_futures=True)

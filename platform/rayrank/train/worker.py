@@ -19,7 +19,7 @@ from rayrank.storage import AnyPath, place, write_whole
 from rayrank.train import checkpoint as ckpt
 from rayrank.train.attempt import begin_attempt, ensure_newest
 from rayrank.train.config import RankerConfig
-from rayrank.train.feed import Fed, Feed
+from rayrank.train.feed import Fed, feed
 from rayrank.train.finished import ATTEMPTS, BATCHES, CHECKPOINTS, JOURNAL, write_finished
 from rayrank.train.finite import NotFiniteError, demand_finite, stopped_at
 from rayrank.train.optimize import Optimizer
@@ -92,8 +92,8 @@ class Worker:
                 before = sum(of_epochs[: position.epoch])
                 self.sharded.train()
                 dealt = batches.deal(self.rank, self.world_size, position.batches)
-                with Feed(dealt, self.schema, self.device) as feed:
-                    for fed in feed:
+                with feed(dealt, self.schema, self.device) as batches_fed:
+                    for fed in batches_fed:
                         position = self._step(fed, position, batches, before, total, progress)
                         watchdog.alive()
                         if self._due(position) and position.batches < len(batches):
