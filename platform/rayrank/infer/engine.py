@@ -225,10 +225,6 @@ class Engine:
             asked.answer.set_result(Scored(own, ms._replace(wait=1000 * (begun - asked.came))))
 
 
-def _late() -> DeadlineError:
-    return DeadlineError("others were scored before it until it was too late")
-
-
 def tokens_of(rows: pa.Table) -> int:
     """Of all user rows."""
     return int(rows["tokens"].to_numpy().sum())
