@@ -48,6 +48,8 @@ from bench.serve_forms import arrow_over_json
 from bench.serve_overload import Endpoint, Loads, overload, saturate
 from bench.serve_rows import heavy, heavy_tokens, of_candidates, random_bundles
 
+Around = tuple[dict[str, Any], dict[str, Any]]
+"""Of a run's own request, and of 500 candidates."""
 HAPROXY = "RAY_SERVE_ENABLE_HA_PROXY"
 BOUNDS = {
     "http_over_echo": "<= 1.5",
@@ -110,7 +112,7 @@ def forms(run_dir: str, sizes: Sizes) -> dict[str, Any]:
     return arrow_over_json(bundle.schema, bundle.manifest, request, sizes.requests)
 
 
-def around_engine(run_dir: str, sizes: Sizes) -> tuple[dict[str, Any], dict[str, Any]]:
+def around_engine(run_dir: str, sizes: Sizes) -> Around:
     """Of the same, and of 500 candidates: what HTTP costs beside the engine, and beside an echo."""
     folder = RunFolder(run_dir)
     request = orjson.loads(folder.request.read_bytes())
@@ -122,12 +124,12 @@ def around_engine(run_dir: str, sizes: Sizes) -> tuple[dict[str, Any], dict[str,
     return own, longer
 
 
-def _on_ray_of_its_own(run_dir: str, sizes: Sizes) -> tuple[dict[str, Any], dict[str, Any]]:
+def _on_ray_of_its_own(run_dir: str, sizes: Sizes) -> Around:
     start_ray()
     return around_engine(run_dir, sizes)
 
 
-def behind(haproxy: bool, run_dir: str, sizes: Sizes) -> tuple[dict[str, Any], dict[str, Any]]:
+def behind(haproxy: bool, run_dir: str, sizes: Sizes) -> Around:
     """`around_engine` in a process of its own: Ray reads once, when it is imported, which proxy
     there is to be."""
     os.environ[HAPROXY] = str(int(haproxy))
@@ -138,11 +140,9 @@ def behind(haproxy: bool, run_dir: str, sizes: Sizes) -> tuple[dict[str, Any], d
         del os.environ[HAPROXY]
 
 
-def fronts(run_dir: str, sizes: Sizes) -> dict[str, Any]:
-    """Behind each proxy."""
-    (own, longer), (own_haproxy, longer_haproxy) = (
-        behind(haproxy, run_dir, sizes) for haproxy in (False, True)
-    )
+def side_by_side(around: Around, around_haproxy: Around) -> dict[str, Any]:
+    """What `around_engine` found behind each proxy."""
+    (own, longer), (own_haproxy, longer_haproxy) = around, around_haproxy
     return {
         "http_over_echo": own["http_over_echo"],
         "http_over_echo_500": longer["http_over_echo"],
@@ -185,10 +185,10 @@ def under_load(sizes: Sizes) -> dict[str, Any]:
 def measure(run_dir: str, sizes: Sizes) -> dict[str, Any]:
     """All figures."""
     before = os.getloadavg()
-    around = fronts(run_dir, sizes)
+    around, around_haproxy = (behind(haproxy, run_dir, sizes) for haproxy in (False, True))
     start_ray()
     return {
-        **around,
+        **side_by_side(around, around_haproxy),
         **forms(run_dir, sizes),
         **under_load(sizes),
         # What else ran: figures of a run that began on a busy machine say little.
