@@ -60,12 +60,13 @@ def _planned(tokens: np.ndarray, flops: np.ndarray, pair_cost: float, world_size
 
 
 def _steps(batches: PlannedBatches, world_size: int) -> Iterator[list[pa.Table]]:
-    """What `deal` gives all ranks, read once for all of them."""
+    """What `deal` gives all ranks, whole steps read once for all of them."""
     whole = len(batches) // world_size * world_size
     for first in range(0, whole, world_size):
         yield [batches.rows(first + rank) for rank in range(world_size)]
     if whole < len(batches):
-        yield batches.shared(whole, world_size)
+        last = [batches.deal(rank, world_size, whole) for rank in range(world_size)]
+        yield [rows for dealt in last for (rows,) in dealt]
 
 
 def _fixed(flops: np.ndarray, users: int, world_size: int) -> float:

@@ -116,14 +116,14 @@ def _rank(rank: int, world_size: int, job: Job) -> None:
         }
         for step, batches in ways.values():
             for fed in islice(batches, WARM):
-                step(fed.batch)
+                step(fed.batches)
         for _ in range(job.rounds):
             for way, (step, batches) in ways.items():
                 dist.barrier()
                 begun, cpu, tokens, waited_s = time.perf_counter(), time.process_time(), 0, 0.0
                 for fed in islice(batches, job.steps // job.rounds):
-                    step(fed.batch)
-                    tokens += fed.batch.tokens
+                    step(fed.batches)
+                    tokens += sum(batch.tokens for batch in fed.batches)
                     waited_s += fed.waited_s
                 dist.barrier()
                 seconds, cpu = time.perf_counter() - begun, time.process_time() - cpu
@@ -132,7 +132,7 @@ def _rank(rank: int, world_size: int, job: Job) -> None:
     dist.destroy_process_group()
 
 
-def _rows(way: str, job: Job, rank: int, world_size: int) -> Iterator[pa.Table]:
+def _rows(way: str, job: Job, rank: int, world_size: int) -> Iterator[list[pa.Table]]:
     """Again and again."""
     for epoch in itertools.count():
         if way == "fixed":
@@ -140,18 +140,18 @@ def _rows(way: str, job: Job, rank: int, world_size: int) -> Iterator[pa.Table]:
             order = np.random.default_rng(epoch).permutation(len(rows))
             most = len(rows) // (job.users * world_size) * job.users * world_size
             for first in range(rank * job.users, most, world_size * job.users):
-                yield rows.take(pa.array(order[first : first + job.users]))
+                yield [rows.take(pa.array(order[first : first + job.users]))]
         else:
             batches = PlannedBatches(job.folder / "rows", job.folder / "plan", epoch=0)
             yield from batches.deal(rank, world_size, 0)
 
 
-def _sharded(worker: Worker) -> Callable[[JaggedBatch], object]:
+def _sharded(worker: Worker) -> Callable[[list[JaggedBatch]], object]:
     steps = itertools.count()
-    return lambda batch: worker.optimizer.step(batch, next(steps), 0.5)
+    return lambda batches: worker.optimizer.step(batches, next(steps), 0.5)
 
 
-def _plain(config: RankerConfig) -> Callable[[JaggedBatch], object]:
+def _plain(config: RankerConfig) -> Callable[[list[JaggedBatch]], object]:
     """The same model with its tables in this process, as a script would train it."""
     tables = LocalTables(SCHEMA.tables, init_std=config.model.embedding_std, seed=0)
     ranker = build_model(SCHEMA, config.model, tables, STATS.scales())
@@ -159,7 +159,8 @@ def _plain(config: RankerConfig) -> Callable[[JaggedBatch], object]:
     dense = list(ranker.dense_parameters().values())
     optimizers = (torch.optim.AdamW(dense), torch.optim.Adagrad(tables.learned.values()))
 
-    def step(batch: JaggedBatch) -> float:
+    def step(batches: list[JaggedBatch]) -> float:
+        (batch,) = batches
         loss = ranker.loss(ranker(batch), batch)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(dense, config.train.clip_norm)

@@ -126,25 +126,33 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-@pytest.mark.parametrize("world_size", [1, 2, 3, 7, 100])
+@pytest.mark.parametrize(("world_size", "each"), [(1, 1), (2, 1), (3, 4), (7, 2), (20, 1)])
 def test_ranks_share_every_batch_once_from_any_point(
-    made: tuple[Path, Path], world_size: int
+    made: tuple[Path, Path], world_size: int, each: int
 ) -> None:
     all_batches = order(made, 0)
-    number = len(all_batches)
+    number, of_step = len(all_batches), world_size * each
     for done in (0, 1, number // 2, number - 1, number):
         batches = PlannedBatches(*made, 0)
-        dealt = [list(batches.deal(rank, world_size, done)) for rank in range(world_size)]
-        steps = -(-(number - done) // world_size)
+        dealt = [list(batches.deal(rank, world_size, done, each)) for rank in range(world_size)]
+        steps = -(-(number - done) // of_step)
         assert {len(share) for share in dealt} == {steps}
         # Step by step over the ranks: the order of the epoch, then what is left, shared.
-        whole = (number - done) // world_size
-        inorder = [dealt[rank][step] for step in range(whole) for rank in range(world_size)]
-        assert [keys(rows) for rows in inorder] == all_batches[done : done + whole * world_size]
+        whole = (number - done) // of_step
+        inorder = [
+            dealt[rank][step][k]
+            for step in range(whole)
+            for k in range(each)
+            for rank in range(world_size)
+        ]
+        assert [keys(rows) for rows in inorder] == all_batches[done : done + whole * of_step]
         last = [dealt[rank][step] for step in range(whole, steps) for rank in range(world_size)]
-        left = [key for batch in all_batches[done + whole * world_size :] for key in batch]
-        assert Counter(key for rows in last for key in keys(rows)) == Counter(left)
-        for rows in last:
+        left = [key for batch in all_batches[done + whole * of_step :] for key in batch]
+        assert Counter(key for mine in last for rows in mine for key in keys(rows)) == Counter(left)
+        # As many batches for every rank, which all take part: no more than hold what is left.
+        fewest = -(-((number - done) % of_step) // world_size)
+        assert {len(mine) for mine in last} <= {fewest}
+        for rows in (rows for mine in last for rows in mine):
             assert rows.schema == batches.rows(0).schema
 
 
@@ -155,7 +163,7 @@ def test_the_last_short_step_is_shared_alike(made: tuple[Path, Path]) -> None:
     while len(batches) % world_size != 2:
         world_size += 1
     last = [list(batches.deal(rank, world_size, 0))[-1] for rank in range(world_size)]
-    costs = [row_costs(rows, PACKING.pair_cost) for rows in last]
+    costs = [row_costs(rows, PACKING.pair_cost) for (rows,) in last]
     dearest = max(cost.max() for cost in costs if len(cost))
     loads = [cost.sum() for cost in costs]
     assert max(loads) - min(loads) <= dearest

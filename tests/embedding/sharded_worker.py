@@ -13,6 +13,7 @@ from rayrank.embedding.sharded import ShardedTables, shard
 from rayrank.embedding.tables import ShardRows
 from rayrank.errors import CapacityError
 from rayrank.schema import Table
+from rayrank.train.replicas import average_gradients
 from torch import Tensor, nn
 
 WORLDS = (3, 2, 1)
@@ -98,7 +99,10 @@ def steps(world: int, rank: int, folder: Path, first: int) -> None:
         loss = sum(((vectors[n] * upstream[n]).sum() for n in TABLES), torch.zeros(()))
         # As train/optimize.py scales it.
         (loss * (world / candidates_of(step))).backward()
+        tables.gather_gradients()
+        tables.update(1.0)
         gain = next(p for n, p in model.named_parameters() if n.endswith("gain"))
+        average_gradients([gain])
         assert gain.grad is not None
         gains.append(float(gain.grad))
         gain.grad = None

@@ -94,7 +94,7 @@ def test_what_is_served_is_what_was_trained_and_then_becomes_current(
         "finish": {"auc": 0.6, "gauc": 0.5432},
         "listened": {"mae": 300.0, "rank_correlation": 0.1234},
     }
-    journal.write(StepLine(1, 0, 1, 1, 0.5, 0.1, 1, 0.7, 10, 100, 2, 0.0))
+    journal.write(StepLine(1, 0, 1, 1, 0.5, 0.1, 1, 0.7, 10, 100, 2, 0.0, 1.0, 1.0))
     journal.write(EpochLine(1, 0, of_task))
     journal.flush()
     run.folder.command.write_text("python jobs/check.py")

@@ -6,7 +6,9 @@ from rayrank.train.journal import StepLine
 
 
 def step(number: int, tokens: int, seconds: float) -> StepLine:
-    return StepLine(number, 0, number, 3, seconds, seconds / 4, 1, 0.5, 10, tokens, 2, 0.0)
+    return StepLine(
+        number, 0, number, 3, seconds, seconds / 4, 1, 0.5, 10, tokens, 2, 0.0, 1.0, 1.0
+    )
 
 
 def test_what_was_waited_for_batches_is_a_share_of_the_same_steps() -> None:

@@ -6,6 +6,7 @@ import torch
 from rayrank.embedding.tables import ShardRows
 from rayrank.model.ranker import Ranker
 from rayrank.schema import Schema
+from rayrank.storage import AnyPath
 from rayrank.train import checkpoint as ckpt
 from rayrank.train.finished import CHECKPOINTS, write_finished
 
@@ -21,6 +22,8 @@ def save(
     *,
     attempt: int = 1,
     keep: int = 2,
+    best: bool = False,
+    quality: float | None = None,
 ) -> Path:
     """A checkpoint of `step` steps by one rank for each of `rows`, saved as the trainer does."""
     position = ckpt.Position(epoch=1, batches=7, step=step, world_size=len(rows), attempt=attempt)
@@ -30,7 +33,8 @@ def save(
     for rank, held in enumerate(rows):
         torch.manual_seed(100 * step + rank)
         hashes |= ckpt.write_rank(checkpoint, rank, held, ckpt.random_state(torch.device("cpu")))
-    ckpt.publish(checkpoint, position, dense, {"w/step": torch.ones(())}, hashes, keep)
+    state, kept = ckpt.State(position, quality), ckpt.Keep(keep, best)
+    ckpt.publish(checkpoint, state, dense, {"w/step": torch.ones(())}, hashes, kept)
     return checkpoint
 
 
@@ -50,6 +54,16 @@ def finish_training(
     checkpoint = save(folder / CHECKPOINTS, step, ranker.dense_state(), ranks)
     write_finished(folder, checkpoint)
     return ranker, checkpoint
+
+
+def newest_sound(folder: AnyPath, world_size: int = 2) -> tuple[AnyPath | None, list[str]]:
+    """As so many ranks find it together."""
+
+    def faults_of(checkpoint: AnyPath) -> list[str]:
+        found = [ckpt.fault_of(checkpoint, rank, world_size) for rank in range(world_size)]
+        return list(dict.fromkeys(fault for fault in found if fault is not None))
+
+    return ckpt.newest_sound(ckpt.complete(folder), faults_of)
 
 
 def flip_a_byte(path: Path) -> None:

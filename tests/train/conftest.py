@@ -20,6 +20,11 @@ def cases() -> dict[str, Case]:
             steps=[(1, 0.5)],
             rates=[(0, 0.0), (1, 0.0), (2, 0.0), (3, 0.0), (9, 0.5), (9, 1.0), (1, 0.5)],
         ),
+        "float16": Case(
+            ranker_config(precision="float16"),
+            steps=[(0, 0.0)] * 8,
+            dealt=[[[of] for of in STEPS[0]]] * 8,
+        ),
         # No step: batches of other sizes would part the ranks' random states anyway.
         "dropout": Case(ranker_config(dropout=0.5), steps=[]),
     }

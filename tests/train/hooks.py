@@ -81,6 +81,6 @@ def _steps(kind: type[Ranker], rank: int, world: int) -> dict[str, object]:
     )
     batch, facts, after = rank_batch(rank, world), [], []
     for step in range(STEPS):
-        facts.append(optimizer.step(batch, step, 0.0)._asdict())
+        facts.append(optimizer.step([batch], step, 0.0)._asdict())
         after.append({"dense": model.dense_state(), "optimizer": optimizer.state()})
     return {"facts": facts, "after": after}

@@ -1,8 +1,8 @@
 """One of the ranks of `worlds.py`: python -m tests.train.rank RANK WORLD_SIZE FOLDER.
 
 FOLDER holds a folder per case. The ranks meet through a file in it, do what each case's `told.json`
-says, and write what they saw beside it. Then they step the model of `hooks.py`, and rank 0 steps
-it once more by itself. (All in one process each: it is their start that takes long.)
+says, and write what they saw beside it. Two of them then step the model of `hooks.py`, and rank 0
+steps it once more by itself. (All in one process each: it is their start that takes long.)
 """
 
 import json
@@ -51,7 +51,9 @@ def run(case: Path, rank: int) -> dict[str, Any]:
     worker.sharded.train()
     states, facts = [state_of(worker)], []
     for number, (step, done) in enumerate(told["steps"]):
-        facts.append(worker.optimizer.step(batch(f"step-{number}-{rank}"), step, done)._asdict())
+        of_step = sorted(case.glob(f"step-{number}-{rank}-*.parquet"))
+        batches = [batch(path.stem) for path in of_step]
+        facts.append(worker.optimizer.step(batches, step, done)._asdict())
         states.append(state_of(worker))
     return {
         "states": states,
@@ -81,8 +83,9 @@ def main() -> None:
     with world_of(world_size, rank, folder):
         for case in sorted(path for path in folder.iterdir() if path.is_dir()):
             torch.save(run(case, rank), case / f"saw-{rank}.pt")
-        torch.save(hooks_seen(rank, world_size), folder / f"hooks-{world_size}-{rank}.pt")
-    if rank == 0:
+        if world_size == 2:
+            torch.save(hooks_seen(rank, world_size), folder / f"hooks-{world_size}-{rank}.pt")
+    if world_size == 2 and rank == 0:
         with world_of(1, rank, folder):
             torch.save(hooks_seen(rank, 1), folder / "hooks-1-0.pt")
 

@@ -10,7 +10,7 @@ from rayrank.embedding.tables import ShardRows
 from rayrank.errors import CheckpointError
 from rayrank.train import checkpoint as ckpt
 
-from .checkpoints import flip_a_byte, save
+from .checkpoints import flip_a_byte, newest_sound, save
 
 FILES = [
     "dense.safetensors",
@@ -54,7 +54,7 @@ def test_the_newest_are_kept_and_no_others(tmp_path: Path, keep: int) -> None:
         assert newest.name == f"step-{step:08d}.000001"
         assert names(tmp_path) == [f"step-{s:08d}.000001" for s in steps[:done][-keep:]]
         assert [path.name for path in ckpt.complete(tmp_path)] == names(tmp_path)
-        assert ckpt.newest_sound(tmp_path) == (newest, [])
+        assert newest_sound(tmp_path) == (newest, [])
         for kept in tmp_path.iterdir():
             ckpt.verify(kept)
 
@@ -63,11 +63,11 @@ def test_a_step_that_a_later_attempt_saves_again_lies_beside_its_first_save(tmp_
     first = saved(tmp_path, 4)
     again = save(tmp_path, 4, {"w": torch.tensor([-1.0])}, [rows_of(0)], attempt=2)
     assert names(tmp_path) == ["step-00000004.000001", "step-00000004.000002"]
-    assert ckpt.newest_sound(tmp_path) == (again, [])
+    assert newest_sound(tmp_path) == (again, [])
     assert ckpt.read_dense(again)[0]["w"].tolist() == [-1.0]
-    assert ckpt.read_position(again).world_size == 1
+    assert ckpt.read_state(again).position.world_size == 1
     assert ckpt.read_dense(first)[0]["w"].tolist() == [4.0] * 3
-    assert ckpt.read_position(first).world_size == 2
+    assert ckpt.read_state(first).position.world_size == 2
 
 
 @pytest.mark.parametrize("step", [3, 4, 5])
@@ -79,18 +79,18 @@ def test_what_dead_attempts_were_writing_is_cleared_away(tmp_path: Path, step: i
 
 
 def test_one_without_a_manifest_is_no_checkpoint(tmp_path: Path) -> None:
-    assert ckpt.newest_sound(tmp_path) == (None, [])
+    assert newest_sound(tmp_path) == (None, [])
     older, newer = saved(tmp_path, 1), saved(tmp_path, 2)
     (newer / ckpt.MANIFEST).unlink()
     assert ckpt.complete(tmp_path) == [older]
-    assert ckpt.newest_sound(tmp_path) == (older, [])
+    assert newest_sound(tmp_path) == (older, [])
     with pytest.raises(CheckpointError, match=r"step-00000002.000001: not a complete checkpoint"):
         ckpt.verify(newer)
 
 
 def test_everything_is_read_back(tmp_path: Path) -> None:
     checkpoint = saved(tmp_path, 12)
-    assert asdict(ckpt.read_position(checkpoint)) == {
+    assert asdict(ckpt.read_state(checkpoint).position) == {
         "epoch": 1,
         "batches": 7,
         "step": 12,
@@ -134,13 +134,39 @@ def test_the_next_older_one_stands_in_for_a_damaged_one(tmp_path: Path, name: st
     oldest, older, newest = (saved(tmp_path, step, keep=3) for step in (1, 2, 3))
     flip_a_byte(newest / name)
     (older / name).unlink()
-    sound, faults = ckpt.newest_sound(tmp_path)
+    sound, faults = newest_sound(tmp_path)
     assert sound == oldest
     assert [fault.partition(": ")[0] for fault in faults] == [f"{newest / name}", f"{older / name}"]
     (oldest / ckpt.MANIFEST).write_text("{")
-    sound, faults = ckpt.newest_sound(tmp_path)
+    sound, faults = newest_sound(tmp_path)
     assert sound is None
     assert faults[2].startswith(f"{oldest / ckpt.MANIFEST}: not JSON")
+
+
+def test_a_rank_reads_its_own_rows_or_where_they_are_dealt_anew_all(tmp_path: Path) -> None:
+    checkpoint = saved(tmp_path, 1)
+    assert list(ckpt.read_rows(checkpoint, ckpt.read_by(1, 2, 2))["item"][0].keys) == [1, -10]
+    assert [len(of) for of in ckpt.read_rows(checkpoint, ckpt.read_by(1, 3, 2)).values()] == [2, 2]
+    flip_a_byte(checkpoint / "tables-1.safetensors")
+    # Who does not read it does not see it.
+    assert ckpt.fault_of(checkpoint, 0, 2) is None
+    for rank, world_size in ((1, 2), (0, 1), (0, 3)):
+        fault = ckpt.fault_of(checkpoint, rank, world_size)
+        assert fault is not None
+        assert "tables-1.safetensors" in fault
+    flip_a_byte(checkpoint / "random-0.safetensors")
+    assert ckpt.fault_of(checkpoint, 0, 2) is not None
+
+
+def test_the_best_one_is_kept_beside_the_newest(tmp_path: Path) -> None:
+    for step, quality in enumerate((None, 0.5, 0.7, 0.6, None, 0.7), 1):
+        dense = {"w": torch.ones(1)}
+        save(tmp_path, step, dense, [rows_of(0)], keep=1, best=True, quality=quality)
+    assert names(tmp_path) == ["step-00000003.000001", "step-00000006.000001"]
+    assert ckpt.best(ckpt.complete(tmp_path)) == tmp_path / "step-00000003.000001"
+    save(tmp_path, 7, {"w": torch.ones(1)}, [rows_of(0)], keep=1)
+    assert names(tmp_path) == ["step-00000007.000001"]
+    assert ckpt.best(ckpt.complete(tmp_path)) is None
 
 
 def test_a_random_state_goes_on_where_it_was() -> None:

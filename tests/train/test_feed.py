@@ -22,11 +22,11 @@ def feeds() -> list[str]:
 
 
 def test_the_batches_are_those_of_the_rows_in_their_order() -> None:
-    with feed(iter(TABLES), SCHEMA, CPU) as batches:
+    with feed(iter([each] for each in TABLES), SCHEMA, CPU) as batches:
         found = list(batches)
-    assert [fed.rows for fed in found] == TABLES
+    assert [fed.rows for fed in found] == [[each] for each in TABLES]
     for fed, rows in zip(found, TABLES, strict=True):
-        assert torch.equal(fed.batch.buffer, to_jagged(rows, SCHEMA).buffer)
+        assert torch.equal(fed.batches[0].buffer, to_jagged(rows, SCHEMA).buffer)
         assert fed.waited_s >= 0
     assert not feeds()
 
@@ -34,10 +34,10 @@ def test_the_batches_are_those_of_the_rows_in_their_order() -> None:
 def test_it_is_ahead_and_no_further() -> None:
     read: list[int] = []
 
-    def rows() -> Iterator[pa.Table]:
+    def rows() -> Iterator[list[pa.Table]]:
         for number, each in enumerate(TABLES):
             read.append(number)
-            yield each
+            yield [each]
 
     with feed(rows(), SCHEMA, CPU) as batches:
         for trained in range(2):
@@ -49,12 +49,12 @@ def test_it_is_ahead_and_no_further() -> None:
 
 
 def test_what_fails_fails_where_the_batch_is_asked_for() -> None:
-    def rows() -> Iterator[pa.Table]:
-        yield TABLES[0]
+    def rows() -> Iterator[list[pa.Table]]:
+        yield [TABLES[0]]
         raise OSError("the disk is gone")
 
     with feed(rows(), SCHEMA, CPU) as batches:
-        assert next(batches).rows == TABLES[0]
+        assert next(batches).rows == [TABLES[0]]
         with pytest.raises(OSError, match="the disk is gone"):
             next(batches)
     assert not feeds()

@@ -18,7 +18,7 @@ from .checkpoints import finish_training, flip_a_byte, save
 
 
 def took(step: int) -> StepLine:
-    return StepLine(step, 0, 2 * step, 50, 0.1, 0.01, 1, 0.5, 10, 100, 5, 0.0)
+    return StepLine(step, 0, 2 * step, 50, 0.1, 0.01, 1, 0.5, 10, 100, 5, 0.0, 1.0, 1.0)
 
 
 def refusal(folder: Path) -> str:

@@ -68,7 +68,7 @@ def rows_of(checkpoint: Path) -> Rows:
 
 def test_every_step_knows_its_place(folder: Path) -> None:
     """An epoch is three steps: two batches, two, and one for rank 0 alone."""
-    positions = [ckpt.read_position(path) for path in checkpoints(folder)]
+    positions = [ckpt.read_state(path).position for path in checkpoints(folder)]
     assert [(p.epoch, p.batches, p.step) for p in positions] == [
         (0, 2, 1),
         (0, 4, 2),

@@ -14,6 +14,8 @@ from rayrank.train.attempt import begin_attempt, ensure_newest, newest_attempt
 from rayrank.train.finished import CHECKPOINTS, JOURNAL, finished_checkpoint, write_finished
 from rayrank.train.journal import EpochLine, Journal, NoteLine, StepLine, Story, read_story
 
+from .checkpoints import newest_sound
+
 
 @pytest.fixture
 def folder(s3_bucket: str) -> AnyPath:
@@ -21,7 +23,8 @@ def folder(s3_bucket: str) -> AnyPath:
 
 
 def took(step: int, attempt: int = 1) -> StepLine:
-    return StepLine(step, step // 4, step, 9, 0.1, 0.01, attempt, 1 / step, 10, 100, 5, 0.0)
+    counts = (10, 100, 5)
+    return StepLine(step, step // 4, step, 9, 0.1, 0.01, attempt, 1 / step, *counts, 0.0, 1.0, 1.0)
 
 
 def test_a_journal_grows_in_parts_and_is_taken_over(
@@ -71,7 +74,8 @@ def saved(folder: AnyPath, step: int) -> AnyPath:
             checkpoint, rank, {"item": rows}, ckpt.random_state(torch.device("cpu"))
         )
     dense = {"w": torch.full((3,), float(step))}
-    ckpt.publish(checkpoint, position, dense, {"w/step": torch.ones(())}, hashes, keep=2)
+    state = ckpt.State(position, None)
+    ckpt.publish(checkpoint, state, dense, {"w/step": torch.ones(())}, hashes, ckpt.Keep(2))
     return checkpoint
 
 
@@ -81,10 +85,10 @@ def test_checkpoints_are_kept_verified_and_read_back(folder: AnyPath) -> None:
     older, newer = [saved(checkpoints, step) for step in (1, 2, 3)][1:]
     assert [path.name for path in ckpt.complete(checkpoints)] == [older.name, newer.name]
     assert {path.name for path in checkpoints.iterdir()} == {older.name, newer.name}
-    sound, faults = ckpt.newest_sound(checkpoints)
+    sound, faults = newest_sound(checkpoints)
     assert sound is not None
     assert (str(sound), faults) == (str(newer), [])
-    assert ckpt.read_position(sound) == ckpt.Position(1, 7, 3, 2, 3)
+    assert ckpt.read_state(sound).position == ckpt.Position(1, 7, 3, 2, 3)
     dense, optimizer = ckpt.read_dense(sound)
     assert dense["w"].tolist() == [3.0] * 3
     assert optimizer["w/step"] == 1
@@ -93,7 +97,7 @@ def test_checkpoints_are_kept_verified_and_read_back(folder: AnyPath) -> None:
 
     damaged = newer / "tables-1.safetensors"
     write_whole(damaged, damaged.read_bytes()[:-1] + b"\x07")
-    sound, faults = ckpt.newest_sound(checkpoints)
+    sound, faults = newest_sound(checkpoints)
     assert str(sound) == str(older)
     assert faults == [f"{damaged}: its content is not what manifest.json says"]
 

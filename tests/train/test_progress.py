@@ -23,7 +23,13 @@ def at(step: int, epoch: int = 0, attempt: int = 1) -> Position:
 
 def facts(step: int) -> StepFacts:
     return StepFacts(
-        loss=1 / step, candidates=10 * step, tokens=100 * step, users=step, auxiliary=step / 8
+        loss=1 / step,
+        candidates=10 * step,
+        tokens=100 * step,
+        users=step,
+        auxiliary=step / 8,
+        gradient_norm=2.0,
+        loss_scale=1.0,
     )
 
 
@@ -59,6 +65,8 @@ def test_steps_and_epochs_are_read_back(tmp_path: Path) -> None:
         "tokens": 300,
         "users": 3,
         "auxiliary": 3 / 8,
+        "gradient_norm": 2.0,
+        "loss_scale": 1.0,
     }
     assert [line.step for line in story.steps] == [1, 2, 3, 4]
     assert story.epochs == EPOCHS

@@ -143,7 +143,7 @@ def test_resume_on_one_worker(rows: Path, tmp_path: Path) -> None:
         training.checkpoint()
 
     last = start_training(rows, folder, max_failures=0, workers=1).checkpoint()
-    assert ckpt.read_position(last).world_size == 1
+    assert ckpt.read_state(last).position.world_size == 1
     steps = read_story(folder / JOURNAL).steps
     assert {line.attempt for line in steps} == {1, 2}
     assert sum(line.users for line in steps) == EPOCHS * rows_to_train(rows)

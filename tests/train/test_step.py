@@ -4,6 +4,7 @@ Adam divides a gradient by its own size, and row-wise Adagrad too: weights hardl
 their gradients had. AdamW's first moment and Adagrad's accumulated squares do.
 """
 
+import math
 from pathlib import Path
 
 import pytest
@@ -124,6 +125,8 @@ def test_a_step_tells_the_loss_and_the_counts_of_the_union(
         "tokens": sum(4 + len(u.static + u.realtime + u.candidates) for u in users),
         "users": len(users),
         "auxiliary": 0.0,
+        "gradient_norm": pytest.approx(truth(world, cases, "plain", number).norm(), rel=1e-5),
+        "loss_scale": 1.0,
     }
     for rank in RANKS:
         assert saw(world, "plain", rank)["facts"][number] == expected
@@ -144,31 +147,52 @@ def test_weights_start_as_the_seed_says(world: Path, cases: Cases) -> None:
             assert torch.equal(value, alone[name]), name
 
 
-def norm(gradient: dict[str, Tensor]) -> float:
-    return float(torch.cat([g.flatten() for g in gradient.values()]).norm())
-
-
-def test_a_dense_gradient_over_the_bound_is_scaled_to_it(world: Path, cases: Cases) -> None:
+def test_a_gradient_over_the_bound_is_scaled_to_it(world: Path, cases: Cases) -> None:
+    """Dense parameters and rows together."""
     expected, bound = truth(world, cases, "over", 0), cases["over"].config.train.clip_norm
     assert expected.norm() == pytest.approx(2 * bound)
     for rank in RANKS:
         before, after = states(world, "over", 0, rank)
         found = added(before, after, "exp_avg", BETA_1)
-        assert norm(found) == pytest.approx(bound, rel=1e-4)
         for name, gradient in expected.dense.items():
             close(found[name], gradient / 2, 0.1)
-        # The bound is the dense gradient's: rows are not clipped.
         for row, square in held(after, "momentum").items():
-            close(square, expected.rows[row].square().mean())
+            close(square, (expected.rows[row] / 2).square().mean())
+        assert saw(world, "over", rank)["facts"][0]["gradient_norm"] == pytest.approx(2 * bound)
 
 
-def test_a_dense_gradient_under_the_bound_is_left_alone(world: Path, cases: Cases) -> None:
+def test_a_gradient_under_the_bound_is_left_alone(world: Path, cases: Cases) -> None:
     expected, bound = truth(world, cases, "under", 0), cases["under"].config.train.clip_norm
     assert expected.norm() == pytest.approx(bound / 1.01)
     for rank in RANKS:
         found = added(*states(world, "under", 0, rank), "exp_avg", BETA_1)
         for name, gradient in expected.dense.items():
             close(found[name], gradient, 0.1)
+        for row, square in held(states(world, "under", 0, rank)[1], "momentum").items():
+            close(square, expected.rows[row].square().mean())
+
+
+def test_float16_skips_steps_that_overflow_until_the_scale_is_small_enough(
+    world: Path, cases: Cases
+) -> None:
+    """Candidates are few here, and gradients large: at 2^16 they overflow."""
+    seen = saw(world, "float16", 0)
+    finite = [math.isfinite(facts["gradient_norm"]) for facts in seen["facts"]]
+    first = finite.index(True)
+    assert first > 0
+    assert all(finite[first:])
+    scales = [facts["loss_scale"] for facts in seen["facts"]]
+    assert scales == [2.0 ** (16 - min(step, first)) for step in range(len(scales))]
+    expected = truth(world, cases, "float16", 0)
+    largest = max(float(g.abs().max()) for g in expected.dense.values())
+    for rank in RANKS:
+        seen = saw(world, "float16", rank)
+        for name, weight in seen["states"][first]["dense"].items():
+            assert torch.equal(weight, seen["states"][0]["dense"][name]), "skipped"
+        assert not any(v.any() for v in held(seen["states"][first], "vectors").values())
+        found = added(*states(world, "float16", first, rank), "exp_avg", BETA_1)
+        for name, gradient in expected.dense.items():
+            assert float((found[name] - gradient).abs().max()) < 0.01 * largest, name
 
 
 def test_rates_rise_then_fall(world: Path, cases: Cases) -> None:

@@ -1,4 +1,4 @@
-"""Cases for two ranks over Gloo, and what one process in float64 says of them."""
+"""Cases for ranks over Gloo, and what one process in float64 says of them."""
 
 import json
 import math
@@ -84,13 +84,18 @@ def ranker_config(dropout: float = 0.0, **train: object) -> RankerConfig:
     )
 
 
+Dealt = list[list[list[User]]]
+"""A step's users, by rank and batch of it."""
+
+
 @dataclass(frozen=True)
 class Case:
-    """What a world of two does from the start."""
+    """What a world does from the start."""
 
     config: RankerConfig
     steps: list[tuple[int, float]] = field(default_factory=lambda: [(0, 0.0)])
-    """The arguments of `Optimizer.step`; the batches are those of STEPS, in order."""
+    """The arguments of `Optimizer.step`; the batches are those of `dealt`, in order."""
+    dealt: list[Dealt] = field(default_factory=lambda: [[[of] for of in step] for step in STEPS])
     rates: list[tuple[int, float]] = field(default_factory=list)
     """Of which to tell the rate."""
 
@@ -104,9 +109,10 @@ def write_case(folder: Path, case: Case) -> None:
         "rates": case.rates,
     }
     (folder / "told.json").write_text(json.dumps(told))
-    for number, users in enumerate(STEPS[: len(case.steps)]):
-        for rank in RANKS:
-            pq.write_table(table(users[rank]), folder / f"step-{number}-{rank}.parquet")
+    for number, dealt in enumerate(case.dealt[: len(case.steps)]):
+        for rank, batches in enumerate(dealt):
+            for k, users in enumerate(batches):
+                pq.write_table(table(users), folder / f"step-{number}-{rank}-{k}.parquet")
     pq.write_table(table([user(1, 5), user(2, 4)]), folder / "alike.parquet")
     rows = table(VALID)
     for day, part in (("2022-04-16", rows.slice(0, 3)), ("2022-04-17", rows.slice(3))):
@@ -114,19 +120,19 @@ def write_case(folder: Path, case: Case) -> None:
         pq.write_table(part, folder / "rows" / "valid" / day / "part.parquet")
 
 
-def run_world(folder: Path, cases: dict[str, Case]) -> None:
-    """Every case, by two processes."""
+def run_world(folder: Path, cases: dict[str, Case], size: int = len(RANKS)) -> None:
+    """Every case, by so many processes."""
     for name, case in cases.items():
         write_case(folder / name, case)
     ranks = [
         subprocess.Popen(
-            [sys.executable, "-m", "tests.train.rank", str(rank), str(len(RANKS)), str(folder)],
+            [sys.executable, "-m", "tests.train.rank", str(rank), str(size), str(folder)],
             cwd=ROOT,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
         )
-        for rank in RANKS
+        for rank in range(size)
     ]
     try:
         for rank in ranks:
@@ -182,8 +188,9 @@ class Truth:
     """(table, key) -> [dim], for every id that occurs."""
 
     def norm(self) -> float:
-        """Of the dense gradient."""
-        return float(torch.cat([g.flatten() for g in self.dense.values()]).norm())
+        """Of the gradient of dense parameters and rows together."""
+        parts = [*self.dense.values(), *self.rows.values()]
+        return float(torch.cat([g.flatten() for g in parts]).norm())
 
 
 def mean_loss(ranker: Ranker, users: list[User]) -> Truth:

@@ -52,19 +52,25 @@ class PlannedBatches:
         self._open.move_to_end(bucket)
         return self._open[bucket][batch]
 
-    def deal(self, rank: int, world_size: int, done: int) -> Iterator[pa.Table]:
-        """One rank's share of the batches from number `done` on, a batch per step. In the last
-        step, where fewer are left than there are ranks, all share their rows, as many as there
-        are: a rank that has none left gets an empty table, so that all take part."""
-        for first in range(done, len(self), world_size):
-            whole = first + world_size <= len(self)
-            yield self.rows(first + rank) if whole else self.shared(first, world_size)[rank]
+    def deal(
+        self, rank: int, world_size: int, done: int, each: int = 1
+    ) -> Iterator[list[pa.Table]]:
+        """One rank's share of the batches from number `done` on, so many in `each` step. In the
+        last step, where fewer are left, all ranks share their rows, in as few batches as hold
+        them: a rank that has no row left gets an empty table, so that all take part."""
+        for first in range(done, len(self), world_size * each):
+            if first + world_size * each <= len(self):
+                yield [self.rows(first + rank + world_size * k) for k in range(each)]
+            else:
+                yield self._shared(first, rank, world_size)
 
-    def shared(self, first: int, world_size: int) -> list[pa.Table]:
-        """The rows of the batches from number `first` to the last, shared alike by all ranks."""
-        rows = pa.concat_tables([self.rows(number) for number in range(first, len(self))])
-        dealt = shares(row_costs(rows, self._pair_cost), world_size)
-        return [rows.take(pa.array(share, pa.int64())) for share in dealt]
+    def _shared(self, first: int, rank: int, world_size: int) -> list[pa.Table]:
+        """One rank's share of the rows of the batches from number `first` to the last."""
+        left = [self.rows(number) for number in range(first, len(self))]
+        rows = pa.concat_tables(left).combine_chunks()
+        each = -(-len(left) // world_size)
+        mine = shares(row_costs(rows, self._pair_cost), world_size * each)[rank::world_size]
+        return [rows.take(pa.array(share, pa.int64())) for share in mine]
 
     def _read(self, number: int) -> list[pa.Table]:
         """The rows of each batch of a bucket: views of one table."""

@@ -1,4 +1,4 @@
-"""Dynamic tables over TorchRec: sharded by row, with the optimizer fused into the backward pass.
+"""Dynamic tables over TorchRec: sharded by row, updated by a fused optimizer.
 
 TorchRec's managed-collision collections let a module of ours map ids to rows on the rank that
 owns them; the planner, the exchange of ids and vectors and the update are TorchRec's.
@@ -24,6 +24,7 @@ from torchrec.modules.mc_embedding_modules import ManagedCollisionEmbeddingColle
 from torchrec.modules.mc_modules import ManagedCollisionCollection, ManagedCollisionModule
 from torchrec.sparse.jagged_tensor import JaggedTensor, KeyedJaggedTensor
 
+from rayrank.embedding.gradients import Gathering
 from rayrank.embedding.hashing import mix, table_seed
 from rayrank.embedding.id_map import IdMap
 from rayrank.embedding.tables import ShardRows, slots_of, vectors_of
@@ -41,6 +42,7 @@ class ShardedTables(nn.Module):
     ) -> None:
         super().__init__()
         self._tables, self._init_std, self._seed = tables, init_std, seed
+        self._gatherings: list[Gathering] = []
         self.by_width = nn.ModuleDict()
         for dim in sorted({table.dim for table in tables.values()}):
             configs = [
@@ -112,11 +114,39 @@ class ShardedTables(nn.Module):
         # TorchRec's ShardedManagedCollisionEmbeddingCollection, which types these loosely.
         return list(self.by_width.values())
 
+    def gather(self) -> None:
+        """What `shard` does at its end: from now on a backward pass ends at the rows' vectors."""
+        for dim, collection in zip(self.by_width, self._sharded(), strict=True):
+            for lookup in collection._embedding_module._lookups:
+                lookup.forward = Gathering(lookup.forward, int(dim))
+                self._gatherings.append(lookup.forward)
+
     def set_learning_rate(self, rate: float) -> None:
-        """The learning rate of all tables from the next backward pass on."""
+        """The learning rate of all tables from the next update on."""
         for collection in self._sharded():
             for kernel, _ in collection._table_to_tbe_and_index.values():
                 kernel.set_learning_rate(rate)
+
+    def gather_gradients(self) -> None:
+        """After the backward pass of a (micro-)batch: keep what it gave each row of this rank's."""
+        for gathering in self._gatherings:
+            gathering.gather()
+
+    def forget_gradients(self) -> None:
+        """Of what was kept."""
+        for gathering in self._gatherings:
+            gathering.forget()
+
+    def gradient_square(self, device: torch.device) -> torch.Tensor:
+        """Float64 []: the square of the norm of the gradient that this rank's rows have gathered,
+        every row's over all ranks and micro-batches."""
+        squares = [gathering.square().to(device) for gathering in self._gatherings]
+        return torch.stack(squares).sum()
+
+    def update(self, scale: float) -> None:
+        """Row-wise Adagrad on the gathered gradients, times `scale`; each row once."""
+        for gathering in self._gatherings:
+            gathering.update(scale)
 
     def local_rows(self) -> dict[str, ShardRows]:
         """What this rank owns of every table."""
@@ -154,7 +184,8 @@ def owner(keys: torch.Tensor, world_size: int) -> torch.Tensor:
 def shard(
     model: nn.Module, tables: ShardedTables, *, learning_rate: float, device: torch.device
 ) -> DistributedModelParallel:
-    """Shard the tables in `model` over the default process group; replicate everything else."""
+    """Shard the tables in `model` over the default process group. Everything else stays as it is:
+    on every rank, its gradients the rank's own."""
     sharder = ManagedCollisionEmbeddingCollectionSharder(
         EmbeddingCollectionSharder(
             fused_params={
@@ -172,13 +203,17 @@ def shard(
         topology=Topology(world_size=group.size(), compute_device=device.type),
         constraints=dict.fromkeys(tables._tables, by_row),
     )
-    return DistributedModelParallel(
+    sharded = DistributedModelParallel(
         model,
         env=ShardingEnv.from_process_group(group),
         device=device,
         plan=planner.collective_plan(model, [sharder], group),
         sharders=[sharder],
+        init_data_parallel=False,
     )
+    sharded.module.to(device)
+    tables.gather()
+    return sharded
 
 
 def _shard_capacity(table: Table, world_size: int) -> int:

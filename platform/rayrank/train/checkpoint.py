@@ -5,7 +5,7 @@
         optimizer.safetensors    AdamW's state
         tables-0.safetensors     what rank 0 holds of every table, with optimizer state; …
         random-0.safetensors     rank 0's random state; …
-        state.json               position in the data, attempt, world size
+        state.json               position in the data, attempt, world size, quality
         manifest.json            SHA-256 of every file above; written last
 
 Each rank writes and hashes its own files, rank 0 the manifest. No two attempts share a folder, and
@@ -13,8 +13,9 @@ nothing is renamed: object stores cannot. Nothing is pickled.
 """
 
 import json
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -24,6 +25,7 @@ from rayrank.storage import AnyPath, files_in, remove_folder, sha256, write_whol
 from rayrank.tensors import read_tensors, write_tensors
 
 MANIFEST = "manifest.json"
+STATE = "state.json"
 Hashes = dict[str, str]
 """File name -> SHA-256."""
 
@@ -40,6 +42,24 @@ class Position:
     attempt: int
 
 
+@dataclass(frozen=True)
+class State:
+    """What a checkpoint says of itself."""
+
+    position: Position
+    quality: float | None
+    """On later data, where an epoch had just ended: more is better."""
+
+
+class Keep(NamedTuple):
+    """Which checkpoints stay."""
+
+    newest: int
+    """So many."""
+    best: bool = False
+    """And the one of the best quality."""
+
+
 def checkpoint_folder(folder: AnyPath, position: Position) -> AnyPath:
     """Where under `folder` the checkpoint of a position belongs."""
     return folder / f"step-{position.step:08d}.{position.attempt:06d}"
@@ -50,18 +70,37 @@ def complete(folder: AnyPath) -> list[AnyPath]:
     return [manifest.parent for manifest in files_in(folder, f"step-*/{MANIFEST}")]
 
 
-def newest_sound(folder: AnyPath) -> tuple[AnyPath | None, list[str]]:
-    """The newest complete checkpoint whose files are as they were written, or None; and what is
-    wrong with each newer one."""
-    faults = []
-    for checkpoint in reversed(complete(folder)):
-        try:
-            verify(checkpoint)
-        except CheckpointError as error:
-            faults.append(str(error))
-        else:
+def newest_sound(
+    checkpoints: list[AnyPath], faults_of: Callable[[AnyPath], list[str]]
+) -> tuple[AnyPath | None, list[str]]:
+    """The last of them that has no fault, or None; and what is wrong with each after it."""
+    faults: list[str] = []
+    for checkpoint in reversed(checkpoints):
+        found = faults_of(checkpoint)
+        if not found:
             return checkpoint, faults
+        faults += found
     return None, faults
+
+
+def fault_of(checkpoint: AnyPath, rank: int, world_size: int) -> str | None:
+    """What is wrong with what one rank reads of a checkpoint, if anything is."""
+    try:
+        verify(checkpoint, [STATE])
+        before = read_state(checkpoint).position.world_size
+        ranks = read_by(rank, world_size, before)
+        tables = [f"tables-{of}.safetensors" for of in ranks]
+        own = [f"random-{rank}.safetensors"] if before == world_size else []
+        verify(checkpoint, ["dense.safetensors", "optimizer.safetensors", *tables, *own])
+    except CheckpointError as error:
+        return str(error)
+    return None
+
+
+def read_by(rank: int, world_size: int, before: int) -> list[int]:
+    """Whose rows a rank reads: its own, or those of all that there were before, where they are
+    dealt anew."""
+    return [rank] if before == world_size else list(range(before))
 
 
 def random_state(device: torch.device) -> dict[str, torch.Tensor]:
@@ -95,30 +134,40 @@ def write_rank(
 
 def publish(
     checkpoint: AnyPath,
-    position: Position,
+    state: State,
     dense: dict[str, torch.Tensor],
     optimizer: dict[str, torch.Tensor],
     ranks: Hashes,
-    keep: int,
+    keep: Keep,
 ) -> None:
-    """Rank 0, after all ranks have written: complete the checkpoint, and remove all but the newest
-    `keep`, and what older attempts left unfinished."""
+    """Rank 0, after all ranks have written: complete the checkpoint, and then remove all but those
+    to keep, and what older attempts left unfinished."""
     hashes = ranks | {
         "dense.safetensors": write_tensors(checkpoint / "dense.safetensors", dense),
         "optimizer.safetensors": write_tensors(checkpoint / "optimizer.safetensors", optimizer),
     }
-    state = checkpoint / "state.json"
-    write_whole(state, json.dumps(asdict(position)))
-    hashes[state.name] = sha256(state)
+    write_whole(checkpoint / STATE, json.dumps(asdict(state)))
+    hashes[STATE] = sha256(checkpoint / STATE)
     write_whole(checkpoint / MANIFEST, json.dumps(hashes, indent=1))
-    kept = complete(checkpoint.parent)[-keep:]
+    there = complete(checkpoint.parent)
+    kept = {path.name for path in there[-keep.newest :]}
+    if keep.best and (found := best(there)) is not None:
+        kept.add(found.name)
     for other in files_in(checkpoint.parent, "step-*"):
-        if other.name not in {path.name for path in kept}:
+        if other.name not in kept:
             remove_folder(other)
 
 
-def verify(checkpoint: AnyPath) -> None:
-    """Raises CheckpointError, naming the file, unless every file is as it was written."""
+def best(checkpoints: list[AnyPath]) -> AnyPath | None:
+    """That of the best quality, the first of several; None where none is known."""
+    told = {path: read_state(path).quality for path in checkpoints}
+    known = {path: quality for path, quality in told.items() if quality is not None}
+    return max(known, key=lambda path: known[path], default=None)
+
+
+def verify(checkpoint: AnyPath, files: list[str] | None = None) -> None:
+    """Raises CheckpointError, naming the file, unless every file, or each of those, is as it was
+    written."""
     manifest = checkpoint / MANIFEST
     if not manifest.exists():
         raise CheckpointError(f"{checkpoint}: not a complete checkpoint: it has no {MANIFEST}")
@@ -126,24 +175,29 @@ def verify(checkpoint: AnyPath) -> None:
         hashes: Hashes = json.loads(manifest.read_text())
     except ValueError as error:
         raise CheckpointError(f"{manifest}: not JSON: {error}") from None
-    for name, digest in hashes.items():
+    for name in hashes if files is None else files:
         path = checkpoint / name
+        if name not in hashes:
+            raise CheckpointError(f"{manifest}: does not list {name}")
         if not path.exists():
             raise CheckpointError(f"{path}: missing, though {MANIFEST} lists it")
-        if sha256(path) != digest:
+        if sha256(path) != hashes[name]:
             raise CheckpointError(f"{path}: its content is not what {MANIFEST} says")
 
 
-def read_position(checkpoint: AnyPath) -> Position:
-    """Where a checkpoint stands."""
-    content: dict[str, Any] = json.loads((checkpoint / "state.json").read_text())
-    return Position(**content)
+def read_state(checkpoint: AnyPath) -> State:
+    """Where a checkpoint stands, and how good it is."""
+    content: dict[str, Any] = json.loads((checkpoint / STATE).read_text())
+    return State(Position(**content["position"]), content["quality"])
 
 
-def read_rows(checkpoint: AnyPath) -> dict[str, list[ShardRows]]:
-    """Every table's rows, one part per rank that wrote the checkpoint."""
+def read_rows(
+    checkpoint: AnyPath, ranks: Iterable[int] | None = None
+) -> dict[str, list[ShardRows]]:
+    """Every table's rows, one part per rank that wrote the checkpoint, or for each of `ranks`."""
     rows: dict[str, list[ShardRows]] = {}
-    for rank in range(read_position(checkpoint).world_size):
+    all_ranks = range(read_state(checkpoint).position.world_size)
+    for rank in all_ranks if ranks is None else ranks:
         parts: dict[str, dict[str, torch.Tensor]] = {}
         for full_name, tensor in read_tensors(checkpoint / f"tables-{rank}.safetensors").items():
             name, field = full_name.rsplit("/", 1)

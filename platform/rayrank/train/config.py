@@ -17,6 +17,9 @@ class TrainConfig(Strict):
     """One GPU per worker, over NCCL; otherwise CPUs, over Gloo."""
     epochs: Positive = 1
     """Times that every user row is trained."""
+    accumulate: Positive = 1
+    """Batches of each worker whose gradients are added up to one step: as if all were one batch, in
+    the memory of one."""
     max_cost: Annotated[float, Field(gt=0)] = 4096
     """Cost of a batch, at most, in tokens that cost as much as the training rows' tokens do on
     average: about the tokens of a batch; fewer of long rows, whose tokens see more."""
@@ -35,9 +38,10 @@ class TrainConfig(Strict):
     final_rate: Annotated[float, Field(ge=0, le=1)] = 0.02
     """What is left of both rates at the last step."""
     clip_norm: Annotated[float, Field(gt=0)] = 1.0
-    """The largest norm of the dense gradient."""
-    precision: Literal["float32", "bfloat16"] = "float32"
-    """Of the encoder's matrix products; weights and optimizer stay in float32."""
+    """The largest norm of a step's gradient, of dense parameters and table rows together."""
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    """Of the encoder's matrix products; weights and optimizer stay in float32. float16's loss is
+    scaled, and a step whose gradient overflows is skipped, and said."""
     recompute: bool = False
     """Whether layers are computed again in the backward pass, rather than kept: less memory, by all
     but one layer's, for a third more work."""
@@ -45,6 +49,9 @@ class TrainConfig(Strict):
     """In steps."""
     keep_checkpoints: Positive = 2
     """The newest ones; older ones are removed."""
+    keep_best: bool = False
+    """Whether the epoch that was best on later data is the finished ranker, rather than the last
+    one: a checkpoint is then saved after each, and the best one kept too."""
     max_failures: Annotated[int, Field(ge=0)] = 3
     """How often a run may lose workers and go on from its checkpoint."""
     waits_s: Annotated[float, Field(gt=0)] = 3600.0

@@ -75,7 +75,7 @@ def export(
         reference=_reference(_ranker_of(config, schema, dense, learned), schema, rows),
         metrics=metrics,
         made_from=checkpoint_origin(rows, trained, checkpoint),
-        trained_steps=ckpt.read_position(checkpoint).step,
+        trained_steps=ckpt.read_state(checkpoint).position.step,
         dense=dense,
         rows=learned,
     )

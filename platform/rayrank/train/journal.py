@@ -38,6 +38,10 @@ class StepLine:
     users: int
     auxiliary: float
     """The model's auxiliary loss per candidate; 0 where it has none."""
+    gradient_norm: float
+    """Of dense parameters and table rows together, before it was clipped."""
+    loss_scale: float
+    """That float16's losses are multiplied by; 1 for other precisions."""
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,7 @@
 """One optimizer step over dense parameters and tables, and the schedule both follow."""
 
+from collections.abc import Sequence
+from math import isfinite, sqrt
 from typing import NamedTuple
 
 import torch
@@ -11,15 +13,23 @@ from rayrank.embedding.sharded import ShardedTables
 from rayrank.model.ranker import Ranker, mean_of_known
 from rayrank.train.config import TrainConfig
 from rayrank.train.finite import NotFiniteError
+from rayrank.train.loss_scale import START, LossScale
+from rayrank.train.replicas import average_gradients, make_alike
+
+HALVES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
+LOSS_SCALE = "loss_scale"
+"""The name of its tensor in the state."""
 
 
 class Optimizer:
-    """AdamW for what is replicated; row-wise Adagrad, fused into the backward pass, for tables."""
+    """AdamW for what is replicated; row-wise Adagrad, fused by TorchRec, for tables."""
 
     def __init__(self, sharded: DistributedModelParallel, config: TrainConfig) -> None:
         self.sharded, self.config = sharded, config
         self.ranker: Ranker = sharded.module
         self.dense = self.ranker.dense_parameters()
+        make_alike(self.dense.values())
+        self.scale = LossScale(START if config.precision == "float16" else 1.0)
         self.adamw = torch.optim.AdamW(
             self.dense.values(),
             lr=config.learning_rate,
@@ -34,57 +44,94 @@ class Optimizer:
         warm = min(1.0, (step + 1) / (config.warmup_steps + 1))
         return warm * (1.0 - (1.0 - config.final_rate) * done)
 
-    def step(self, batch: JaggedBatch, step: int, done: float) -> "StepFacts":
-        """Forward, backward, update on this rank's batch. Collective.
+    def step(self, batches: Sequence[JaggedBatch], step: int, done: float) -> "StepFacts":
+        """Forward, backward, update on this rank's batches, which are as many on every rank.
+        Collective.
 
-        The loss of a task is the mean over the known labels of all ranks' batches (by their
-        weights, where they have some), and so is the gradient: TorchRec and DDP average over ranks,
-        so each rank scales its sum by ranks / known labels. The model's auxiliary loss, a sum as
-        well, is scaled by ranks / candidates. Raises NotFiniteError, on every rank, before anything
-        is changed.
+        The loss of a task is the mean over the known labels of all batches of all ranks (by their
+        weights, where they have some), and so is the gradient: each batch's sum is divided by the
+        known labels of all. The model's auxiliary loss, a sum as well, is divided by all
+        candidates. The gradient of dense parameters and table rows together, each row's over all
+        ranks, is scaled down to the norm `clip_norm`. Raises NotFiniteError, on every rank, before
+        anything is changed, for a loss or a gradient that is not finite.
         """
-        tables = tables_of(self.sharded)
-        rate = self.rate(step, done)
+        tables, counts = tables_of(self.sharded), self._counts(batches)
+        known_K, candidates = counts[:-3], counts[-3]
+        sums = counts.new_zeros(len(known_K) + 1)
+        for batch in batches:
+            sums_K, auxiliary = self._losses(batch)
+            sums[:-1] += sums_K.detach()
+            minimised = mean_of_known(sums_K, known_K.to(sums_K)).sum()
+            if auxiliary is not None:
+                sums[-1] += auxiliary.detach()
+                minimised = minimised + auxiliary / candidates.to(auxiliary)
+            # TorchRec averages over ranks, and so does `average_gradients`.
+            (minimised * (dist.get_world_size() * self.scale.value)).backward()
+            tables.gather_gradients()
+        average_gradients(list(self.dense.values()))
+
+        square = self._dense_square() / dist.get_world_size() + tables.gradient_square(sums.device)
+        totals = torch.cat([sums, square[None]])
+        dist.all_reduce(totals)
+        # The one time that a step waits for its device.
+        told = torch.cat([sums, totals, counts]).cpu().split([len(sums), len(totals), len(counts)])
+        facts = _facts(told[1], told[2], self.scale.value)
+        if not isfinite(facts.loss + facts.auxiliary):
+            raise NotFiniteError(mine=not torch.isfinite(told[0]).all())
+        if not isfinite(facts.gradient_norm):
+            if not self.scale.overflowed():
+                raise NotFiniteError(mine=True)
+            self.adamw.zero_grad()
+            tables.forget_gradients()
+            return facts
+        self.scale.went_well()
+        clipped = min(1.0, self.config.clip_norm / max(facts.gradient_norm, 1e-12))
+        self._update(clipped / facts.loss_scale, self.rate(step, done))
+        return facts
+
+    def _counts(self, batches: Sequence[JaggedBatch]) -> torch.Tensor:
+        """Float64 [tasks + 3], over all ranks: known labels by task, candidates, tokens, users."""
+        told = [
+            sum(batch.candidates for batch in batches),
+            sum(batch.tokens for batch in batches),
+            sum(batch.users for batch in batches),
+        ]
+        known = [self.ranker.known_labels(batch).double() for batch in batches]
+        # In float64: counts of tokens outgrow float32.
+        own = torch.tensor(told, dtype=torch.float64, device=known[0].device)
+        counts = torch.cat([torch.stack(known).sum(0), own])
+        dist.all_reduce(counts)
+        return counts
+
+    def _losses(self, batch: JaggedBatch) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Each task's loss, summed over the batch; the model's auxiliary one."""
+        half = HALVES.get(self.config.precision)
+        with torch.autocast(batch.device.type, half, enabled=half is not None):
+            logits_CK = self.sharded(batch)
+            auxiliary = self.ranker.auxiliary_loss(batch)
+        return self.ranker.loss_sums(logits_CK, batch), auxiliary
+
+    def _dense_square(self) -> torch.Tensor:
+        gradients = [parameter.grad for parameter in self.dense.values()]
+        return torch.stack(torch._foreach_norm(gradients)).double().square().sum()
+
+    def _update(self, scale: float, rate: float) -> None:
+        """By the gradients times `scale`, at this share of the learning rates."""
         for group in self.adamw.param_groups:
             group["lr"] = self.config.learning_rate * rate
-        tables.set_learning_rate(self.config.table_learning_rate * rate)
-
-        with torch.autocast(
-            batch.device.type, torch.bfloat16, enabled=self.config.precision == "bfloat16"
-        ):
-            logits = self.sharded(batch)
-            auxiliary = self.ranker.auxiliary_loss(batch)
-        sums_K = self.ranker.loss_sums(logits, batch)
-        known_K = self.ranker.known_labels(batch)
-        # In float64: counts of tokens outgrow float32.
-        counts = torch.tensor(
-            [batch.candidates, batch.tokens, batch.users], dtype=torch.float64, device=batch.device
-        )
-        own = counts.new_zeros(1) if auxiliary is None else auxiliary.detach().reshape(1)
-        mine = torch.cat([sums_K.detach(), own, known_K, counts])
-        totals = mine.clone()
-        dist.all_reduce(totals)
-        totals = totals.cpu()  # the one time that a step waits for its device
-        if not torch.isfinite(totals).all():
-            raise NotFiniteError(mine=not torch.isfinite(mine).all())
-        tasks = len(sums_K)
-        total_sums_K, total_known_K = totals[:tasks], totals[tasks + 1 : -3]
-        total_own, (candidates, tokens, users) = float(totals[tasks]), totals[-3:].tolist()
-        minimised = mean_of_known(sums_K, total_known_K.to(sums_K)).sum()
-        if auxiliary is not None:
-            minimised = minimised + auxiliary / candidates
-        (minimised * dist.get_world_size()).backward()
-        torch.nn.utils.clip_grad_norm_(self.dense.values(), self.config.clip_norm)
+        torch._foreach_mul_([parameter.grad for parameter in self.dense.values()], scale)
         self.adamw.step()
         self.adamw.zero_grad()
+        tables = tables_of(self.sharded)
+        tables.set_learning_rate(self.config.table_learning_rate * rate)
+        tables.update(scale)
         self.ranker.after_step()
-        loss = float(mean_of_known(total_sums_K, total_known_K).sum())
-        return StepFacts(loss, int(candidates), int(tokens), int(users), total_own / candidates)
 
     def state(self) -> dict[str, torch.Tensor]:
-        """AdamW's state as named tensors: no pickling."""
+        """AdamW's state and the loss's scale as named tensors: no pickling."""
         state = self.adamw.state_dict()["state"]
-        return {
+        own = torch.tensor([self.scale.value, self.scale.good], dtype=torch.float64)
+        return {LOSS_SCALE: own} | {
             f"{name}/{key}": value.clone()
             for i, name in enumerate(self.dense)
             for key, value in state.get(i, {}).items()
@@ -92,11 +139,14 @@ class Optimizer:
 
     def load_state(self, tensors: dict[str, torch.Tensor]) -> None:
         """Take over what `state` gave."""
+        value, good = tensors[LOSS_SCALE].tolist()
+        self.scale = LossScale(value, int(good))
         state: dict[int, dict[str, torch.Tensor]] = {}
         numbers = {name: i for i, name in enumerate(self.dense)}
-        for full_name, value in tensors.items():
-            name, key = full_name.rsplit("/", 1)
-            state.setdefault(numbers[name], {})[key] = value
+        for full_name, tensor in tensors.items():
+            name, _, key = full_name.rpartition("/")
+            if name:
+                state.setdefault(numbers[name], {})[key] = tensor
         self.adamw.load_state_dict(self.adamw.state_dict() | {"state": state})
 
 
@@ -110,6 +160,21 @@ class StepFacts(NamedTuple):
     users: int
     auxiliary: float
     """The model's auxiliary loss per candidate; 0 where it has none."""
+    gradient_norm: float
+    """Of dense parameters and table rows together, before it was clipped. Not finite where float16
+    overflowed: the step then changed nothing but the loss's scale."""
+    loss_scale: float
+    """That the step was taken with; 1 but for float16."""
+
+
+def _facts(totals: torch.Tensor, counts: torch.Tensor, loss_scale: float) -> StepFacts:
+    sums_K, (auxiliary, square) = totals[:-2], totals[-2:].tolist()
+    known_K, (candidates, tokens, users) = counts[:-3], counts[-3:].tolist()
+    loss = float(mean_of_known(sums_K, known_K).sum())
+    norm = sqrt(square) / loss_scale
+    return StepFacts(
+        loss, int(candidates), int(tokens), int(users), auxiliary / candidates, norm, loss_scale
+    )
 
 
 def tables_of(sharded: DistributedModelParallel) -> ShardedTables:

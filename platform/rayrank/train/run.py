@@ -33,7 +33,7 @@ MAY_CHANGE = (
     "keep_checkpoints",
 )
 """Of the training config, what a resumed run may do otherwise."""
-FORMAT = 3
+FORMAT = 4
 """Of what training computes; raised when the same rows and config would give another ranker."""
 
 

@@ -4,8 +4,10 @@ import json
 import os
 import socket
 from collections.abc import Callable
+from math import isfinite, nan
 from typing import Any, TypeVar, cast
 
+import pyarrow as pa
 import ray.train
 import torch
 import torch.distributed as dist
@@ -13,18 +15,21 @@ import torch.distributed as dist
 from rayrank.data.planned import PlannedBatches, batches_of_epochs
 from rayrank.data.row_stats import RowStats, read_stats
 from rayrank.embedding.sharded import ShardedTables, shard
+from rayrank.errors import TrainingError
+from rayrank.metrics import QUALITY
 from rayrank.model.build import build_model
 from rayrank.schema import Schema
 from rayrank.storage import AnyPath, place, write_whole
 from rayrank.train import checkpoint as ckpt
-from rayrank.train.attempt import begin_attempt, ensure_newest
+from rayrank.train.attempt import begin_attempt
 from rayrank.train.config import RankerConfig
 from rayrank.train.feed import Fed, feed
 from rayrank.train.finished import ATTEMPTS, BATCHES, CHECKPOINTS, JOURNAL, write_finished
 from rayrank.train.finite import NotFiniteError, demand_finite, stopped_at
 from rayrank.train.optimize import Optimizer
 from rayrank.train.progress import Progress
-from rayrank.train.validate import validate
+from rayrank.train.saver import Saver, Snapshot
+from rayrank.train.validate import Metrics, validate
 from rayrank.train.watchdog import Watchdog
 
 T = TypeVar("T")
@@ -72,6 +77,8 @@ class Worker:
         torch.manual_seed(dropout_seed(seed, self.rank))
         self.optimizer = Optimizer(self.sharded, config.train)
 
+        keep = ckpt.Keep(config.train.keep_checkpoints, config.train.keep_best)
+        self.saver = Saver(folder, keep)
         self.attempt: int = self._from_rank_0(lambda: begin_attempt(folder / ATTEMPTS))
         facts = {"pid": os.getpid(), "host": socket.gethostname(), "attempt": self.attempt}
         write_whole(folder / WORKERS / f"rank-{self.rank}.json", json.dumps(facts))
@@ -91,9 +98,11 @@ class Worker:
                 batches = PlannedBatches(self.rows / "train", self.folder / BATCHES, position.epoch)
                 before = sum(of_epochs[: position.epoch])
                 self.sharded.train()
-                dealt = batches.deal(self.rank, self.world_size, position.batches)
-                with feed(dealt, self.schema, self.device) as batches_fed:
-                    for fed in batches_fed:
+                dealt = batches.deal(
+                    self.rank, self.world_size, position.batches, self.config.accumulate
+                )
+                with feed(dealt, self.schema, self.device) as steps:
+                    for fed in steps:
                         position = self._step(fed, position, batches, before, total, progress)
                         watchdog.alive()
                         if self._due(position) and position.batches < len(batches):
@@ -103,11 +112,15 @@ class Worker:
                 progress.epoch(position, metrics)
                 watchdog.alive()
                 position = self._at(position.epoch + 1, 0, position.step)
-                if self._due(position) or position.epoch == self.config.epochs:
-                    self._save(position, progress)
+                last = position.epoch == self.config.epochs
+                if last or self.config.keep_best or self._due(position):
+                    self._save(position, progress, self._quality(metrics))
+            self._await_saved(position, progress, last=True)
         if self.rank == 0:
             # Not only after the last step: a run may have been cut between its checkpoint and this.
-            write_finished(self.folder, ckpt.complete(self.folder / CHECKPOINTS)[-1])
+            there = ckpt.complete(self.folder / CHECKPOINTS)
+            best = ckpt.best(there) if self.config.keep_best else None
+            write_finished(self.folder, best or there[-1])
 
     def _step(
         self,
@@ -121,12 +134,21 @@ class Worker:
         """Take one; where the run is after it. before: batches of earlier epochs, of `total`."""
         share = (before + position.batches) / total
         try:
-            facts = self.optimizer.step(fed.batch, position.step, share)
+            facts = self.optimizer.step(fed.batches, position.step, share)
         except NotFiniteError as error:
-            raise stopped_at(position.step, fed.rows, error.mine, self.folder) from None
-        done = min(position.batches + self.world_size, len(batches))
+            raise stopped_at(
+                position.step, pa.concat_tables(fed.rows), error.mine, self.folder
+            ) from None
+        done = position.batches + self.world_size * self.config.accumulate
+        done = min(done, len(batches))
         position = self._at(position.epoch, done, position.step + 1)
         progress.step(position, before + done, facts, fed.waited_s)
+        if not isfinite(facts.gradient_norm):
+            progress.note(
+                position,
+                f"step {position.step}: a gradient overflowed in float16; the step was skipped, "
+                f"and losses are scaled by {self.optimizer.scale.value:g} from now on",
+            )
         return position
 
     def _due(self, position: ckpt.Position) -> bool:
@@ -136,13 +158,14 @@ class Worker:
         return ckpt.Position(epoch, batches, step, self.world_size, self.attempt)
 
     def _resume(self) -> tuple[ckpt.Position, list[str]]:
-        # One rank reads and checks every file, and all take what it found.
-        newest, notes = self._from_rank_0(lambda: ckpt.newest_sound(self.folder / CHECKPOINTS))
+        there = self._from_rank_0(lambda: ckpt.complete(self.folder / CHECKPOINTS))
+        newest, notes = ckpt.newest_sound(there, self._faults_of)
         if newest is None:
             return self._at(0, 0, 0), notes
         notes.append(f"attempt {self.attempt} goes on from {newest.name}")
-        position = ckpt.read_position(newest)
-        self.tables.load_rows(ckpt.read_rows(newest), self.rank, self.world_size)
+        position = ckpt.read_state(newest).position
+        ranks = ckpt.read_by(self.rank, self.world_size, position.world_size)
+        self.tables.load_rows(ckpt.read_rows(newest, ranks), self.rank, self.world_size)
         dense, optimizer = ckpt.read_dense(newest)
         self.ranker.load_dense(dense)
         self.optimizer.load_state(optimizer)
@@ -150,26 +173,51 @@ class Worker:
             ckpt.set_random_state(ckpt.read_random(newest, self.rank), self.device)
         return self._at(position.epoch, position.batches, position.step), notes
 
-    def _save(self, position: ckpt.Position, progress: Progress) -> None:
+    def _faults_of(self, checkpoint: AnyPath) -> list[str]:
+        """Each rank looks at what it reads; what all found."""
+        found: list[str | None] = [None] * self.world_size
+        dist.all_gather_object(found, ckpt.fault_of(checkpoint, self.rank, self.world_size))
+        return list(dict.fromkeys(fault for fault in found if fault is not None))
+
+    def _save(
+        self, position: ckpt.Position, progress: Progress, quality: float | None = None
+    ) -> None:
+        """Begin to write a checkpoint, of how things are now."""
         progress.flush()  # who resumes from the checkpoint finds what led to it
-        mine = self.tables.local_rows()
-        demand_finite(position.step, self.optimizer.dense, mine, self.device)
-        checkpoint = ckpt.checkpoint_folder(self.folder / CHECKPOINTS, position)
-        own = ckpt.write_rank(checkpoint, self.rank, mine, ckpt.random_state(self.device))
-        written: list[ckpt.Hashes] = [{}] * self.world_size
-        dist.all_gather_object(written, own)  # all ranks' files are there
-        if self.rank == 0:
-            ensure_newest(self.folder / ATTEMPTS, self.attempt)
-            ckpt.publish(
-                checkpoint,
-                position,
-                self.ranker.dense_state(),
-                self.optimizer.state(),
-                {name: digest for files in written for name, digest in files.items()},
-                self.config.keep_checkpoints,
-            )
-        dist.barrier()  # nobody goes on before it is published
+        self._await_saved(position, progress)
+        first = self.rank == 0
+        snapshot = Snapshot(
+            position,
+            self.tables.local_rows(),
+            ckpt.random_state(self.device),
+            self.ranker.dense_state() if first else {},
+            self.optimizer.state() if first else {},
+            quality,
+        )
+        demand_finite(position.step, self.optimizer.dense, snapshot.rows, self.device)
+        self.saver.save(snapshot)
         ray.train.report({"step": position.step, "epoch": position.epoch})
+
+    def _await_saved(
+        self, position: ckpt.Position, progress: Progress, *, last: bool = False
+    ) -> None:
+        """Until the checkpoint before is written. One that could not be is said; the run goes on
+        without it, unless it is the last."""
+        outcome = self.saver.wait()
+        if outcome is None or outcome.fault is None:
+            return
+        what = f"the checkpoint of step {outcome.step} could not be written: {outcome.fault}"
+        if last:
+            raise TrainingError(f"{what}. The run goes on from the one before when it is run again")
+        progress.note(position, f"{what}. The one before is kept; going on")
+
+    def _quality(self, metrics: Metrics) -> float | None:
+        """What epochs are compared by: the mean over tasks of what rankers are compared by."""
+        told = [
+            of[QUALITY[self.schema.tasks[task].kind].compared_by] for task, of in metrics.items()
+        ]
+        quality = sum(told) / len(told) if told else nan
+        return quality if isfinite(quality) else None
 
     def _from_rank_0(self, ask: Callable[[], T]) -> T:
         """What rank 0 finds, on every rank."""
