@@ -12,6 +12,7 @@ from torch.nn.functional import pad
 from rayrank.data.jagged import JaggedBatch
 from rayrank.embedding.tables import Tables
 from rayrank.model.features import Behaviours, Features, Scales, Vectors, embedded, mlp
+from rayrank.model.flops import attended, hstu_flops, linear_flops
 from rayrank.model.hstu import GroupLayerNorm, HSTULayer
 from rayrank.model.parts import Jagged
 from rayrank.model.prefix import HSTUPrefix
@@ -106,6 +107,13 @@ class MTGR(Ranker):
         assert isinstance(last, HSTULayer)
         c_CD = self.through(last.candidates, x_TD, layout)
         return self._logits(c_CD, self._candidate_groups(batch))
+
+    def forward_flops(self, batch: JaggedBatch) -> torch.Tensor:
+        """Of the tokenizer, the encoder and the heads."""
+        first, *_ = self.layers
+        encoder = hstu_flops(len(self.layers), first.width, attended(batch, self.schema))
+        heads = batch.candidates * linear_flops(self.heads)
+        return torch.as_tensor(encoder + self.tokenizer.flops(batch) + heads, device=batch.device)
 
     def encode_prefix(self, batch: JaggedBatch, vectors: Vectors) -> HSTUPrefix:
         layout = sequence(batch, self.schema, candidates=False)
@@ -270,6 +278,15 @@ class Tokenizer(nn.Module):
         """[C, d_model]"""
         c_CD: torch.Tensor = self.candidate_token(self.candidate(batch, vectors, CANDIDATES))
         return c_CD
+
+    def flops(self, batch: JaggedBatch) -> int:
+        """Of making a batch's tokens."""
+        behaviours = sum(
+            batch.counts[group] * linear_flops(self.behaviour_tokens[group.token])
+            for group in (*self.schema.static, *self.schema.realtime)
+        )
+        profile = batch.users * linear_flops(self.profile_tokens)
+        return profile + behaviours + batch.candidates * linear_flops(self.candidate_token)
 
     def _no_tokens(self) -> torch.Tensor:
         """A segment of none, in the dtype that tokens have under autocast."""
