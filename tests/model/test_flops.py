@@ -87,7 +87,9 @@ def test_pairs_are_those_that_the_mask_leaves(users: list[User]) -> None:
     """A token sees a prefix, and itself where that is beyond it."""
     batch = jagged(users)
     layout = sequence(batch, SCHEMA)
-    place_T = torch.cat([torch.arange(n) for n in layout.offsets.diff().tolist()] or [layout.group_T])
+    place_T = torch.cat(
+        [torch.arange(n) for n in layout.offsets.diff().tolist()] or [layout.group_T]
+    )
     seen_T = layout.visible_end + (place_T >= layout.visible_end).long()
     of_candidates = layout.group_T == len(SCHEMA.groups) - 1
     assert attended(batch, SCHEMA) == Attended(

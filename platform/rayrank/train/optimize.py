@@ -11,6 +11,8 @@ from rayrank.embedding.sharded import ShardedTables
 from rayrank.model.ranker import Ranker, mean_of_known
 from rayrank.train.config import TrainConfig
 from rayrank.train.finite import NotFiniteError
+from rayrank.train.observed import Observed, Observer
+from rayrank.train.phases import Phases
 
 
 class Optimizer:
@@ -26,6 +28,8 @@ class Optimizer:
             betas=(0.9, 0.99),
             weight_decay=config.weight_decay,
         )
+        self.observer = Observer(self.ranker)
+        self.phases = Phases(next(iter(self.dense.values())).device)
 
     def rate(self, step: int, done: float) -> float:
         """The share of the full learning rates at a step, `done` being the share of the run's
@@ -43,6 +47,7 @@ class Optimizer:
         well, is scaled by ranks / candidates. Raises NotFiniteError, on every rank, before anything
         is changed.
         """
+        self.phases.begin("forward")
         tables = tables_of(self.sharded)
         rate = self.rate(step, done)
         for group in self.adamw.param_groups:
@@ -61,12 +66,16 @@ class Optimizer:
             [batch.candidates, batch.tokens, batch.users], dtype=torch.float64, device=batch.device
         )
         own = counts.new_zeros(1) if auxiliary is None else auxiliary.detach().reshape(1)
-        mine = torch.cat([sums_K.detach(), own, known_K, counts])
+        observed = self.observer.own(logits, batch)
+        mine = torch.cat([sums_K.detach(), own, known_K, counts, observed])
+        self.phases.begin("totals")
         totals = mine.clone()
         dist.all_reduce(totals)
         totals = totals.cpu()  # the one time that a step waits for its device
         if not torch.isfinite(totals).all():
             raise NotFiniteError(mine=not torch.isfinite(mine).all())
+        totals, observed = totals[: -len(observed)], totals[-len(observed) :]
+        self.phases.begin("backward")
         tasks = len(sums_K)
         total_sums_K, total_known_K = totals[:tasks], totals[tasks + 1 : -3]
         total_own, (candidates, tokens, users) = float(totals[tasks]), totals[-3:].tolist()
@@ -74,12 +83,20 @@ class Optimizer:
         if auxiliary is not None:
             minimised = minimised + auxiliary / candidates
         (minimised * dist.get_world_size()).backward()
+        self.phases.begin("update")
         torch.nn.utils.clip_grad_norm_(self.dense.values(), self.config.clip_norm)
         self.adamw.step()
         self.adamw.zero_grad()
         self.ranker.after_step()
         loss = float(mean_of_known(total_sums_K, total_known_K).sum())
-        return StepFacts(loss, int(candidates), int(tokens), int(users), total_own / candidates)
+        return StepFacts(
+            loss,
+            int(candidates),
+            int(tokens),
+            int(users),
+            total_own / candidates,
+            self.observer.read(observed),
+        )
 
     def state(self) -> dict[str, torch.Tensor]:
         """AdamW's state as named tensors: no pickling."""
@@ -110,6 +127,7 @@ class StepFacts(NamedTuple):
     users: int
     auxiliary: float
     """The model's auxiliary loss per candidate; 0 where it has none."""
+    observed: Observed
 
 
 def tables_of(sharded: DistributedModelParallel) -> ShardedTables:

@@ -20,9 +20,10 @@ from rayrank.train import checkpoint as ckpt
 from rayrank.train.attempt import begin_attempt, ensure_newest
 from rayrank.train.config import RankerConfig
 from rayrank.train.feed import Fed, feed
-from rayrank.train.finished import ATTEMPTS, BATCHES, CHECKPOINTS, JOURNAL, write_finished
+from rayrank.train.finished import ATTEMPTS, BATCHES, CHECKPOINTS, write_finished
 from rayrank.train.finite import NotFiniteError, demand_finite, stopped_at
 from rayrank.train.optimize import Optimizer
+from rayrank.train.peak import peak_flops
 from rayrank.train.progress import Progress
 from rayrank.train.validate import validate
 from rayrank.train.watchdog import Watchdog
@@ -82,12 +83,20 @@ class Worker:
         of_epochs = batches_of_epochs(self.folder / BATCHES)
         total = sum(of_epochs)
         with (
-            Progress(self.folder / JOURNAL, self.rank, position, total) as progress,
+            Progress(
+                self.folder,
+                self.rank,
+                position,
+                total,
+                tasks=self.optimizer.observer.tasks,
+                peak_flops=peak_flops(self.config.peak_tflops, self.device),
+            ) as progress,
             Watchdog(self.folder, self.rank, self.attempt, self.config.hangs_after_s) as watchdog,
         ):
             for note in notes:
                 progress.note(position, note)
             while position.epoch < self.config.epochs:
+                self.optimizer.phases.begin("waiting")
                 batches = PlannedBatches(self.rows / "train", self.folder / BATCHES, position.epoch)
                 before = sum(of_epochs[: position.epoch])
                 self.sharded.train()
@@ -101,6 +110,7 @@ class Worker:
                             watchdog.alive()
                 metrics = validate(self.sharded, self.rows / "valid", self.schema, self.config)
                 progress.epoch(position, metrics)
+                self.optimizer.phases.drop()
                 watchdog.alive()
                 position = self._at(position.epoch + 1, 0, position.step)
                 if self._due(position) or position.epoch == self.config.epochs:
@@ -126,7 +136,10 @@ class Worker:
             raise stopped_at(position.step, fed.rows, error.mine, self.folder) from None
         done = min(position.batches + self.world_size, len(batches))
         position = self._at(position.epoch, done, position.step + 1)
-        progress.step(position, before + done, facts, fed.waited_s)
+        self.optimizer.phases.begin("telling")
+        phases = self.optimizer.phases.take()
+        progress.step(position, before + done, facts, fed.waited_s, phases)
+        self.optimizer.phases.begin("waiting")
         return position
 
     def _due(self, position: ckpt.Position) -> bool:
@@ -151,6 +164,7 @@ class Worker:
         return self._at(position.epoch, position.batches, position.step), notes
 
     def _save(self, position: ckpt.Position, progress: Progress) -> None:
+        self.optimizer.phases.begin("saving")
         progress.flush()  # who resumes from the checkpoint finds what led to it
         mine = self.tables.local_rows()
         demand_finite(position.step, self.optimizer.dense, mine, self.device)
@@ -170,6 +184,7 @@ class Worker:
             )
         dist.barrier()  # nobody goes on before it is published
         ray.train.report({"step": position.step, "epoch": position.epoch})
+        self.optimizer.phases.begin("waiting")
 
     def _from_rank_0(self, ask: Callable[[], T]) -> T:
         """What rank 0 finds, on every rank."""
