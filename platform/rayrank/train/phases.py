@@ -6,6 +6,7 @@ are read a step later, when they are long past, so as not to wait for them.
 """
 
 import time
+from itertools import pairwise
 from typing import Literal
 
 import torch
@@ -74,6 +75,6 @@ class Phases:
 
 def _seconds(marks: _Marks) -> dict[str, float]:
     found: dict[str, float] = {}
-    for (phase, begun), (_, ended) in zip(marks, marks[1:], strict=False):
+    for (phase, begun), (_, ended) in pairwise(marks):
         found[phase] = found.get(phase, 0.0) + begun.seconds_to(ended)  # type: ignore[arg-type]
     return found
