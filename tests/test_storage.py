@@ -26,7 +26,6 @@ from rayrank.storage import (
     reading_file,
     remove_folder,
     sha256,
-    write_grown,
     write_whole,
     writing_file,
 )
@@ -299,18 +298,3 @@ def test_a_file_is_read_whole_while_another_takes_its_place(folder: AnyPath) -> 
         while not writing.done():
             text = read_whole(path)
             assert text == text[:3] * (int(text[:3]) + 1)
-
-
-def test_a_file_that_grows(folder: AnyPath) -> None:
-    """Who has it open reads on; a write that is done again does no harm."""
-    path = folder / "growing"
-    write_grown(path, b"one", 0)
-    with path.open("rb") as reader:
-        assert reader.read() == b"one"
-        write_grown(path, b"one two", 3)
-        write_grown(path, b"one two", 3)
-        if isinstance(path, Path):
-            assert reader.read() == b" two"
-    assert everything(folder) == {"growing": b"one two"}
-    write_grown(path, b"new", 0)
-    assert everything(folder) == {"growing": b"new"}

@@ -1,6 +1,9 @@
 """What a training run's journal tells a person, in one line."""
 
+from typing import get_args
+
 from rayrank.train.journal import EpochLine, StepLine
+from rayrank.train.phases import Phase
 
 RECENT_S = 10.0
 """How long back a line looks."""
@@ -56,8 +59,7 @@ def _flops_per_s(rate: float) -> str:
 
 
 def _phases_ms(steps: list[StepLine]) -> dict[str, float]:
-    """Mean per step, of those steps that have phases; in the order in which they come."""
-    timed = [step for step in steps if step.phases]
-    names = dict.fromkeys(name for step in timed for name in step.phases)
-    sums = {name: sum(step.phases.get(name, 0.0) for step in timed) for name in names}
-    return {name: 1000 * seconds / len(timed) for name, seconds in sums.items()}
+    """Mean per step, of those steps that have phases; of phases that there were."""
+    timed = [step.phases for step in steps if step.phases]
+    sums = {name: sum(phases.get(name, 0.0) for phases in timed) for name in get_args(Phase)}
+    return {name: 1000 * seconds / len(timed) for name, seconds in sums.items() if seconds > 0}

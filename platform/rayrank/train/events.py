@@ -27,8 +27,9 @@ class Events:
     def __init__(self, folder: AnyPath, attempt: int, step: int) -> None:
         """step: the last one that counts of earlier attempts."""
         self.folder, self.attempt = folder, attempt
-        self._part = -1
+        self._part, self._written = -1, 0
         self._next_part()
+        # TensorBoard forgets what it has read of this step and later ones.
         self._add(Event(step=step + 1, session_log=SessionLog(status=SessionLog.START)))
         self.flush()
 
@@ -51,7 +52,8 @@ class Events:
 
     def _next_part(self) -> None:
         self._part, self._events = self._part + 1, 0
-        self._content, self._written = bytearray(), 0
+        self._content = bytearray()
+        self._written = 0
         self._add(Event(file_version="brain.Event:2"))
 
     def _add(self, event: Event) -> None:

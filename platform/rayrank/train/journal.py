@@ -9,7 +9,7 @@ parts are the whole story.
 
 import json
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from rayrank.storage import AnyPath, files_in, read_whole, write_whole
@@ -116,7 +116,7 @@ class Journal:
         if len(self.lines) == LINES_PER_PART:
             self.flush()
             self.part, self.lines = self.part + 1, []
-        self.lines.append(json.dumps({"kind": NAMES[type(line)], **asdict(line)}) + "\n")
+        self.lines.append(json.dumps({"kind": NAMES[type(line)], **vars(line)}) + "\n")
 
 
 def read_story(folder: AnyPath) -> Story:
