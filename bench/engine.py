@@ -25,7 +25,7 @@ from hstu_kernels import jagged_concat, jagged_split
 from rayrank.data.jagged import JaggedBatch, to_jagged
 from rayrank.infer.engine import Engine
 from rayrank.infer.scorer import Precision
-from rayrank.metrics import Attended, hstu_flops
+from rayrank.model.flops import Attended, hstu_flops
 from rayrank.model.mtgr import MTGR, MTGRConfig
 from rayrank.model.sequence import sequence
 

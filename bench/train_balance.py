@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from rayrank.data.plan import Packing, plan_epochs
 from rayrank.data.planned import PlannedBatches
-from rayrank.metrics import Attended, hstu_flops
+from rayrank.model.flops import Attended, hstu_flops
 from rayrank.model.mtgr import SIZES, MTGRConfig
 
 from bench.train_rows import candidates_of, long_tailed, pairs_of, write_costs

@@ -81,6 +81,18 @@ def write_whole(path: AnyPath, content: str | bytes) -> None:
         writing.unlink(missing_ok=True)
 
 
+def write_grown(path: AnyPath, content: bytes, there: int) -> None:
+    """Let a file hold `content`, of which it has the first `there` bytes: what is new is appended,
+    so that who has it open reads on. An object cannot be appended to, and is put anew."""
+    if not isinstance(path, Path):
+        path.write_bytes(content)
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("r+b" if there else "wb") as file:
+        file.seek(there)
+        file.write(content[there:])
+
+
 @contextmanager
 def writing_file(path: AnyPath) -> Iterator[Path]:
     """A local file to write; on leaving it takes the place of `path`, whole.

@@ -56,3 +56,19 @@ def test_a_persons_fault_is_its_message_and_status_2(said: io.StringIO) -> None:
 def test_a_fault_of_ours_keeps_its_traceback() -> None:
     with pytest.raises(KeyError), terminal.readable_errors():
         raise KeyError("ours")
+
+
+def test_what_else_is_told_ends_a_line(said: io.StringIO) -> None:
+    with terminal.watching("counting") as watch:
+        watch(9, 9, "loss 0.5")
+    assert said.getvalue() == "counting: 9 of 9 (100%), 0 s: loss 0.5\n"
+
+
+def test_what_else_is_told_stands_under_the_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    file = io.StringIO()
+    monkeypatch.setattr(terminal, "console", Console(file=file, force_terminal=True, width=80))
+    with terminal.watching("counting") as watch:
+        watch(3, 9, "loss 0.5")
+    lines = file.getvalue().splitlines()
+    (under,) = {number for number, line in enumerate(lines) if "loss 0.5" in line}
+    assert "3/9" in lines[under - 1]

@@ -81,6 +81,7 @@ def _steps(kind: type[Ranker], rank: int, world: int) -> dict[str, object]:
     )
     batch, facts, after = rank_batch(rank, world), [], []
     for step in range(STEPS):
-        facts.append(optimizer.step([batch], step, 0.0)._asdict())
+        told = optimizer.step([batch], step, 0.0)
+        facts.append({"loss": told.loss, "auxiliary": told.auxiliary})
         after.append({"dense": model.dense_state(), "optimizer": optimizer.state()})
     return {"facts": facts, "after": after}

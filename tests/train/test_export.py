@@ -17,14 +17,13 @@ from rayrank.train import export as export_module
 from rayrank.train.checkpoint import MANIFEST
 from rayrank.train.config import RankerConfig, TrainConfig
 from rayrank.train.export import export
-from rayrank.train.finished import FINISHED, JOURNAL
-from rayrank.train.progress import Progress
+from rayrank.train.finished import FINISHED
 
 from ..infer.bundles import CONFIGS, SEED, USERS, frozen
 from ..model.rows import SCHEMA, User, candidate, features, jagged, table
 from .checkpoints import finish_training, flip_a_byte
 from .test_checkpoint import FILES
-from .test_progress import at, facts
+from .test_progress import at, take, telling
 
 METRICS = {"click": {"auc": 0.75, "gauc": 0.5}}
 
@@ -122,9 +121,9 @@ def test_a_run_that_is_not_finished_tells_how_far_it_is(tmp_path: Path, rows: Pa
         exported(folder, "dlrm", rows, tmp_path / "bundles")
     finish_training(folder, "dlrm")
     (folder / FINISHED).unlink()
-    with Progress(folder / JOURNAL, 0, at(0), total=8) as progress:
-        progress.step(at(1), 2, facts(1), 0.01)
-        progress.step(at(2), 4, facts(2), 0.01)
+    with telling(folder, at(0)) as progress:
+        take(progress, at(1))
+        take(progress, at(2))
     with pytest.raises(TrainingError, match=r"not finished \(at 4 of 8 batches\); run jobs/train"):
         exported(folder, "dlrm", rows, tmp_path / "bundles")
     assert not (tmp_path / "bundles").exists()

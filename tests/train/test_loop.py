@@ -10,11 +10,12 @@ import torch
 from rayrank.data.row_stats import STATS, RowStats
 from rayrank.embedding.tables import ShardRows
 from rayrank.train import checkpoint as ckpt
-from rayrank.train.finished import CHECKPOINTS, JOURNAL
+from rayrank.train.finished import CHECKPOINTS, EVENTS, JOURNAL
 from rayrank.train.journal import read_story
 from rayrank.train.run import train
 
 from ..model.rows import SCHEMA, table
+from .test_events import shown
 from .worlds import VALID, ranker_config, user
 
 SHOWN = [1, 2, 3, 4, 5]
@@ -118,6 +119,31 @@ def test_every_step_and_epoch_is_told(folder: Path) -> None:
         assert all(0 < m < 1 for task in told.metrics.values() for m in task.values())
     assert epochs[0].metrics != epochs[1].metrics
     assert read_story(folder / JOURNAL).notes == []
+
+
+def test_every_step_tells_where_its_time_went(folder: Path) -> None:
+    """A checkpoint's time is told with the step after it."""
+    steps = read_story(folder / JOURNAL).steps
+    always = {"waiting", "forward", "totals", "backward", "update", "telling"}
+    assert [set(s.phases) - always for s in steps] == [set()] + [{"saving"}] * 5
+    for step in steps:
+        assert always <= step.phases.keys()
+        assert step.phases["waiting"] >= step.waited_s > 0
+
+
+def test_every_step_tells_its_work(folder: Path) -> None:
+    steps = read_story(folder / JOURNAL).steps
+    for step in steps:
+        assert step.flops is not None
+        assert step.flops > 3 * 4 * step.tokens * 32**2  # keys and values alone
+        assert step.balance is not None
+        assert 1 <= step.balance <= 2
+        assert step.mfu is None
+    assert [step.balance for step in steps if step.users == 1] == [2.0, 2.0]
+    assert all(0 <= auc <= 1 for step in steps for auc in step.auc.values())
+    assert steps[-1].auc.keys() == SCHEMA.tasks.keys()
+    curves = [shown(folder / EVENTS, tag) for tag in ("loss", "speed/balance")]
+    assert [[step for step, _ in curve] for curve in curves] == [[1, 2, 3, 4, 5, 6]] * 2
 
 
 def test_epochs_order_their_batches_anew(folder: Path) -> None:

@@ -2,7 +2,6 @@
 be of them."""
 
 from rayrank.metrics.calibration import CalibrationBin, calibration
-from rayrank.metrics.flops import Attended, hstu_flops
 from rayrank.metrics.numbers import mean_absolute_error, rank_correlation
 from rayrank.metrics.quality import QUALITY, BinaryQuality, NumberQuality, Quality, measure
 from rayrank.metrics.ranking import auc, gauc, user_aucs
@@ -16,7 +15,6 @@ from rayrank.metrics.uncertainty import (
 
 __all__ = [
     "QUALITY",
-    "Attended",
     "BinaryQuality",
     "CalibrationBin",
     "Estimate",
@@ -28,7 +26,6 @@ __all__ = [
     "bootstrap_over_users",
     "calibration",
     "gauc",
-    "hstu_flops",
     "mean_absolute_error",
     "measure",
     "paired_differences",

@@ -10,6 +10,7 @@ from torch import nn
 from rayrank.data.jagged import JaggedBatch
 from rayrank.embedding.tables import Tables
 from rayrank.model.features import Behaviours, Features, Scales, Vectors, mlp
+from rayrank.model.flops import linear_flops
 from rayrank.model.ranker import ModelConfig, Ranker
 from rayrank.model.sequence import Realtime, known_before, realtime_of, users_of
 from rayrank.schema import CANDIDATES, PROFILE, Schema
@@ -95,6 +96,11 @@ class DLRM(Ranker):
             columns.append(_mean(sums, first_C, until_C, prefix.static_BD.dtype))
         columns += [prefix.profile_BD[user_C], self.candidate(batch, vectors, CANDIDATES)]
         return self.mlp(torch.cat(columns, dim=1)).float()
+
+    def forward_flops(self, batch: JaggedBatch) -> torch.Tensor:
+        """Of the MLP: sums over behaviours are hardly anything beside it."""
+        flops = batch.candidates * linear_flops(self.mlp)
+        return torch.full((), flops, device=batch.device)
 
 
 def _running_sums(values_ND: torch.Tensor) -> torch.Tensor:

@@ -11,20 +11,21 @@ from torch.nn.functional import pad
 
 from rayrank.data.jagged import JaggedBatch
 from rayrank.embedding.tables import Tables
-from rayrank.model.features import Behaviours, Features, Scales, Vectors, embedded, mlp
+from rayrank.model.features import Scales, Vectors, mlp
+from rayrank.model.flops import attended, hstu_flops, linear_flops
 from rayrank.model.hstu import GroupLayerNorm, HSTULayer
 from rayrank.model.parts import Jagged
 from rayrank.model.prefix import HSTUPrefix
 from rayrank.model.ranker import ModelConfig, Ranker
 from rayrank.model.sequence import (
     known_before,
-    merge_realtime,
     realtime_groups,
     realtime_of,
     sequence,
     users_of,
 )
-from rayrank.schema import CANDIDATES, PROFILE, Group, Schema
+from rayrank.model.tokenizer import Tokenizer
+from rayrank.schema import CANDIDATES, Schema
 from rayrank.strict import Share
 
 SIZES: dict[str, dict[str, int]] = {
@@ -85,7 +86,7 @@ class MTGR(Ranker):
 
     def __init__(self, schema: Schema, config: MTGRConfig, tables: Tables, scales: Scales) -> None:
         super().__init__(schema, tables)
-        self.tokenizer = Tokenizer(schema, config, scales)
+        self.tokenizer = Tokenizer(schema, config.d_model, config.embedding_dropout, scales)
         width, groups = config.d_model, len(schema.groups)
         self.layers = nn.ModuleList(
             HSTULayer(groups, width, config.heads, config.attention_length, config.dropout)
@@ -106,6 +107,13 @@ class MTGR(Ranker):
         assert isinstance(last, HSTULayer)
         c_CD = self.through(last.candidates, x_TD, layout)
         return self._logits(c_CD, self._candidate_groups(batch))
+
+    def forward_flops(self, batch: JaggedBatch) -> torch.Tensor:
+        """Of the tokenizer, the encoder and the heads."""
+        width = self.norm.weight_GD.shape[1]
+        encoder = hstu_flops(len(self.layers), width, attended(batch, self.schema))
+        heads = batch.candidates * linear_flops(self.heads)
+        return torch.as_tensor(encoder + self.tokenizer.flops(batch) + heads, device=batch.device)
 
     def encode_prefix(self, batch: JaggedBatch, vectors: Vectors) -> HSTUPrefix:
         layout = sequence(batch, self.schema, candidates=False)
@@ -218,79 +226,3 @@ def _halves(
 def _offsets(lengths_B: torch.Tensor) -> torch.Tensor:
     """int64 [B + 1]"""
     return pad(lengths_B.cumsum(0), (1, 0))
-
-
-class Tokenizer(nn.Module):
-    """Features to tokens of width d_model: one per profile feature, behaviour and candidate."""
-
-    def __init__(self, schema: Schema, config: MTGRConfig, scales: Scales) -> None:
-        super().__init__()
-        width, dropout = config.d_model, config.embedding_dropout
-        self.schema = schema
-        self.profile = Features(schema, PROFILE.token, scales, dropout)
-        self.profile_tokens = nn.ModuleDict(
-            {
-                name: nn.Linear(dim, width)
-                for name, dim in zip(
-                    [*self.profile.embedded, *self.profile.numeric, *self.profile.vectors],
-                    [
-                        *self.profile.dims,
-                        *(1 for _ in self.profile.numeric),
-                        *self.profile.vectors.values(),
-                    ],
-                    strict=True,
-                )
-            }
-        )
-        behaviours = {name: Behaviours(schema, name, scales, dropout) for name in schema.sequences}
-        self.behaviours = nn.ModuleDict(behaviours)
-        self.behaviour_tokens = nn.ModuleDict(
-            {name: mlp(part.width, width, width) for name, part in behaviours.items()}
-        )
-        self.candidate = Features(schema, CANDIDATES.token, scales, dropout)
-        # Crosses of many features are made here, so this one is wide.
-        self.candidate_token = mlp(self.candidate.width, 4 * width, width)
-
-    def forward(self, batch: JaggedBatch, vectors: Vectors) -> list[torch.Tensor]:
-        """Per segment of `sequence` [tokens, d_model]."""
-        return [*self.of_prefix(batch, vectors), self.of_candidates(batch, vectors)]
-
-    def of_prefix(self, batch: JaggedBatch, vectors: Vectors) -> list[torch.Tensor]:
-        """Per segment [tokens, d_model]: profile, static parts, merged realtime."""
-        static = [self._behaviours(batch, vectors, group) for group in self.schema.static]
-        profile = self._profile(batch, vectors) if self.profile_tokens else self._no_tokens()
-        return [profile, *static, self.of_realtime(batch, vectors)]
-
-    def of_realtime(self, batch: JaggedBatch, vectors: Vectors) -> torch.Tensor:
-        """[R, d_model], merged."""
-        parts = [self._behaviours(batch, vectors, group) for group in self.schema.realtime]
-        return merge_realtime(batch, parts) if parts else self._no_tokens()
-
-    def of_candidates(self, batch: JaggedBatch, vectors: Vectors) -> torch.Tensor:
-        """[C, d_model]"""
-        c_CD: torch.Tensor = self.candidate_token(self.candidate(batch, vectors, CANDIDATES))
-        return c_CD
-
-    def _no_tokens(self) -> torch.Tensor:
-        """A segment of none, in the dtype that tokens have under autocast."""
-        weight = next(self.candidate_token.parameters())
-        none_D: torch.Tensor = self.candidate_token(weight.new_empty(0, self.candidate.width))
-        return none_D.detach()
-
-    def _behaviours(self, batch: JaggedBatch, vectors: Vectors, group: Group) -> torch.Tensor:
-        features = self.behaviours[group.token](batch, vectors, group)
-        tokens: torch.Tensor = self.behaviour_tokens[group.token](features)
-        return tokens
-
-    def _profile(self, batch: JaggedBatch, vectors: Vectors) -> torch.Tensor:
-        columns = {
-            name: self.profile.dropout(embedded(batch, vectors, PROFILE, name, feature))
-            for name, feature in self.profile.embedded.items()
-        }
-        if self.profile.numeric:
-            numbers = self.profile.numbers(batch, PROFILE)
-            columns |= {n: numbers[:, i : i + 1] for i, n in enumerate(self.profile.numeric)}
-        columns |= {n: batch.vectors(PROFILE, n, w) for n, w in self.profile.vectors.items()}
-        # [B, P, D] flattened: a user's profile tokens lie side by side.
-        tokens = [self.profile_tokens[name](column) for name, column in columns.items()]
-        return torch.stack(tokens, dim=1).flatten(0, 1)

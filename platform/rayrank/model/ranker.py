@@ -165,6 +165,11 @@ class Ranker(nn.Module):
         """
         return None
 
+    def forward_flops(self, batch: JaggedBatch) -> torch.Tensor | None:
+        """FLOPs of a forward pass of the model as it trains (`model.flops`), a scalar on the
+        batch's device, or None for a model that does not tell. Nothing may wait for the device."""
+        return None
+
     def after_step(self) -> None:
         """Called after each update of weights and tables, on every rank, which must all do the
         same. What it changes is a buffer or a parameter: checkpoints then hold it."""

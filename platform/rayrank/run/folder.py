@@ -11,7 +11,7 @@ class RunFolder:
     config.yaml, command.txt     what it was told last
     log/VERSION                  the log, where it is made here (simulated, or converted)
     rows/VERSION, rows/current   user rows, and which of them later stages use
-    rankers/NAME/VERSION         training: plan of batches, journal, checkpoints
+    rankers/NAME/VERSION         training: plan of batches, journal, checkpoints, event files
     eval/NAME/VERSION            scores of the test rows; eval/evaluation.json: what was found
     bundles/VERSION              what is served; bundles/current: which of them; bundles/canary,
                                  shadow, previous: beside it, along with it, before it

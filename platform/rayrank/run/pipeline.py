@@ -5,6 +5,7 @@ knows only the last, and its page of training runs fails on the others' (ray 2.6
 """
 
 from rayrank.evaluate.table import quality_table
+from rayrank.run.mlflow_log import demand_mlflow
 from rayrank.run.report import report
 from rayrank.run.run import Run
 from rayrank.run.stages import build, check, evaluate, export, promote, train
@@ -14,6 +15,7 @@ from rayrank.run.terminal import console
 
 def pipeline(run: Run) -> Summary:
     """From the log to a promoted bundle, a report and a summary. The first ranker is served."""
+    demand_mlflow()  # rather than after rows were built
     stats = build(run)
     train(run, run.config.rankers)
     evaluation = evaluate(run)

@@ -21,6 +21,7 @@ from rayrank.evaluate.run import SCORES, read_evaluation
 from rayrank.evaluate.run import evaluate as evaluate_rankers
 from rayrank.infer.bundle import Manifest, verify_bundle
 from rayrank.run.cluster import joined
+from rayrank.run.mlflow_log import logged_to_mlflow
 from rayrank.run.promotion import bundle_of, promote, read_check
 from rayrank.run.run import Run
 from rayrank.run.terminal import say, watching
@@ -121,13 +122,17 @@ def train(run: Run, names: Iterable[str]) -> None:
                     f"{name}: {wanted(config.train)}; set rankers.{name}.train.workers, or join a "
                     "larger cluster (RAY_ADDRESS)"
                 )
-            with watched(folder, f"training {name}", partial(waited_for, config.train)):
+            called = f"{run.folder.name}-{name}-{folder.name}"
+            with (
+                logged_to_mlflow(folder, called, config),
+                watched(folder, f"training {name}", partial(waited_for, config.train)),
+            ):
                 train_ranker(
                     schema,
                     config,
                     rows,
                     folder,
-                    name=f"{run.folder.name}-{name}-{folder.name}",
+                    name=called,
                     say=say,
                 )
             say(f"{name}: {finished_checkpoint(folder)}")

@@ -4,15 +4,22 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Protocol
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.text import Text
 
 from rayrank.errors import RayrankError
-from rayrank.watch import Watch
 
 console = Console(stderr=True)
 LINE_EVERY_S = 5.0
+
+
+class TellingWatch(Protocol):
+    """A `Watch` that can be told more."""
+
+    def __call__(self, done: int, of: int, told: str = "") -> None: ...
 
 
 def say(text: str) -> None:
@@ -33,9 +40,9 @@ def readable_errors() -> Iterator[None]:
 
 
 @contextmanager
-def watching(what: str) -> Iterator[Watch]:
-    """How far `what` is: call what this yields with (done, of). A bar on a terminal; elsewhere a
-    line every few seconds."""
+def watching(what: str) -> Iterator[TellingWatch]:
+    """How far `what` is: call what this yields with (done, of), or also with what else is to be
+    told of it. A bar on a terminal; elsewhere a line every few seconds."""
     if not console.is_terminal:
         yield _Lines(what)
         return
@@ -45,13 +52,25 @@ def watching(what: str) -> Iterator[Watch]:
         MofNCompleteColumn(),
         TimeElapsedColumn(),
     )
-    with Progress(*columns, console=console) as progress:
+    with _Bar(*columns, console=console) as progress:
         task = progress.add_task(what, total=None)
 
-        def watch(done: int, of: int) -> None:
+        def watch(done: int, of: int, told: str = "") -> None:
+            progress.told = told
             progress.update(task, completed=done, total=of)
 
         yield watch
+
+
+class _Bar(Progress):
+    """A bar, and under it what else is told."""
+
+    told = ""
+
+    def get_renderables(self) -> Iterator[RenderableType]:
+        yield from super().get_renderables()
+        if self.told:
+            yield Text(self.told, style="dim")
 
 
 class _Lines:
@@ -60,9 +79,10 @@ class _Lines:
     def __init__(self, what: str) -> None:
         self.what, self.begun, self.said_at, self.done = what, time.monotonic(), 0.0, -1
 
-    def __call__(self, done: int, of: int) -> None:
+    def __call__(self, done: int, of: int, told: str = "") -> None:
         now = time.monotonic()
         if done != self.done and (done == of or now - self.said_at >= LINE_EVERY_S):
             share, seconds = done / max(of, 1), now - self.begun
-            say(f"{self.what}: {done:,} of {of:,} ({share:.0%}), {seconds:.0f} s")
+            more = f": {told}" if told else ""
+            say(f"{self.what}: {done:,} of {of:,} ({share:.0%}), {seconds:.0f} s{more}")
             self.said_at, self.done = now, done

@@ -5,11 +5,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from rayrank.run.terminal import say, watching
+from rayrank.run.in_words import epoch_in_words, recent, steps_in_words
+from rayrank.run.terminal import TellingWatch, say, watching
 from rayrank.storage import AnyPath
 from rayrank.train.finished import JOURNAL
-from rayrank.train.journal import read_story
-from rayrank.watch import Watch
+from rayrank.train.journal import Reader
 
 POLL_S = 1.0
 PATIENCE_S = 10.0
@@ -45,22 +45,29 @@ class _Teller:
     """Says what is new in a journal since it was last read, and why nothing is."""
 
     def __init__(
-        self, folder: AnyPath, what: str, watch: Watch, lacking: Callable[[], str | None]
+        self, folder: AnyPath, what: str, watch: TellingWatch, lacking: Callable[[], str | None]
     ) -> None:
-        self.folder, self.what, self.watch, self.lacking = folder, what, watch, lacking
-        story = read_story(folder / JOURNAL)
+        self.what, self.watch, self.lacking = what, watch, lacking
+        self.journal = Reader(folder / JOURNAL)
+        story = self.journal.read()
         self.notes, self.steps = len(story.notes), len(story.steps)
+        self.epochs = len(story.epochs)
         self.since, self.patience = time.monotonic(), PATIENCE_S
 
     def tell(self, finished: bool) -> None:
-        story = read_story(self.folder / JOURNAL)
+        story = self.journal.read()
         for note in story.notes[self.notes :]:
             say(f"{self.what}: {note.text}")
         self.notes = max(self.notes, len(story.notes))
+        for epoch in story.epochs[self.epochs :]:
+            say(f"{self.what}: {epoch_in_words(epoch)}")
+        self.epochs = len(story.epochs)  # fewer after a resume that ends one again
         if len(story.steps) != self.steps:
             self.steps = len(story.steps)
             self.since, self.patience = time.monotonic(), PATIENCE_S
-            self.watch(story.steps[-1].batches, story.steps[-1].of)
+            if story.steps:
+                last = story.steps[-1]
+                self.watch(last.batches, last.of, steps_in_words(recent(story.steps)))
         elif not finished and time.monotonic() - self.since > self.patience:
             short = self.lacking()
             if short is not None:

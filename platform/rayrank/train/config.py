@@ -45,6 +45,9 @@ class TrainConfig(Strict):
     recompute: bool = False
     """Whether layers are computed again in the backward pass, rather than kept: less memory, by all
     but one layer's, for a third more work."""
+    peak_tflops: Annotated[float, Field(gt=0)] | None = None
+    """What one worker's device could do at most, in TFLOP/s, of which MFU is a share; null: what is
+    known of NVIDIA's GPUs (dense bfloat16), and of CPUs nothing, so that they have no MFU."""
     checkpoint_every: Positive = 200
     """In steps."""
     keep_checkpoints: Positive = 2

@@ -11,6 +11,7 @@ from rayrank.train.journal import read_story
 FINISHED = "finished.json"
 BEGUN = "attempts/000001"
 ATTEMPTS, BATCHES, CHECKPOINTS, JOURNAL = "attempts", "batches", "checkpoints", "journal"
+EVENTS = "tensorboard"
 
 
 def write_finished(folder: AnyPath, checkpoint: AnyPath) -> None:

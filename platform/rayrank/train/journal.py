@@ -9,7 +9,7 @@ parts are the whole story.
 
 import json
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from rayrank.storage import AnyPath, files_in, read_whole, write_whole
@@ -42,6 +42,16 @@ class StepLine:
     """Of dense parameters and table rows together, before it was clipped."""
     loss_scale: float
     """That float16's losses are multiplied by; 1 for other precisions."""
+    auc: dict[str, float] = field(default_factory=dict)
+    """Binary task -> AUC of the last steps' predictions (`running_auc`)."""
+    flops: float | None = None
+    """Of the model, forward and backward; None where it does not tell."""
+    mfu: float | None = None
+    """Those FLOPs by what the devices could have done at most; None where that is not known."""
+    balance: float | None = None
+    """The work of the rank that has most, by the mean over ranks."""
+    phases: dict[str, float] = field(default_factory=dict)
+    """Phase -> seconds of rank 0 (`phases`; on a GPU those of the step before)."""
 
 
 @dataclass(frozen=True)
@@ -110,13 +120,37 @@ class Journal:
         if len(self.lines) == LINES_PER_PART:
             self.flush()
             self.part, self.lines = self.part + 1, []
-        self.lines.append(json.dumps({"kind": NAMES[type(line)], **asdict(line)}) + "\n")
+        self.lines.append(json.dumps({"kind": NAMES[type(line)], **vars(line)}) + "\n")
 
 
 def read_story(folder: AnyPath) -> Story:
     """What the newest attempt tells; nothing where none has begun."""
+    return Reader(folder).read()
+
+
+class Reader:
+    """Reads a journal again and again while it grows: parts that are full are read once."""
+
+    def __init__(self, folder: AnyPath) -> None:
+        self.folder = folder
+        self._full: dict[str, list[Line]] = {}
+        """Of the newest attempt, by name."""
+
+    def read(self) -> Story:
+        """What the newest attempt tells by now."""
+        parts = files_in(self.folder, "*.jsonl")
+        newest = [part for part in parts if part.name[:6] == parts[-1].name[:6]]
+        lines: dict[str, list[Line]] = {}
+        for part in newest:
+            full = self._full.get(part.name)
+            lines[part.name] = full if full is not None else _lines(part)
+        self._full = {part.name: lines[part.name] for part in newest[:-1]}
+        return _story([line for of_part in lines.values() for line in of_part])
+
+
+def _story(lines: list[Line]) -> Story:
     story = Story([], [], [])
-    for line in _lines(folder):
+    for line in lines:
         match line:
             case StepLine():
                 story.steps.append(line)
@@ -127,10 +161,8 @@ def read_story(folder: AnyPath) -> Story:
     return story
 
 
-def _lines(folder: AnyPath) -> list[Line]:
-    parts = files_in(folder, "*.jsonl")
-    newest = [part for part in parts if part.name[:6] == parts[-1].name[:6]]
-    return [_line(json.loads(text)) for part in newest for text in read_whole(part).splitlines()]
+def _lines(part: AnyPath) -> list[Line]:
+    return [_line(json.loads(text)) for text in read_whole(part).splitlines()]
 
 
 def _line(content: dict[str, Any]) -> Line:

@@ -14,6 +14,8 @@ from rayrank.model.ranker import Ranker, mean_of_known
 from rayrank.train.config import TrainConfig
 from rayrank.train.finite import NotFiniteError
 from rayrank.train.loss_scale import START, LossScale
+from rayrank.train.observed import Observed, Observer
+from rayrank.train.phases import Phases
 from rayrank.train.replicas import average_gradients, make_alike
 
 HALVES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -36,6 +38,8 @@ class Optimizer:
             betas=(0.9, 0.99),
             weight_decay=config.weight_decay,
         )
+        self.observer = Observer(self.ranker)
+        self.phases = Phases(next(iter(self.dense.values())).device)
 
     def rate(self, step: int, done: float) -> float:
         """The share of the full learning rates at a step, `done` being the share of the run's
@@ -55,35 +59,47 @@ class Optimizer:
         ranks, is scaled down to the norm `clip_norm`. Raises NotFiniteError, on every rank, before
         anything is changed, for a loss or a gradient that is not finite.
         """
+        self.phases.begin("totals")
         tables, counts = tables_of(self.sharded), self._counts(batches)
         known_K, candidates = counts[:-3], counts[-3]
         sums = counts.new_zeros(len(known_K) + 1)
+        observed: torch.Tensor | None = None
         for batch in batches:
-            sums_K, auxiliary = self._losses(batch)
+            self.phases.begin("forward")
+            logits_CK, auxiliary = self._forward(batch)
+            sums_K = self.ranker.loss_sums(logits_CK, batch)
             sums[:-1] += sums_K.detach()
+            seen = self.observer.own(logits_CK.detach(), batch)
+            observed = seen if observed is None else observed + seen
             minimised = mean_of_known(sums_K, known_K.to(sums_K)).sum()
             if auxiliary is not None:
                 sums[-1] += auxiliary.detach()
                 minimised = minimised + auxiliary / candidates.to(auxiliary)
             # TorchRec averages over ranks, and so does `average_gradients`.
+            self.phases.begin("backward")
             (minimised * (dist.get_world_size() * self.scale.value)).backward()
             tables.gather_gradients()
+        assert observed is not None
+        self.phases.begin("totals")
         average_gradients(list(self.dense.values()))
-
         square = self._dense_square() / dist.get_world_size() + tables.gradient_square(sums.device)
-        totals = torch.cat([sums, square[None]])
-        dist.all_reduce(totals)
+        of_all = torch.cat([sums, square[None], observed])
+        dist.all_reduce(of_all)
         # The one time that a step waits for its device.
-        told = torch.cat([sums, totals, counts]).cpu().split([len(sums), len(totals), len(counts)])
-        facts = _facts(told[1], told[2], self.scale.value)
+        told = torch.cat([sums, of_all, counts]).cpu()
+        mine, totals, seen, counts = told.split(
+            [len(sums), len(sums) + 1, len(observed), len(counts)]
+        )
+        facts = _facts(totals, counts, self.scale.value, self.observer.read(seen))
         if not isfinite(facts.loss + facts.auxiliary):
-            raise NotFiniteError(mine=not torch.isfinite(told[0]).all())
+            raise NotFiniteError(mine=not torch.isfinite(mine).all())
         if not isfinite(facts.gradient_norm):
             if not self.scale.overflowed():
                 raise NotFiniteError(mine=True)
             self.adamw.zero_grad()
             tables.forget_gradients()
             return facts
+        self.phases.begin("update")
         self.scale.went_well()
         clipped = min(1.0, self.config.clip_norm / max(facts.gradient_norm, 1e-12))
         self._update(clipped / facts.loss_scale, self.rate(step, done))
@@ -103,13 +119,11 @@ class Optimizer:
         dist.all_reduce(counts)
         return counts
 
-    def _losses(self, batch: JaggedBatch) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Each task's loss, summed over the batch; the model's auxiliary one."""
+    def _forward(self, batch: JaggedBatch) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """logits_CK; the model's auxiliary loss."""
         half = HALVES.get(self.config.precision)
         with torch.autocast(batch.device.type, half, enabled=half is not None):
-            logits_CK = self.sharded(batch)
-            auxiliary = self.ranker.auxiliary_loss(batch)
-        return self.ranker.loss_sums(logits_CK, batch), auxiliary
+            return self.sharded(batch), self.ranker.auxiliary_loss(batch)
 
     def _dense_square(self) -> torch.Tensor:
         gradients = [parameter.grad for parameter in self.dense.values()]
@@ -165,15 +179,24 @@ class StepFacts(NamedTuple):
     overflowed: the step then changed nothing but the loss's scale."""
     loss_scale: float
     """That the step was taken with; 1 but for float16."""
+    observed: Observed
 
 
-def _facts(totals: torch.Tensor, counts: torch.Tensor, loss_scale: float) -> StepFacts:
+def _facts(
+    totals: torch.Tensor, counts: torch.Tensor, loss_scale: float, observed: Observed
+) -> StepFacts:
     sums_K, (auxiliary, square) = totals[:-2], totals[-2:].tolist()
     known_K, (candidates, tokens, users) = counts[:-3], counts[-3:].tolist()
     loss = float(mean_of_known(sums_K, known_K).sum())
-    norm = sqrt(square) / loss_scale
     return StepFacts(
-        loss, int(candidates), int(tokens), int(users), auxiliary / candidates, norm, loss_scale
+        loss=loss,
+        candidates=int(candidates),
+        tokens=int(tokens),
+        users=int(users),
+        auxiliary=auxiliary / candidates,
+        gradient_norm=sqrt(square) / loss_scale,
+        loss_scale=loss_scale,
+        observed=observed,
     )
 
 

@@ -1,6 +1,8 @@
-"""Progress one can watch: the run's journal, and Prometheus metrics through Ray."""
+"""Progress one can watch: the run's journal, TensorBoard's event files, and Prometheus metrics
+through Ray."""
 
 import time
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
@@ -8,24 +10,37 @@ from ray.util.metrics import Counter, Gauge
 
 from rayrank.storage import AnyPath
 from rayrank.train.checkpoint import Position
+from rayrank.train.events import Events
+from rayrank.train.finished import EVENTS, JOURNAL
 from rayrank.train.journal import EpochLine, Journal, NoteLine, StepLine
 from rayrank.train.optimize import StepFacts
+from rayrank.train.running_auc import RunningAUC
+from rayrank.train.scalars import scalars_of
 from rayrank.train.validate import Metrics
 
 
 class Progress:
     """Rank 0 writes; the other ranks only go through the motions."""
 
-    def __init__(self, journal: AnyPath, rank: int, position: Position, total: int) -> None:
-        self.writes, self.total = rank == 0, total
+    def __init__(
+        self,
+        folder: AnyPath,
+        rank: int,
+        position: Position,
+        total: int,
+        *,
+        tasks: Sequence[str],
+        peak_flops: float | None,
+    ) -> None:
+        """folder: the training run's. total: its batches. tasks: the binary ones, as `Observed` has
+        them. peak_flops: per second, of one rank's device at most."""
+        self.writes, self.total, self.peak_flops = rank == 0, total, peak_flops
         if self.writes:
-            self.journal = Journal(journal, position.attempt, position.step, position.epoch)
-            self.loss = Gauge("rayrank_train_loss", "Nats per candidate over the global batch")
-            self.rate = Gauge("rayrank_train_tokens_per_second", "Over all workers")
-            self.tokens = Counter("rayrank_train_tokens_total", "Tokens trained on")
-            self.waited = Counter(
-                "rayrank_train_waited_seconds_total", "Without a batch to train on, on rank 0"
-            )
+            at = (position.attempt, position.step)
+            self.journal = Journal(folder / JOURNAL, *at, position.epoch)
+            self.events = Events(folder / EVENTS, *at)
+            self.auc = RunningAUC(tasks)
+            self.gauges = _Gauges()
             self.since = time.perf_counter()
 
     def __enter__(self) -> Self:
@@ -39,42 +54,101 @@ class Progress:
     ) -> None:
         self.flush()
 
-    def step(self, position: Position, batches: int, facts: StepFacts, waited_s: float) -> None:
-        """A step was taken; `batches` of the run's `total` are done. waited_s: for its batch."""
+    def step(
+        self,
+        position: Position,
+        batches: int,
+        facts: StepFacts,
+        waited_s: float,
+        phases: dict[str, float],
+    ) -> None:
+        """A step was taken; `batches` of the run's `total` are done. waited_s: for its batch.
+        phases: seconds of each."""
         if not self.writes:
             return
         now = time.perf_counter()
         seconds, self.since = now - self.since, now
-        self.journal.write(
-            StepLine(
-                step=position.step,
-                epoch=position.epoch,
-                batches=batches,
-                of=self.total,
-                seconds=seconds,
-                waited_s=waited_s,
-                attempt=position.attempt,
-                **facts._asdict(),
-            )
+        seen = facts.observed
+        mfu = None
+        if seen.flops is not None and self.peak_flops is not None:
+            mfu = seen.flops / (seconds * self.peak_flops * position.world_size)
+        line = StepLine(
+            step=position.step,
+            epoch=position.epoch,
+            batches=batches,
+            of=self.total,
+            seconds=seconds,
+            waited_s=waited_s,
+            attempt=position.attempt,
+            loss=facts.loss,
+            candidates=facts.candidates,
+            tokens=facts.tokens,
+            users=facts.users,
+            auxiliary=facts.auxiliary,
+            gradient_norm=facts.gradient_norm,
+            loss_scale=facts.loss_scale,
+            auc=self.auc.add(seen.histograms),
+            flops=seen.flops,
+            mfu=mfu,
+            balance=seen.balance,
+            phases=phases,
         )
-        self.loss.set(facts.loss)
-        self.rate.set(facts.tokens / seconds)
-        self.tokens.inc(facts.tokens)
-        self.waited.inc(waited_s)
+        self.journal.write(line)
+        self.events.write(line.step, scalars_of(line))
+        self.gauges.show(line)
 
     def epoch(self, position: Position, metrics: Metrics) -> None:
         """An epoch has ended, with these metrics on later data."""
         if self.writes:
-            self.journal.write(EpochLine(position.step, position.epoch, metrics))
+            line = EpochLine(position.step, position.epoch, metrics)
+            self.journal.write(line)
+            self.events.write(line.step, scalars_of(line))
             self.since = time.perf_counter()
 
     def flush(self) -> None:
         """Let everything be read that was told so far."""
         if self.writes:
             self.journal.flush()
+            self.events.flush()
 
     def note(self, position: Position, text: str) -> None:
         """Something a person should know, at once."""
         if self.writes:
             self.journal.write(NoteLine(position.step, position.attempt, text))
         self.flush()
+
+
+class _Gauges:
+    """What Prometheus sees of a step."""
+
+    def __init__(self) -> None:
+        self.loss = Gauge("rayrank_train_loss", "Nats per candidate over the global batch")
+        self.auc = Gauge("rayrank_train_auc", "Of the last steps' predictions", ("task",))
+        self.rate = Gauge("rayrank_train_tokens_per_second", "Over all workers")
+        self.flops = Gauge("rayrank_train_flops_per_second", "Of the model, over all workers")
+        self.mfu = Gauge("rayrank_train_mfu", "Share of what the devices could do at most")
+        self.balance = Gauge("rayrank_train_balance", "Work of the busiest rank over the mean")
+        self.tokens = Counter("rayrank_train_tokens_total", "Tokens trained on")
+        self.waited = Counter(
+            "rayrank_train_waited_seconds_total", "Without a batch to train on, on rank 0"
+        )
+        self.phases = Counter(
+            "rayrank_train_phase_seconds_total", "Where rank 0's time went", ("phase",)
+        )
+
+    def show(self, line: StepLine) -> None:
+        self.loss.set(line.loss)
+        for task, auc in line.auc.items():
+            self.auc.set(auc, {"task": task})
+        self.rate.set(line.tokens / line.seconds)
+        if line.flops is not None:
+            self.flops.set(line.flops / line.seconds)
+        if line.mfu is not None:
+            self.mfu.set(line.mfu)
+        if line.balance is not None:
+            self.balance.set(line.balance)
+        self.tokens.inc(line.tokens)
+        self.waited.inc(line.waited_s)
+        for phase, seconds in line.phases.items():
+            if seconds > 0:  # a counter takes nothing else
+                self.phases.inc(seconds, {"phase": phase})

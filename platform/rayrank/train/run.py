@@ -29,6 +29,7 @@ MAY_CHANGE = (
     "hangs_after_s",
     "waits_s",
     "recompute",
+    "peak_tflops",
     "checkpoint_every",
     "keep_checkpoints",
 )

@@ -24,9 +24,10 @@ from rayrank.train import checkpoint as ckpt
 from rayrank.train.attempt import begin_attempt
 from rayrank.train.config import RankerConfig
 from rayrank.train.feed import Fed, feed
-from rayrank.train.finished import ATTEMPTS, BATCHES, CHECKPOINTS, JOURNAL, write_finished
+from rayrank.train.finished import ATTEMPTS, BATCHES, CHECKPOINTS, write_finished
 from rayrank.train.finite import NotFiniteError, demand_finite, stopped_at
 from rayrank.train.optimize import Optimizer
+from rayrank.train.peak import peak_flops
 from rayrank.train.progress import Progress
 from rayrank.train.saver import Saver, Snapshot
 from rayrank.train.validate import Metrics, validate
@@ -89,12 +90,20 @@ class Worker:
         of_epochs = batches_of_epochs(self.folder / BATCHES)
         total = sum(of_epochs)
         with (
-            Progress(self.folder / JOURNAL, self.rank, position, total) as progress,
+            Progress(
+                self.folder,
+                self.rank,
+                position,
+                total,
+                tasks=self.optimizer.observer.tasks,
+                peak_flops=peak_flops(self.config.peak_tflops, self.device),
+            ) as progress,
             Watchdog(self.folder, self.rank, self.attempt, self.config.hangs_after_s) as watchdog,
         ):
             for note in notes:
                 progress.note(position, note)
             while position.epoch < self.config.epochs:
+                self.optimizer.phases.begin("waiting")
                 batches = PlannedBatches(self.rows / "train", self.folder / BATCHES, position.epoch)
                 before = sum(of_epochs[: position.epoch])
                 self.sharded.train()
@@ -110,6 +119,7 @@ class Worker:
                             watchdog.alive()
                 metrics = validate(self.sharded, self.rows / "valid", self.schema, self.config)
                 progress.epoch(position, metrics)
+                self.optimizer.phases.drop()
                 watchdog.alive()
                 position = self._at(position.epoch + 1, 0, position.step)
                 last = position.epoch == self.config.epochs
@@ -142,13 +152,16 @@ class Worker:
         done = position.batches + self.world_size * self.config.accumulate
         done = min(done, len(batches))
         position = self._at(position.epoch, done, position.step + 1)
-        progress.step(position, before + done, facts, fed.waited_s)
+        self.optimizer.phases.begin("telling")
+        phases = self.optimizer.phases.take()
+        progress.step(position, before + done, facts, fed.waited_s, phases)
         if not isfinite(facts.gradient_norm):
             progress.note(
                 position,
                 f"step {position.step}: a gradient overflowed in float16; the step was skipped, "
                 f"and losses are scaled by {self.optimizer.scale.value:g} from now on",
             )
+        self.optimizer.phases.begin("waiting")
         return position
 
     def _due(self, position: ckpt.Position) -> bool:
@@ -183,6 +196,7 @@ class Worker:
         self, position: ckpt.Position, progress: Progress, quality: float | None = None
     ) -> None:
         """Begin to write a checkpoint, of how things are now."""
+        self.optimizer.phases.begin("saving")
         progress.flush()  # who resumes from the checkpoint finds what led to it
         self._await_saved(position, progress)
         first = self.rank == 0
@@ -197,6 +211,7 @@ class Worker:
         demand_finite(position.step, self.optimizer.dense, snapshot.rows, self.device)
         self.saver.save(snapshot)
         ray.train.report({"step": position.step, "epoch": position.epoch})
+        self.optimizer.phases.begin("waiting")
 
     def _await_saved(
         self, position: ckpt.Position, progress: Progress, *, last: bool = False
