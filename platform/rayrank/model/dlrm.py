@@ -11,6 +11,7 @@ from rayrank.data.jagged import JaggedBatch
 from rayrank.embedding.tables import Tables
 from rayrank.model.features import Behaviours, Features, Scales, Vectors, mlp
 from rayrank.model.ranker import ModelConfig, Ranker
+from rayrank.model.segments import Layouts, Segments
 from rayrank.model.sequence import Realtime, known_before, realtime_of, users_of
 from rayrank.schema import CANDIDATES, PROFILE, Schema
 from rayrank.strict import Share
@@ -63,6 +64,18 @@ class DLRM(Ranker):
         pooled = sum(2 * (part.width + 1) for part in behaviours.values())
         width = self.profile.width + pooled + self.candidate.width
         self.mlp = mlp(width, *config.hidden, len(schema.tasks), dropout=config.dropout)
+        # As `score_candidates` lays them out.
+        self._columns = [
+            column
+            for part in ("static", "realtime")
+            for name, of in behaviours.items()
+            for column in _named(f"{part} {name}", [*of.columns(), ("how many()", 1)])
+        ]
+        self._columns += _named("profile", self.profile.columns())
+        self._columns += _named("candidate", self.candidate.columns())
+
+    def layouts(self) -> Layouts:
+        return {"mlp.0.weight": (None, self._columns)}
 
     def encode_prefix(self, batch: JaggedBatch, vectors: Vectors) -> DLRMPrefix:
         profile_BD = self.profile(batch, vectors, PROFILE)
@@ -95,6 +108,10 @@ class DLRM(Ranker):
             columns.append(_mean(sums, first_C, until_C, prefix.static_BD.dtype))
         columns += [prefix.profile_BD[user_C], self.candidate(batch, vectors, CANDIDATES)]
         return self.mlp(torch.cat(columns, dim=1)).float()
+
+
+def _named(part: str, columns: Segments) -> list[tuple[str, int]]:
+    return [(f"{part}: {name}", width) for name, width in columns]
 
 
 def _running_sums(values_ND: torch.Tensor) -> torch.Tensor:

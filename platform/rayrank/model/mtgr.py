@@ -16,6 +16,7 @@ from rayrank.model.hstu import GroupLayerNorm, HSTULayer
 from rayrank.model.parts import Jagged
 from rayrank.model.prefix import HSTUPrefix
 from rayrank.model.ranker import ModelConfig, Ranker
+from rayrank.model.segments import Layouts
 from rayrank.model.sequence import (
     known_before,
     merge_realtime,
@@ -229,18 +230,7 @@ class Tokenizer(nn.Module):
         self.schema = schema
         self.profile = Features(schema, PROFILE.token, scales, dropout)
         self.profile_tokens = nn.ModuleDict(
-            {
-                name: nn.Linear(dim, width)
-                for name, dim in zip(
-                    [*self.profile.embedded, *self.profile.numeric, *self.profile.vectors],
-                    [
-                        *self.profile.dims,
-                        *(1 for _ in self.profile.numeric),
-                        *self.profile.vectors.values(),
-                    ],
-                    strict=True,
-                )
-            }
+            {name: nn.Linear(dim, width) for name, dim in self.profile.columns()}
         )
         behaviours = {name: Behaviours(schema, name, scales, dropout) for name in schema.sequences}
         self.behaviours = nn.ModuleDict(behaviours)
@@ -250,6 +240,11 @@ class Tokenizer(nn.Module):
         self.candidate = Features(schema, CANDIDATES.token, scales, dropout)
         # Crosses of many features are made here, so this one is wide.
         self.candidate_token = mlp(self.candidate.width, 4 * width, width)
+        self._columns = {f"behaviour_tokens.{n}": of.columns() for n, of in behaviours.items()}
+        self._columns["candidate_token"] = self.candidate.columns()
+
+    def layouts(self) -> Layouts:
+        return {f"{name}.0.weight": (None, columns) for name, columns in self._columns.items()}
 
     def forward(self, batch: JaggedBatch, vectors: Vectors) -> list[torch.Tensor]:
         """Per segment of `sequence` [tokens, d_model]."""

@@ -25,6 +25,7 @@ from rayrank.train.finite import NotFiniteError, demand_finite, stopped_at
 from rayrank.train.optimize import Optimizer
 from rayrank.train.progress import Progress
 from rayrank.train.validate import validate
+from rayrank.train.warm import begin_from
 from rayrank.train.watchdog import Watchdog
 
 T = TypeVar("T")
@@ -51,8 +52,10 @@ class Worker:
         folder: AnyPath,
         rows: AnyPath,
         device: torch.device,
+        start: AnyPath | None = None,
     ) -> None:
-        self.schema, self.config = schema, config.train
+        """start: the checkpoint of another training that this one begins from."""
+        self.schema, self.config, self.start = schema, config.train, start
         self.folder, self.rows = folder, rows
         self.device = device
         self.rank, self.world_size = dist.get_rank(), dist.get_world_size()
@@ -139,6 +142,9 @@ class Worker:
         # One rank reads and checks every file, and all take what it found.
         newest, notes = self._from_rank_0(lambda: ckpt.newest_sound(self.folder / CHECKPOINTS))
         if newest is None:
+            if self.start is not None:
+                load, ranks = self.optimizer.load_state, (self.rank, self.world_size)
+                notes += begin_from(self.start, self.ranker, self.tables, load, *ranks)
             return self._at(0, 0, 0), notes
         notes.append(f"attempt {self.attempt} goes on from {newest.name}")
         position = ckpt.read_position(newest)
@@ -185,4 +191,5 @@ def run_worker(told: dict[str, Any]) -> None:
     config = RankerConfig.model_validate(told["ranker"])
     folder, rows = place(told["folder"]), place(told["rows"])
     device = ray.train.torch.get_device()
-    Worker(schema, config, read_stats(rows), folder, rows, device).train()
+    start = None if told["start"] is None else place(told["start"])
+    Worker(schema, config, read_stats(rows), folder, rows, device, start).train()
