@@ -1,5 +1,5 @@
-"""A day of the log: measured with the model before it, learned from, gated, promoted. Or several days,
-or those to come.
+"""A day of the log: measured with the model before it, learned from, gated, promoted. Or several
+days, or those to come.
 
     python jobs/daily.py --config mine.yaml --day 2026-11-24
     python jobs/daily.py --config mine.yaml --watch

@@ -32,8 +32,8 @@ def row_files(folder: AnyPath) -> list[AnyPath]:
 
 
 def day_fingerprint(folder: AnyPath, day: str) -> str:
-    """12 hex digits that name the content of a split's rows of one day. Reads them. Raises DataError
-    where there are none."""
+    """12 hex digits that name the content of a split's rows of one day. Reads them. Raises
+    DataError where there are none."""
     files = [file for file in row_files(folder) if file.parent.name == day]
     if not files:
         raise DataError(f"{folder}: no user rows of {day}; run jobs/build_rows.py --day {day}")

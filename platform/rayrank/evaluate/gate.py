@@ -62,23 +62,33 @@ class TaskMeasure(Strict):
     """Mean label."""
 
 
+GateName = Literal["finite", "day", "guess", "quality", "consistency"]
+
+
+class Compared(NamedTuple):
+    """A number that a gate looked at."""
+
+    task: str
+    metric: str
+    day: str | None
+    """Whose held-out users, of `quality`."""
+    found: Estimate
+    """Of `quality` the day's model minus the one before it."""
+    bound: float
+    """What is demanded: at least, of log-loss at most."""
+
+
 class Gate(Strict):
     """A demand, and what was found."""
 
     model_config = ConfigDict(ser_json_inf_nan="constants")
 
-    name: Literal["finite", "day", "guess", "quality", "consistency"]
+    name: GateName
     passed: bool
     told: str
     """For a person, with figures."""
-    task: str | None = None
-    metric: str | None = None
-    day: str | None = None
-    """Whose held-out users, of `quality`."""
-    found: Estimate | None = None
-    """Of `quality` the day's model minus the one before it."""
-    bound: float | None = None
-    """What is demanded."""
+    compared: Compared | None = None
+    """What was found as numbers, where it is one."""
 
 
 class _Known(NamedTuple):
@@ -129,8 +139,10 @@ def day_gates(
             f"{len(usual)} before it, and {mean - config.day:.4f} is demanded"
         )
         # NaN, of a day with one class alone, passes nothing.
-        facts = {"task": task, "metric": metric, "found": found, "bound": mean - config.day}
-        gates.append(Gate(name="day", passed=bool(high >= mean - config.day), told=told, **facts))
+        held = high >= mean - config.day
+        gates.append(
+            _gate("day", held, told, Compared(task, metric, None, found, mean - config.day))
+        )
     return gates
 
 
@@ -145,8 +157,8 @@ def guess_gates(held_out: dict[str, TaskMeasure], schema: Schema) -> list[Gate]:
             f"{task}: {QUALITY[of.kind].names[metric]} {_shown(found)} on held-out users; a guess "
             f"has {chance:g}"
         )
-        facts = {"task": task, "metric": metric, "found": found, "bound": chance}
-        gates.append(Gate(name="guess", passed=bool(found.low > chance), told=told, **facts))
+        held = found.low > chance
+        gates.append(_gate("guess", held, told, Compared(task, metric, None, found, chance)))
     return gates
 
 
@@ -167,10 +179,8 @@ def quality_gates(
             f"{task}, {where}: {QUALITY[of.kind].names[metric]} {_shown(apart, '+')} against the "
             f"model before; {-config.quality:+.4f} is demanded of its lower end"
         )
-        facts = {"task": task, "metric": metric, "day": day}
-        held = bool(apart.low >= -config.quality)
-        numbers = {"found": apart, "bound": -config.quality}
-        gates.append(Gate(name="quality", passed=held, told=told, **facts, **numbers))
+        compared = Compared(task, metric, day, apart, -config.quality)
+        gates.append(_gate("quality", apart.low >= -config.quality, told, compared))
         if of.kind != "binary":
             continue
         base = log_loss(one.label, one.score)
@@ -181,10 +191,15 @@ def quality_gates(
             f"{task}, {where}: log-loss {_shown(loss, '+')} against {base:.4f} of the model "
             f"before; {config.log_loss * base:+.4f} is demanded of its upper end"
         )
-        facts["metric"], held = LOG_LOSS, bool(loss.high <= config.log_loss * base)
-        numbers = {"found": loss, "bound": config.log_loss * base}
-        gates.append(Gate(name="quality", passed=held, told=told, **facts, **numbers))
+        most = config.log_loss * base
+        gates.append(
+            _gate("quality", loss.high <= most, told, Compared(task, LOG_LOSS, day, loss, most))
+        )
     return gates
+
+
+def _gate(name: GateName, held: bool, told: str, compared: Compared) -> Gate:
+    return Gate(name=name, passed=bool(held), told=told, compared=compared)
 
 
 def _known(scored: pa.Table, task: str) -> _Known:

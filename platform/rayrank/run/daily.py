@@ -18,12 +18,10 @@ from datetime import date
 from typing import NamedTuple
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from rayrank.data.held_out import DayPart, Who, is_held_out
 from rayrank.data.row_files import day_fingerprint, days_of
-from rayrank.data.times import end_ms, start_ms
-from rayrank.errors import CheckError, ConfigError, DivergedError
+from rayrank.errors import ConfigError, DivergedError
 from rayrank.evaluate.gate import (
     Gate,
     TaskMeasure,
@@ -33,22 +31,20 @@ from rayrank.evaluate.gate import (
     quality_gates,
 )
 from rayrank.evaluate.predict import predict
-from rayrank.infer.bundle import Manifest
+from rayrank.run.daily_bundle import check_day, export_day
 from rayrank.run.daily_outcome import DayOutcome, Decided, read_decided, told_gates, write_outcome
-from rayrank.run.promotion import promote, read_check
+from rayrank.run.promotion import promote
 from rayrank.run.run import Run
-from rayrank.run.stages import REPLAYED_USERS, build_days, check_requests, train_in
+from rayrank.run.stages import build_days, train_in
 from rayrank.run.terminal import say, watching
 from rayrank.schema import Schema
-from rayrank.serve.replay import replay
 from rayrank.storage import AnyPath
 from rayrank.train.checkpoint import read_position
 from rayrank.train.config import RankerConfig, TrainConfig
-from rayrank.train.export import export
 from rayrank.train.finished import BEGUN, finished_checkpoint, is_finished
 from rayrank.train.run import config_made_from, start_of
 from rayrank.train.warm import Start, start_at
-from rayrank.versions import EXPORTED, claim, name_version
+from rayrank.versions import claim
 
 
 def demand_daily(run: Run) -> None:
@@ -123,7 +119,7 @@ class Day:
         self, run: Run, name: str, day: date, before: Before | None, decided: Decided
     ) -> None:
         self.run, self.name, self.day, self.before = run, name, str(day), before
-        self.log, self.schema = run.open_log()
+        _, self.schema = run.open_log()
         self.rows: AnyPath = run.rows()
         self.settings, self.gates_config = run.config.daily, run.config.daily.gates
         self.config = self.settings.of_day(run.config.rankers[name], first=before is None)
@@ -159,8 +155,8 @@ class Day:
         self._judge(held_out, scored_before, scored)
         if not self._passed:
             return self._outcome(measure, held_out, folder)
-        manifest = self._export(folder, held_out)
-        self._check(manifest, today)
+        manifest = export_day(self.run, self.name, self.config, folder, held_out)
+        self.gates.append(check_day(self.run, manifest, self.day, today))
         if not self._passed:
             return self._outcome(measure, held_out, folder)
         promote(self.run, manifest.version)
@@ -251,42 +247,6 @@ class Day:
             pairs.append((day, self._of_day(before, day), self._of_day(after, day)))
         for day, one, other in pairs:
             self.gates += quality_gates(day, one, other, self._tasks(), self.gates_config)
-
-    def _export(self, folder: AnyPath, held_out: dict[str, TaskMeasure]) -> Manifest:
-        metrics = {task: found.metrics for task, found in held_out.items()}
-        manifest = export(
-            self.run.folder.bundles,
-            name=self.name,
-            config=self.config,
-            trained=folder,
-            schema=self.schema,
-            rows=self.rows,
-            metrics=metrics,
-        )
-        name_version(self.run.folder.bundles, EXPORTED, manifest.version)
-        return manifest
-
-    def _check(self, manifest: Manifest, scored: pa.Table) -> None:
-        """The day's held-out users over HTTP."""
-        checked = read_check(self.run, manifest.version)
-        try:
-            if checked is None:
-                users = pc.unique(scored["user"].combine_chunks())[:REPLAYED_USERS]
-                of_day, zone = date.fromisoformat(self.day), self.schema.timezone
-                # What is asked for from the day's beginning on counts as test there.
-                requests = replay(self.log, self.schema, users, [start_ms(of_day, zone)] * 2)
-                end = end_ms(of_day, zone)
-                requests = [request for request in requests if request["time_ms"] < end]
-                checked = check_requests(self.run, manifest, self.schema, requests, scored)
-            checked.demand()
-        except CheckError as error:
-            self.gates.append(Gate(name="consistency", passed=False, told=str(error)))
-            return
-        told = (
-            f"{checked.candidates:,} served scores, {checked.max_abs_diff:.1e} from the trainer's "
-            f"at most; {checked.bound:g} is allowed"
-        )
-        self.gates.append(Gate(name="consistency", passed=True, told=told))
 
     def _outcome(
         self,

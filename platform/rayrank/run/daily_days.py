@@ -137,10 +137,10 @@ def _draw(run: Run, name: str) -> None:
                 if "auc" in of.metrics
             },
             gained={
-                str(gate.task): gate.found
+                of.task: of.found
                 for gate in outcome.gates
-                if (gate.name, gate.metric, gate.day) == ("quality", "auc", outcome.day)
-                and gate.found is not None
+                if (of := gate.compared) is not None
+                and (gate.name, of.metric, of.day) == ("quality", "auc", outcome.day)
             },
         )
         for outcome in outcomes

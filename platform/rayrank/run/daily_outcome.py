@@ -6,7 +6,7 @@ from typing import NamedTuple
 from pydantic import ConfigDict
 from rich.table import Table
 
-from rayrank.evaluate.gate import Gate, TaskMeasure
+from rayrank.evaluate.gate import GATED, LOG_LOSS, Gate, TaskMeasure
 from rayrank.metrics import BinaryQuality, NumberQuality
 from rayrank.run.run import Run
 from rayrank.storage import files_in, write_whole
@@ -93,23 +93,26 @@ def write_outcome(run: Run, outcome: DayOutcome) -> None:
 def days_table(outcomes: list[DayOutcome]) -> Table:
     """A line per day: what the model before was worth on it, and what became of the day's own."""
     table = Table(
-        title="day by day: the model before on each day, of which it had learned nothing "
-        "(in brackets, of a first day: its own on held-out users)",
+        title="the model before on each day, of which it had learned nothing (in brackets: a "
+        "first day's own on held-out users), and the bundle that was promoted",
         title_justify="left",
     )
-    table.add_column("day")
+    table.add_column("day", no_wrap=True)
     columns = [
         (task, metric)
         for task, measure in (outcomes[-1].measure if outcomes else {}).items()
-        for metric in (*measure.metrics, *(["log_loss"] if measure.log_loss is not None else []))
+        for metric in (
+            *(name for name in measure.metrics if name in GATED.values()),
+            *([LOG_LOSS] if measure.log_loss is not None else []),
+        )
     ]
     for task, metric in columns:
         table.add_column(f"{task} {NAMES.get(metric, 'log-loss')}", justify="right")
-    table.add_column("outcome")
+    table.add_column("outcome", no_wrap=True)
     for outcome in outcomes:
         cells = [_cell(outcome, task, metric) for task, metric in columns]
         names = ", ".join(sorted({gate.name for gate in outcome.failed}))
-        end = f"promoted {outcome.bundle}" if outcome.accepted else f"refused: {names}"
+        end = str(outcome.bundle) if outcome.accepted else f"refused: {names}"
         table.add_row(outcome.day, *cells, end)
     return table
 
@@ -118,11 +121,11 @@ def _cell(outcome: DayOutcome, task: str, metric: str) -> str:
     measure = outcome.measure.get(task)
     if measure is None:
         return ""
-    if metric == "log_loss":
+    if metric == LOG_LOSS:
         told = "" if measure.log_loss is None else f"{measure.log_loss:.4f}"
     else:
         value = measure.metrics[metric]
-        told = f"{value.value:.4f} ± {1.96 * value.standard_error:.4f}"
+        told = f"{value.value:.4f} ±{1.96 * value.standard_error:.3f}"
     return told if outcome.before else f"({told})"
 
 
