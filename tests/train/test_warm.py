@@ -1,4 +1,4 @@
-"""What a ranker takes of another's checkpoint, where the answer is known: scores that stay the same,
+"""What a ranker takes of another's checkpoint, where the answer is known: scores that stay alike,
 and an account of every tensor and table."""
 
 import copy

@@ -75,6 +75,7 @@ def _chart(
     parts = _axes(x, y, days, what)
     if limit is not None:
         parts.append(line(x.start, y(limit), x.end, y(limit), "limit"))
+        parts.append(text(x.start + 4, y(limit) - 5, "margin", class_="tick"))
     named: dict[str, tuple[str, float]] = {}
     for number, task in enumerate(tasks):
         style = STYLES[number % len(STYLES)]
