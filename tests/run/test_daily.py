@@ -34,7 +34,8 @@ NAME = "dlrm"
 FIRST, SECOND, THIRD, FOURTH = (f"2026-03-{day:02d}" for day in (2, 3, 4, 5))
 
 
-def config(folder: Path, **gates: float) -> dict[str, object]:
+def config(folder: Path, *, day_gate: float = 0.05, harm: float = 1.0) -> dict[str, object]:
+    """harm: by how much more a day is learned from than it should be."""
     return {
         "run_dir": str(folder / "run"),
         "data": {
@@ -59,13 +60,15 @@ def config(folder: Path, **gates: float) -> dict[str, object]:
         "evaluate": {"workers": 1},
         "daily": {
             "held_out": 0.3,
-            "gates": {"quality": 0.04, "log_loss": 0.1, "samples": 50, **gates},
+            "rate": 0.5 * harm,
+            "epochs": int(harm),
+            "gates": {"quality": 0.04, "log_loss": 0.1, "samples": 50, "day": day_gate},
         },
     }
 
 
-def run_in(folder: Path, **gates: float) -> Run:
-    return Run(RunConfig.model_validate(config(folder, **gates)))
+def run_in(folder: Path, *, day_gate: float = 0.05, harm: float = 1.0) -> Run:
+    return Run(RunConfig.model_validate(config(folder, day_gate=day_gate, harm=harm)))
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,8 @@ class Days:
     it."""
     damaged: DayOutcome
     learned: DayOutcome
-    """The damaged day with its first gate opened."""
+    """The damaged day with its first gate opened, and learned from at high rates: at those of a day
+    it would do little harm."""
     current: str | None
     """After that."""
     third: DayOutcome
@@ -125,7 +129,8 @@ def days(ray_cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Days:
         watcher.join()
         (damaged,) = found
 
-        (learned,) = learn_days(run_in(folder, day=1.0), NAME, SECOND, again=True)
+        harmful = run_in(folder, day_gate=1.0, harm=6.0)
+        (learned,) = learn_days(harmful, NAME, SECOND, again=True)
         current = named_version(run.folder.bundles, CURRENT)
         for name in ("events", "exposures"):
             shutil.move(later / name / "day-4.parquet", log / name)

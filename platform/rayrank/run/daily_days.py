@@ -59,23 +59,22 @@ def watch_days(run: Run, name: str, every_s: float, stop: threading.Event) -> li
     if run.config.data.source != "parquet":
         raise ConfigError(f"--watch: a {run.config.data.source} log does not grow; use --day")
     found: list[DayOutcome] = []
-    seen, said_at = None, 0.0
+    seen: dict[str, tuple[int, int]] | None = None
+    waiting, said, said_at = "", "", 0.0
     while not stop.is_set():
-        log, schema = prepare_log(run.config.data, run.folder.log, new=run.new)
         try:
+            log, schema = prepare_log(run.config.data, run.folder.log, new=run.new)
             there = log.listing(tables_needed(schema))
             if there != seen:
                 found += learn_days(run, name, NEW)
-                seen, said_at = there, time.monotonic()
-                say(_waits_for(run, name, log, schema, every_s))
+                seen, waiting = there, _waits_for(run, name, log, schema, every_s)
+            waits = waiting
         except DataError as error:
-            # Perhaps a file that is being written. One that stays so is said again and again.
-            if seen is None or time.monotonic() - said_at > AGAIN_S:
-                say(f"{error}\nlooking again in {every_s:g} s")
-                said_at = time.monotonic()
-        if time.monotonic() - said_at > AGAIN_S:
-            say(_waits_for(run, name, log, schema, every_s))
-            said_at = time.monotonic()
+            # Perhaps a file that is being written.
+            waits = f"{error}\nlooking again every {every_s:g} s"
+        if waits != said or time.monotonic() - said_at > AGAIN_S:
+            say(waits)
+            said, said_at = waits, time.monotonic()
         stop.wait(every_s)
     return found
 
