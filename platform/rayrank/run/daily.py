@@ -246,6 +246,9 @@ class Day:
             day = self.before.outcome.day
             pairs.append((day, self._of_day(before, day), self._of_day(after, day)))
         for day, one, other in pairs:
+            if len(one) == 0 and day != self.day:
+                say(f"{day}: its rows are not there any more; its users do not judge")
+                continue
             self.gates += quality_gates(day, one, other, self._tasks(), self.gates_config)
 
     def _outcome(

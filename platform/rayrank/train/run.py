@@ -42,7 +42,7 @@ FORMAT = 3
 def ranker_made_from(rows: AnyPath, config: RankerConfig) -> MadeFrom:
     """What a trained ranker is made from: the version of the rows, and what the config says of
     its results."""
-    return {"rows": rows_name(rows), **config_made_from(config, start_of(config))}
+    return {"rows": rows_name(rows), **config_made_from(config, start_of(config, verified=False))}
 
 
 def config_made_from(config: RankerConfig, start: Start | None) -> MadeFrom:
@@ -55,11 +55,10 @@ def config_made_from(config: RankerConfig, start: Start | None) -> MadeFrom:
     return {**content, **began, "format": FORMAT}
 
 
-def start_of(config: RankerConfig) -> Start | None:
-    """What the config says to begin from. Raises CheckpointError or TrainingError where that is not
-    there."""
+def start_of(config: RankerConfig, *, verified: bool = True) -> Start | None:
+    """What the config says to begin from. Raises CheckpointError where that is not there."""
     path = config.train.start_from
-    return None if path is None else start_at(place(path))
+    return None if path is None else start_at(place(path), verified=verified)
 
 
 def train(

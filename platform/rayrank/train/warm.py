@@ -6,6 +6,7 @@ A dense tensor is taken whole where it means the same in both models, in part wh
 Rows of a table are taken, with their optimizer state, where the table has that name and width.
 """
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -23,7 +24,7 @@ from rayrank.schema import Schema
 from rayrank.storage import AnyPath, absolute, sha256, write_whole
 from rayrank.train import checkpoint as ckpt
 from rayrank.train.config import RankerConfig
-from rayrank.train.finished import CHECKPOINTS, FINISHED, finished_checkpoint
+from rayrank.train.finished import CHECKPOINTS, FINISHED
 from rayrank.versions import MADE_FROM, made_from
 
 SCHEMA = "schema.json"
@@ -68,22 +69,23 @@ class Start(NamedTuple):
             )
 
 
-def start_at(path: AnyPath) -> Start:
+def start_at(path: AnyPath, *, verified: bool = True) -> Start:
     """The checkpoint in a folder: a checkpoint's own, or that of a finished training run
-    (`RUN_DIR/rankers/NAME/VERSION`). Every file is verified.
+    (`RUN_DIR/rankers/NAME/VERSION`). verified: every file is read, to see that it is as it was.
 
-    Raises CheckpointError or TrainingError where there is none to begin from.
+    Raises CheckpointError where there is none to begin from.
     """
     if (path / FINISHED).exists():
-        checkpoint = finished_checkpoint(path)
+        checkpoint = path / CHECKPOINTS / json.loads((path / FINISHED).read_text())["checkpoint"]
     elif path.parent.name == CHECKPOINTS:
         checkpoint = path
-        ckpt.verify(checkpoint)
     else:
         raise CheckpointError(
             f"{path}: nothing to begin from; expected a finished training run "
             "(RUN_DIR/rankers/NAME/VERSION), or a checkpoint in one"
         )
+    if verified:
+        ckpt.verify(checkpoint)
     return _start_of(checkpoint)
 
 
