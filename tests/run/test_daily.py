@@ -273,6 +273,24 @@ def test_days_that_cannot_be_decided_on_are_told(days: Days) -> None:
     assert learn_days(run, NAME, "new") == []  # the fourth day is under way
 
 
+def test_what_cannot_go_on_is_told_before_anything_is_built(days: Days, tmp_path: Path) -> None:
+    content = config(days.folder)
+    told = RunConfig.model_validate(content)
+    ranker = told.rankers[NAME]
+    other = ranker.model_copy(update={"train": ranker.train.model_copy(update={"seed": 9})})
+    there = versions(days.run.folder.rows)
+    with pytest.raises(ConfigError, match=r"train\.seed: 9, and 0 where"):
+        learn_days(Run(told.model_copy(update={"rankers": {NAME: other}})), NAME, FOURTH)
+
+    schema = yaml.safe_load((days.folder / "log" / "schema.yaml").read_text())
+    del schema["features"]["rating"]
+    (tmp_path / "schema.yaml").write_text(yaml.safe_dump(schema))
+    data = told.data.model_copy(update={"schema_path": str(tmp_path / "schema.yaml")})
+    with pytest.raises(ConfigError, match=r"the schema has no candidate\.rating any more"):
+        learn_days(Run(told.model_copy(update={"data": data})), NAME, FOURTH)
+    assert versions(days.run.folder.rows) == there
+
+
 def job(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     (folder / "daily.yaml").write_text(yaml.safe_dump(config(folder)))
     return subprocess.run(

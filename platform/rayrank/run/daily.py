@@ -76,6 +76,8 @@ def learn_day(run: Run, name: str, day: date) -> DayOutcome:
     begun = time.perf_counter()
     decided = read_decided(run, name)
     before = _before(run, name, day, decided)
+    if before is not None:
+        _demand_fit(run, name, before)
     build_days(run, str(day))
     with run.stage("day", f"{day}: {name}"):
         of_day = Day(run, name, day, before, decided)
@@ -112,6 +114,27 @@ def _before(run: Run, name: str, day: date, decided: Decided) -> Before | None:
     return Before(start_at(run.folder.ranker(name) / str(outcome.version)), outcome)
 
 
+def _demand_fit(run: Run, name: str, before: Before) -> None:
+    """Raises ConfigError where the ranker cannot go on from the model before it, or that one cannot
+    score the rows that are built now."""
+    _, schema = run.open_log()
+    before.start.demand_fit(schema, run.config.rankers[name])
+    old = before.start.schema
+    gone = [
+        f"{token}.{feature}"
+        for token in {group.token: None for group in old.groups}
+        for feature in old.features_of(token)
+        if feature not in schema.features or token not in schema.features[feature].tokens
+    ]
+    if gone:
+        raise ConfigError(
+            f"the schema has no {', '.join(gone)} any more, which the model before reads, so that it "
+            "cannot score the new rows. Train on them first (jobs/train.py, with "
+            f"rankers.OTHER.train.start_from={before.start.checkpoint}), and go on from that, day by "
+            "day, as another ranker"
+        )
+
+
 class Day:
     """A day whose rows are there."""
 
@@ -126,8 +149,6 @@ class Day:
         self.earlier = decided.accepted_before(day)
         self.content = day_fingerprint(self.rows / "train", self.day)
         self.gates: list[Gate] = []
-        if before is not None:
-            before.start.demand_fit(self.schema, self.config)
 
     def decide(self) -> DayOutcome:
         """All of it, up to the promotion."""
