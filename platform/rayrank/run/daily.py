@@ -128,10 +128,10 @@ def _demand_fit(run: Run, name: str, before: Before) -> None:
     ]
     if gone:
         raise ConfigError(
-            f"the schema has no {', '.join(gone)} any more, which the model before reads, so that it "
+            f"the schema has no {', '.join(gone)} any more, which the model before reads: it "
             "cannot score the new rows. Train on them first (jobs/train.py, with "
-            f"rankers.OTHER.train.start_from={before.start.checkpoint}), and go on from that, day by "
-            "day, as another ranker"
+            f"rankers.OTHER.train.start_from={before.start.checkpoint}), and go on from that, day "
+            "by day, as another ranker"
         )
 
 
