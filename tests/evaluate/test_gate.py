@@ -131,7 +131,7 @@ def test_a_day_of_shuffled_labels_is_told_from_a_usual_one() -> None:
 
 def test_so_many_days_are_looked_back_on() -> None:
     bad, good = measure(shuffled(scored())), measure(scored())
-    config = GateConfig(samples=50, days=1)
+    config = GateConfig(samples=50, look_back=1)
     assert not passed(day_gates(bad, [bad, good], CLICKS, config))["auc"]
     assert passed(day_gates(bad, [good, bad], CLICKS, config))["auc"]
     assert day_gates(good, [], CLICKS, config) == []

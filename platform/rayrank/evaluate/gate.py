@@ -39,8 +39,8 @@ class GateConfig(Strict):
     day: Annotated[float, Field(ge=0)] = 0.05
     """The model before it may fall so far on a new day below what it and those before it were on
     theirs, in AUC; if it surely falls further, the day is not learned from."""
-    days: Positive = 7
-    """So many accepted days are looked back on for that."""
+    look_back: Positive = 7
+    """So many accepted days count for that."""
     samples: Positive = 200
     """Draws of users, for standard errors."""
 
@@ -128,7 +128,7 @@ def day_gates(
         metric = GATED[of.kind]
         name = QUALITY[of.kind].names[metric]
         found = today[task].metrics[metric]
-        usual = [d[task].metrics[metric].value for d in before[-config.days :] if task in d]
+        usual = [d[task].metrics[metric].value for d in before[-config.look_back :] if task in d]
         usual = [value for value in usual if math.isfinite(value)]
         if not usual:
             continue  # a task that is new

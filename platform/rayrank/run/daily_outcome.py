@@ -86,7 +86,7 @@ def read_decided(run: Run, ranker: str) -> Decided:
 
 def write_outcome(run: Run, outcome: DayOutcome) -> None:
     """Keep what came of a day, in the place of what came of it before."""
-    file = run.folder.days(outcome.ranker) / f"{outcome.day}.json"
+    file = run.folder.day(outcome.ranker, outcome.day)
     write_whole(file, outcome.model_dump_json(indent=1))
 
 

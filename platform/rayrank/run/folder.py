@@ -59,6 +59,10 @@ class RunFolder:
         """What came of each day of a ranker's daily training."""
         return self.root / "daily" / ranker
 
+    def day(self, ranker: str, day: str) -> AnyPath:
+        """What came of one of them."""
+        return self.days(ranker) / f"{day}.json"
+
     def days_picture(self, ranker: str) -> AnyPath:
         """The same as a picture."""
         return self.root / "daily" / f"{ranker}.svg"
