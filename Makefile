@@ -6,6 +6,7 @@
 # make test                      all tests
 # make lint                      ruff and mypy
 # make bench-serve                the endpoint: over an echo, JSON and Arrow, beyond what it can do
+# make daily                      seven days one after the other, one of them damaged (ten minutes)
 # make bench-train                training: balance, over fixed batches and a plain loop, waiting
 # make chaos-serve                killed replicas, switches, damage, sieges: what is lost (SOAK=10: minutes)
 # make fuzz-serve                 generated requests (N=10000) against a deployed application
@@ -27,7 +28,7 @@ BIN := .venv/bin
 SETUP := .venv/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test lint docs mutants kuairand bench-kernels bench-data bench-engine bench-delayed bench-serve bench-train chaos-serve fuzz-serve constraints clean
+.PHONY: help demo serve test lint docs mutants kuairand bench-kernels bench-data bench-engine bench-delayed bench-serve bench-train chaos-serve fuzz-serve daily constraints clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -56,6 +57,9 @@ bench-serve: $(SETUP) runs/demo/bundles/current
 
 bench-train: $(SETUP)
 	PYTHONPATH=kernels $(BIN)/python -m bench.train
+
+daily: $(SETUP)
+	PYTHONPATH=kernels $(BIN)/python -m bench.daily --picture docs/daily.svg
 
 chaos-serve: $(SETUP)
 	RAY_SERVE_ENABLE_HA_PROXY=1 RAY_SERVE_HAPROXY_RETRY_ON="conn-failure empty-response" \

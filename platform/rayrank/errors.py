@@ -38,6 +38,10 @@ class TrainingError(RayrankError):
     """A training run that cannot go on."""
 
 
+class DivergedError(TrainingError):
+    """A training run whose numbers are not finite any more."""
+
+
 class CheckpointError(RayrankError):
     """A checkpoint that is incomplete or damaged."""
 

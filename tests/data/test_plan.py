@@ -188,7 +188,14 @@ def test_a_plan_takes_two_bytes_a_row() -> None:
     rng = np.random.default_rng(0)
     lengths = rng.lognormal(5, 1, 1 << 17).clip(10, 3000)
     blocks = [
-        Block(f"2026-11-{1 + n % 30}/part-{n:05d}.parquet", 0, int(part.sum()), part)
+        Block(
+            f"2026-11-{1 + n % 30}/part-{n:05d}.parquet",
+            0,
+            int(part.sum()),
+            part,
+            np.arange(len(part)),
+            len(part),
+        )
         for n, part in enumerate(np.split(lengths, 256))
     ]
     packing = Packing(seed=0, epochs=1, max_cost=16_384, pair_cost=0)

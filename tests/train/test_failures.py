@@ -6,7 +6,7 @@ import pytest
 import torch.distributed as dist
 from ray.exceptions import ActorDiedError, OutOfMemoryError
 from ray.train import ControllerError, WorkerGroupError
-from rayrank.errors import CapacityError, RayrankError, TrainingError
+from rayrank.errors import CapacityError, DivergedError, RayrankError, TrainingError
 from rayrank.train.failures import Failure, failure_of
 
 PEER_GONE = RuntimeError(
@@ -60,21 +60,21 @@ def test_who_only_says_that_a_peer_has_gone_is_not_at_fault(said: Exception) -> 
 def test_a_fault_of_the_code_is_no_loss(fault: Exception) -> None:
     """Whichever rank has it, and whatever the others say."""
     for failures in ({"r0": fault}, {"r0": PEER_GONE, "r1": fault, "r2": ActorDiedError()}):
-        lost, reason = failure_of(failed(**failures))
+        lost, reason, _ = failure_of(failed(**failures))
         assert not lost
         rank = len(failures) // 2
         assert reason.startswith(f"rank {rank}: {type(fault).__name__}: {fault}\n")
         assert "what Ray says of all of them" in reason
 
 
-@pytest.mark.parametrize("kind", [CapacityError, TrainingError, RayrankError])
+@pytest.mark.parametrize("kind", [CapacityError, TrainingError, DivergedError, RayrankError])
 def test_a_fault_of_the_users_is_told_in_its_own_words(kind: type[RayrankError]) -> None:
     fault = kind("table 'item' has met 9 ids on one worker and holds 8 there")
     for failures in ({"r1": fault}, {"r0": PEER_GONE, "r1": fault}):
-        assert failure_of(failed(**failures)) == Failure(False, str(fault))
+        assert failure_of(failed(**failures)) == Failure(False, str(fault), kind is DivergedError)
 
 
 def test_a_fault_of_rays_controller_is_no_loss() -> None:
-    lost, reason = failure_of(ControllerError(ValueError("the storage path cannot be written")))
+    lost, reason, _ = failure_of(ControllerError(ValueError("the storage path cannot be written")))
     assert not lost
     assert "the storage path cannot be written" in reason

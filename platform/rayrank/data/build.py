@@ -2,7 +2,8 @@
 
 import json
 from collections.abc import Callable
-from datetime import date
+from datetime import date, timedelta
+from typing import NamedTuple
 
 from rayrank.data.chunks import Chunk, chunks_of
 from rayrank.data.config import DataConfig, SplitConfig
@@ -124,6 +125,24 @@ def build_days(
     write_whole(out / STATS, json.dumps(book.stats().to_json(), indent=1))
     _tell(made, say)
     return span
+
+
+class Reach(NamedTuple):
+    """How far a log goes."""
+
+    days: Span
+    """Of its exposures."""
+    whole: date
+    """The last day after which it goes on, so that nothing more will be shown on it."""
+
+
+def reach(log: Log, schema: Schema, config: DataConfig) -> Reach:
+    """Look at a log's times. Raises DataError as `build`."""
+    check_columns(log, schema)
+    found, zone = survey(log, schema, chunks_of(log, schema), config.split), schema.timezone
+    last = day_of(found.last_exposure_ms, zone)
+    under_way = day_of(_complete_until(config, found), zone)
+    return Reach(Span(day_of(found.first_ms, zone), last), min(last, under_way - timedelta(days=1)))
 
 
 def check_to_score(log: Log, schema: Schema, id_types: IdTypes) -> None:

@@ -75,6 +75,14 @@ class Log:
             )
         return sorted(found)
 
+    def listing(self, tables: Iterable[str]) -> dict[str, tuple[int, int]]:
+        """The size and time (ns) of every file of some tables: what changes when any is added or
+        written anew. Reads no file."""
+        filesystem, _ = self._where
+        files = [file for table in tables for file in self.files(table)]
+        infos = filesystem.get_file_info(files)
+        return {info.path: (info.size or 0, info.mtime_ns or 0) for info in infos}
+
     def columns_of(self, file: str) -> pa.Schema:
         """The Arrow schema of one file; DataError where it is not Parquet."""
         try:

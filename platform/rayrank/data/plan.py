@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from rayrank.data.held_out import DayPart
 from rayrank.data.mixing import mixed_order
 from rayrank.data.packing import balance, row_costs
 from rayrank.data.row_files import row_files
@@ -60,20 +61,26 @@ class Block(NamedTuple):
     row_group: int
     tokens: int
     costs: np.ndarray
-    """float64 [rows]"""
+    """float64 [rows that are planned]"""
+    places: np.ndarray
+    """int64 [rows that are planned]: which of the row group's."""
+    rows: int
+    """Of the row group, planned or not."""
 
 
-def plan_epochs(rows: AnyPath, packing: Packing, out: AnyPath) -> None:
-    """Plan every epoch over the user rows under `rows`: `out/epoch-N.arrow`, `out/plan.json` last.
+def plan_epochs(rows: AnyPath, packing: Packing, out: AnyPath, part: DayPart | None = None) -> None:
+    """Plan every epoch over the user rows under `rows`, or a part of them: `out/epoch-N.arrow`,
+    `out/plan.json` last.
 
     Does nothing where it is complete (a resumed run): `out` belongs to these rows and this packing.
-    Reads two columns. Raises DataError where there are no rows.
+    Reads two columns (three of a part). Raises DataError where there are no rows.
     """
     if (out / PLAN).exists():
         return
-    blocks = _blocks(rows, packing.pair_cost)
+    blocks = _blocks(rows, packing.pair_cost, part)
     if not blocks:
-        raise DataError(f"{rows}: no user rows; run jobs/build_rows.py first")
+        of = "" if part is None else f" of {part.day} to learn from"
+        raise DataError(f"{rows}: no user rows{of}; run jobs/build_rows.py first")
     average = sum(block.costs.sum() for block in blocks) / sum(block.tokens for block in blocks)
     blocks = [block._replace(costs=block.costs / average) for block in blocks]
     batches = []
@@ -97,6 +104,8 @@ def plan_epoch(blocks: list[Block], packing: Packing, epoch: int) -> pa.Table:
     for bucket in range(number):
         mine = drawn[bucket::number]
         costs = np.concatenate([block.costs for block in mine])
+        starts = np.cumsum([0, *(block.rows for block in mine)])
+        places = np.concatenate([at + b.places for at, b in zip(starts, mine, strict=False)])
         # Which rows stand together is drawn anew every epoch: among rows of one cost, by this.
         order = mixed_order(np.arange(len(costs)), *seed, bucket)
         batches = [order[batch] for batch in balance(costs[order], packing.max_cost)]
@@ -105,7 +114,7 @@ def plan_epoch(blocks: list[Block], packing: Packing, epoch: int) -> pa.Table:
             {
                 "files": [block.file for block in mine],
                 "row_groups": [block.row_group for block in mine],
-                "batches": batches,
+                "batches": [places[batch] for batch in batches],
                 "costs": [costs[batch].sum() for batch in batches],
             }
         )
@@ -130,22 +139,25 @@ def take_turns(counts: list[int]) -> Iterator[tuple[int, int]]:
         todo = still
 
 
-def _blocks(rows: AnyPath, pair_cost: float) -> list[Block]:
-    files = row_files(rows)
+def _blocks(rows: AnyPath, pair_cost: float, part: DayPart | None) -> list[Block]:
+    files = [f for f in row_files(rows) if part is None or f.parent.name == part.day]
+    columns = ["tokens", "visible_pairs"] + ([] if part is None else ["user"])
 
     def read(path: AnyPath) -> list[Block]:
         filesystem, name = arrow_place(path)
         with filesystem.open_input_file(name) as source:
             file = pq.ParquetFile(source)
-            read = [
-                file.read_row_group(group, ["tokens", "visible_pairs"])
-                for group in range(file.num_row_groups)
-            ]
+            read = [file.read_row_group(group, columns) for group in range(file.num_row_groups)]
         relative = str(path)[len(str(rows)) :].lstrip("/")
-        return [
-            Block(relative, group, int(pc.sum(of["tokens"]).as_py()), row_costs(of, pair_cost))
-            for group, of in enumerate(read)
-        ]
+        blocks = []
+        for group, of in enumerate(read):
+            picked = np.ones(len(of), bool) if part is None else part.picks(of["user"])
+            planned, places = of.filter(pa.array(picked)), np.flatnonzero(picked)
+            tokens = int(pc.sum(planned["tokens"]).as_py() or 0)
+            costs = row_costs(planned, pair_cost)
+            blocks.append(Block(relative, group, tokens, costs, places, len(of)))
+        return blocks
 
     with ThreadPoolExecutor() as pool:
-        return [block for found in pool.map(read, files) for block in found]
+        found = [block for blocks in pool.map(read, files) for block in blocks]
+    return [block for block in found if len(block.places)]

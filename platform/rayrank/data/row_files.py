@@ -14,8 +14,9 @@ from rayrank.data.parquet import write_parquet
 from rayrank.data.partition import UserRows
 from rayrank.data.row_stats import RowStats
 from rayrank.data.user_rows import starts_of
+from rayrank.errors import DataError
 from rayrank.schema import Schema
-from rayrank.storage import AnyPath, files_in, writing_file
+from rayrank.storage import AnyPath, files_in, fingerprint, sha256, writing_file
 
 SPLITS = ("train", "valid", "test")
 BLOCK_ROWS = 512
@@ -28,6 +29,15 @@ def row_files(folder: AnyPath) -> list[AnyPath]:
     files = files_in(folder, "*/*.parquet")
     book = read_book(folder.parent)
     return [file for file in files if book is None or file.parent.name in book.days]
+
+
+def day_fingerprint(folder: AnyPath, day: str) -> str:
+    """12 hex digits that name the content of a split's rows of one day. Reads them. Raises
+    DataError where there are none."""
+    files = [file for file in row_files(folder) if file.parent.name == day]
+    if not files:
+        raise DataError(f"{folder}: no user rows of {day}; run jobs/build_rows.py --day {day}")
+    return fingerprint({file.name: sha256(file) for file in files})
 
 
 def row_files_below(folder: AnyPath) -> list[AnyPath]:

@@ -59,6 +59,11 @@ def pieces_of(files: list[AnyPath]) -> list[Piece]:
     return pieces
 
 
+def day_in(piece: Piece) -> str:
+    """The day of its rows: `SPLIT/DAY/PART.parquet`."""
+    return place(piece.file).parent.name
+
+
 def scored_by(
     scorer: type, told: tuple[Any, ...], pieces: list[Piece], *, workers: int, name: str
 ) -> Iterator[pa.Table]:

@@ -1,15 +1,19 @@
 """A trained ranker's scores of user rows, on Ray Data."""
 
+from collections.abc import Mapping, Sequence
+
+import numpy as np
 import pyarrow as pa
 import torch
 
+from rayrank.data.held_out import DayPart
 from rayrank.data.jagged import to_jagged
 from rayrank.data.packing import pack, row_costs
 from rayrank.data.row_files import row_files
 from rayrank.errors import DataError
 from rayrank.evaluate.candidates import candidate_table, in_order
 from rayrank.evaluate.config import EvaluateConfig
-from rayrank.evaluate.pieces import piece_in, pieces_of, scored_by
+from rayrank.evaluate.pieces import day_in, piece_in, pieces_of, scored_by
 from rayrank.schema import Schema
 from rayrank.storage import AnyPath, absolute
 from rayrank.train.config import RankerConfig
@@ -24,42 +28,57 @@ def predict(
     rows: AnyPath,
     settings: EvaluateConfig,
     watch: Watch,
+    parts: Sequence[DayPart] | None = None,
 ) -> pa.Table:
     """A line per candidate, as `candidate_table`, with `p.TASK`, in the order of `in_order`.
 
-    rows is a folder of user-row files. Raises DataError where it has none.
+    rows is a folder of user-row files; parts: of its days' rows those to score, one part for a day,
+    all rows unless said. Raises DataError where there are none.
     """
-    pieces = pieces_of(row_files(rows))
+    by_day = None if parts is None else {part.day: part for part in parts}
+    files = row_files(rows)
+    pieces = pieces_of([f for f in files if by_day is None or f.parent.name in by_day])
     if not pieces:
         raise DataError(f"{rows}: no user rows; run jobs/build_rows.py first")
     scored = scored_by(
         _Scorer,
-        (config, schema, absolute(checkpoint), settings.max_tokens),
+        (config, schema, absolute(checkpoint), settings.max_tokens, by_day),
         pieces,
         workers=settings.workers,
         name=f"scores of {checkpoint.parent.parent.parent.name}",
     )
-    parts, done, total = [], 0, sum(piece.rows for piece in pieces)
-    for part in scored:
-        parts.append(part)
-        done += len(part.group_by(["user", "window_start"]).aggregate([]))
+    tables, done, total = [], 0, sum(piece.rows for piece in pieces)
+    for table in scored:
+        tables.append(table)
+        done += len(table.group_by(["user", "window_start"]).aggregate([]))
         watch(done, total)
-    return in_order(pa.concat_tables(parts))
+    return in_order(pa.concat_tables(tables))
 
 
 class _Scorer:
     """What each of Ray Data's actors does."""
 
     def __init__(
-        self, config: RankerConfig, schema: Schema, checkpoint: AnyPath, max_tokens: int
+        self,
+        config: RankerConfig,
+        schema: Schema,
+        checkpoint: AnyPath,
+        max_tokens: int,
+        parts: Mapping[str, DayPart] | None,
     ) -> None:
         torch.set_num_threads(1)
-        self.schema, self.max_tokens = schema, max_tokens
+        self.schema, self.max_tokens, self.parts = schema, max_tokens, parts
         self.ranker = local_ranker(config, schema, checkpoint)
 
     @torch.inference_mode()
     def __call__(self, line: pa.Table) -> pa.Table:
-        rows, scored = piece_in(line).read(), []
+        piece = piece_in(line)
+        rows, scored = piece.read(), []
+        if self.parts is not None:
+            rows = rows.filter(pa.array(self.parts[day_in(piece)].picks(rows["user"])))
+        if len(rows) == 0:
+            no_scores = np.empty((0, len(self.schema.tasks)), np.float32)
+            return candidate_table(rows, self.schema, no_scores)
         for picked in pack(row_costs(rows, 0.0), self.max_tokens):
             users = rows.slice(picked[0], len(picked))
             logits_CK = self.ranker(to_jagged(users, self.schema))

@@ -12,6 +12,7 @@ from rayrank.embedding.tables import Tables
 from rayrank.model.features import Behaviours, Features, Scales, Vectors, mlp
 from rayrank.model.flops import linear_flops
 from rayrank.model.ranker import ModelConfig, Ranker
+from rayrank.model.segments import Layouts, Segments
 from rayrank.model.sequence import Realtime, known_before, realtime_of, users_of
 from rayrank.schema import CANDIDATES, PROFILE, Schema
 from rayrank.strict import Share
@@ -64,6 +65,18 @@ class DLRM(Ranker):
         pooled = sum(2 * (part.width + 1) for part in behaviours.values())
         width = self.profile.width + pooled + self.candidate.width
         self.mlp = mlp(width, *config.hidden, len(schema.tasks), dropout=config.dropout)
+        # As `score_candidates` lays them out.
+        self._columns = [
+            column
+            for part in ("static", "realtime")
+            for name, of in behaviours.items()
+            for column in _named(f"{part} {name}", [*of.columns(), ("how many()", 1)])
+        ]
+        self._columns += _named("profile", self.profile.columns())
+        self._columns += _named("candidate", self.candidate.columns())
+
+    def layouts(self) -> Layouts:
+        return {"mlp.0.weight": (None, self._columns)}
 
     def encode_prefix(self, batch: JaggedBatch, vectors: Vectors) -> DLRMPrefix:
         profile_BD = self.profile(batch, vectors, PROFILE)
@@ -101,6 +114,10 @@ class DLRM(Ranker):
         """Of the MLP: sums over behaviours are hardly anything beside it."""
         flops = batch.candidates * linear_flops(self.mlp)
         return torch.full((), flops, device=batch.device)
+
+
+def _named(part: str, columns: Segments) -> list[tuple[str, int]]:
+    return [(f"{part}: {name}", width) for name, width in columns]
 
 
 def _running_sums(values_ND: torch.Tensor) -> torch.Tensor:

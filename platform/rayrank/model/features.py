@@ -9,6 +9,7 @@ from torch.nn import functional
 
 from rayrank.data.jagged import JaggedBatch
 from rayrank.data.scale import Scale
+from rayrank.model.segments import Layouts, Segments
 from rayrank.schema import PROFILE, Feature, Group, Schema
 
 Scales = Mapping[str, Scale]
@@ -42,6 +43,16 @@ class Features(nn.Module):
         for part, buffer in enumerate(("mean", "std", "low", "high")):
             self.register_buffer(buffer, torch.tensor([scale[part] for scale in spread]))
 
+    def columns(self) -> Segments:
+        """What stands where in `forward`'s width: features by name."""
+        numbers = [(name, 1) for name in self.numeric]
+        ids = list(zip(self.embedded, self.dims, strict=True))
+        return [*ids, *numbers, *self.vectors.items()]
+
+    def layouts(self) -> Layouts:
+        numbers = [(name, 1) for name in self.numeric]
+        return dict.fromkeys(("mean", "std", "low", "high"), (numbers,))
+
     def forward(self, batch: JaggedBatch, vectors: Vectors, group: Group) -> torch.Tensor:
         """[elements of the group (of profile: users), width]: embedded features first, then
         numbers, then vectors; no columns where the schema has no such features."""
@@ -72,6 +83,9 @@ class Behaviours(Features):
     def __init__(self, schema: Schema, sequence: str, scales: Scales, dropout: float) -> None:
         super().__init__(schema, sequence, scales, dropout)
         self.width += AGES
+
+    def columns(self) -> Segments:
+        return [*super().columns(), ("behaviour_ages()", AGES)]  # no feature has such a name
 
     def forward(self, batch: JaggedBatch, vectors: Vectors, group: Group) -> torch.Tensor:
         """[elements of the sequence's static or realtime part, width]"""

@@ -10,6 +10,7 @@ from hstu_kernels import (
 )
 from torch import nn
 
+from rayrank.model.segments import GROUPS, Layouts
 from rayrank.model.sequence import Sequence
 
 
@@ -20,6 +21,9 @@ class GroupLayerNorm(nn.Module):
         super().__init__()
         self.weight_GD = nn.Parameter(torch.ones(groups, width))
         self.bias_GD = nn.Parameter(torch.zeros(groups, width))
+
+    def layouts(self) -> Layouts:
+        return {"weight_GD": (GROUPS, None), "bias_GD": (GROUPS, None)}
 
     def forward(self, x_TD: torch.Tensor, group_T: torch.Tensor) -> torch.Tensor:
         """[T, D] -> [T, D]."""
@@ -47,6 +51,17 @@ class HSTULayer(nn.Module):
         self.gate_norm = GroupLayerNorm(groups, width)
         self.output = nn.Linear(width, width)
         self.dropout = nn.Dropout(dropout)
+
+    def layouts(self) -> Layouts:
+        of_heads = [(f"head {head}", self.width // self.heads) for head in range(self.heads)]
+        rows = [(f"{part} of {head}", width) for part in "uqkv" for head, width in of_heads]
+        return {
+            "project.weight": (rows, None),
+            "project.bias": (rows,),
+            "gate_norm.weight_GD": (GROUPS, of_heads),
+            "gate_norm.bias_GD": (GROUPS, of_heads),
+            "output.weight": (None, of_heads),
+        }
 
     def forward(self, x_TD: torch.Tensor, layout: Sequence) -> torch.Tensor:
         """[T, D] -> [T, D] for the tokens of `layout`."""

@@ -6,6 +6,7 @@ from torch import nn
 from rayrank.data.jagged import JaggedBatch
 from rayrank.model.features import Behaviours, Features, Scales, Vectors, embedded, mlp
 from rayrank.model.flops import linear_flops
+from rayrank.model.segments import Layouts
 from rayrank.model.sequence import merge_realtime
 from rayrank.schema import CANDIDATES, PROFILE, Group, Schema
 
@@ -19,18 +20,7 @@ class Tokenizer(nn.Module):
         self.schema = schema
         self.profile = Features(schema, PROFILE.token, scales, dropout)
         self.profile_tokens = nn.ModuleDict(
-            {
-                name: nn.Linear(dim, width)
-                for name, dim in zip(
-                    [*self.profile.embedded, *self.profile.numeric, *self.profile.vectors],
-                    [
-                        *self.profile.dims,
-                        *(1 for _ in self.profile.numeric),
-                        *self.profile.vectors.values(),
-                    ],
-                    strict=True,
-                )
-            }
+            {name: nn.Linear(dim, width) for name, dim in self.profile.columns()}
         )
         behaviours = {name: Behaviours(schema, name, scales, dropout) for name in schema.sequences}
         self.behaviours = nn.ModuleDict(behaviours)
@@ -40,6 +30,11 @@ class Tokenizer(nn.Module):
         self.candidate = Features(schema, CANDIDATES.token, scales, dropout)
         # Crosses of many features are made here, so this one is wide.
         self.candidate_token = mlp(self.candidate.width, 4 * width, width)
+        self._columns = {f"behaviour_tokens.{n}": of.columns() for n, of in behaviours.items()}
+        self._columns["candidate_token"] = self.candidate.columns()
+
+    def layouts(self) -> Layouts:
+        return {f"{name}.0.weight": (None, columns) for name, columns in self._columns.items()}
 
     def forward(self, batch: JaggedBatch, vectors: Vectors) -> list[torch.Tensor]:
         """Per segment of `sequence` [tokens, d_model]."""

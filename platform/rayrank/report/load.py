@@ -3,15 +3,13 @@
 import math
 from collections.abc import Sequence
 from typing import NamedTuple
-from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
 from rayrank.report.charts import spread
 from rayrank.report.markup import h
-from rayrank.report.style import CSS
+from rayrank.report.picture import picture
 from rayrank.report.svg import (
     BOTTOM,
-    HEIGHT,
     LEFT,
     LINE,
     TOP,
@@ -23,7 +21,7 @@ from rayrank.report.svg import (
     text,
 )
 
-NAME_ROOM, GAP, HEAD = 64, 24, 26
+NAME_ROOM = 64
 STYLES = ("first", "second", "third")
 
 
@@ -45,26 +43,7 @@ def load_picture(title: str, points: Sequence[RatePoint], bound_ms: float) -> st
     points: at least one.
     """
     points = sorted(points)
-    width, height = 2 * WIDTH + 2 * GAP, HEIGHT + HEAD
-    parts = [_latencies(points, bound_ms), _goodput(points)]
-    drawing = h(
-        "svg",
-        h("title", title),
-        h("style", CSS),
-        h("rect", x=0, y=0, width=width, height=height, fill="var(--paper)"),
-        text(GAP, 17, title, class_="on"),
-        *(
-            h("svg", *part, x=GAP / 2 + number * (WIDTH + GAP), y=HEAD, width=WIDTH, height=HEIGHT)
-            for number, part in enumerate(parts)
-        ),
-        xmlns="http://www.w3.org/2000/svg",
-        viewBox=f"0 0 {width} {height}",
-        width=2 * width,
-        height=2 * height,
-        font_size=11,
-        font_family="system-ui, 'Liberation Sans', sans-serif",
-    )
-    return ElementTree.tostring(drawing, encoding="unicode")
+    return picture(title, [_latencies(points, bound_ms), _goodput(points)])
 
 
 def _latencies(points: Sequence[RatePoint], bound_ms: float) -> list[Element]:

@@ -9,6 +9,7 @@ from pydantic import Field
 from rayrank.data.config import DataConfig
 from rayrank.errors import ConfigError
 from rayrank.evaluate.config import EvaluateConfig
+from rayrank.run.daily_config import DailyConfig
 from rayrank.storage import AnyPath, place
 from rayrank.strict import Strict, parse, read_yaml
 from rayrank.train.config import RankerConfig
@@ -22,6 +23,7 @@ class RunConfig(Strict):
     data: DataConfig
     rankers: Annotated[dict[str, RankerConfig], Field(min_length=1)]
     evaluate: EvaluateConfig = EvaluateConfig()
+    daily: DailyConfig = DailyConfig()
 
     def ranker(self, name: str | None) -> tuple[str, RankerConfig]:
         """A ranker by name, or the first one; ConfigError for a name that is not there."""

@@ -16,6 +16,7 @@ class RunFolder:
     bundles/VERSION              what is served; bundles/current: which of them; bundles/canary,
                                  shadow, previous: beside it, along with it, before it
     checks/VERSION.json          served scores against the trainer's
+    daily/NAME/DAY.json          what came of a day of daily training; daily/NAME.svg: all days
     stages/NAME.json             how long each stage took
     summary.json, report.html    for people; seeds.json: the same from several seeds
     request.json, api-key        to try the endpoint with (on this machine: see `here`)
@@ -53,6 +54,18 @@ class RunFolder:
     def stage(self, name: str) -> AnyPath:
         """How long a stage took."""
         return self.root / "stages" / f"{name}.json"
+
+    def days(self, ranker: str) -> AnyPath:
+        """What came of each day of a ranker's daily training."""
+        return self.root / "daily" / ranker
+
+    def day(self, ranker: str, day: str) -> AnyPath:
+        """What came of one of them."""
+        return self.days(ranker) / f"{day}.json"
+
+    def days_picture(self, ranker: str) -> AnyPath:
+        """The same as a picture."""
+        return self.root / "daily" / f"{ranker}.svg"
 
     @property
     def here(self) -> Path:

@@ -9,10 +9,13 @@ import json
 from collections.abc import Iterable
 from functools import partial
 
+import pyarrow as pa
+
 from rayrank.data.build import build as build_user_rows
 from rayrank.data.build import build_days as build_user_rows_of_days
 from rayrank.data.build import days_made_from, rows_made_from
 from rayrank.data.days import read_book, rows_name
+from rayrank.data.held_out import DayPart
 from rayrank.data.row_stats import STATS, RowStats, read_stats
 from rayrank.data.source import prepare_log
 from rayrank.errors import CheckError, TrainingError
@@ -26,17 +29,20 @@ from rayrank.run.promotion import bundle_of, promote, read_check
 from rayrank.run.run import Run
 from rayrank.run.terminal import say, watching
 from rayrank.run.watched import watched
+from rayrank.schema import Schema
 from rayrank.serve.check import Checked
 from rayrank.serve.check import check as check_over_http
 from rayrank.serve.config import RankingArgs
 from rayrank.serve.local import APP_OF_CHECK, local_api_key, running_app
-from rayrank.serve.replay import replay
-from rayrank.storage import read_parquet, remove_folder, write_whole
+from rayrank.serve.replay import Request, replay
+from rayrank.storage import AnyPath, read_parquet, remove_folder, write_whole
+from rayrank.train.config import RankerConfig
 from rayrank.train.export import export as export_ranker
 from rayrank.train.finished import BEGUN, finished_checkpoint, is_finished
 from rayrank.train.resources import beyond_reach, waited_for, wanted
-from rayrank.train.run import ranker_made_from
+from rayrank.train.run import ranker_made_from, start_of
 from rayrank.train.run import train as train_ranker
+from rayrank.train.warm import Start
 from rayrank.versions import CURRENT, EXPORTED, claim, name_version, require
 
 __all__ = ["build", "build_days", "check", "evaluate", "export", "promote", "train"]
@@ -117,25 +123,35 @@ def train(run: Run, names: Iterable[str]) -> None:
                 say(f"{name}: trained already ({folder.name}, on rows {rows_name(rows)})")
                 continue
             config = run.config.rankers[name]
-            if beyond_reach(config.train) and not joined():
-                raise TrainingError(
-                    f"{name}: {wanted(config.train)}; set rankers.{name}.train.workers, or join a "
-                    "larger cluster (RAY_ADDRESS)"
-                )
-            called = f"{run.folder.name}-{name}-{folder.name}"
-            with (
-                logged_to_mlflow(folder, called, config),
-                watched(folder, f"training {name}", partial(waited_for, config.train)),
-            ):
-                train_ranker(
-                    schema,
-                    config,
-                    rows,
-                    folder,
-                    name=called,
-                    say=say,
-                )
+            train_in(run, name, folder, schema, config, rows, start=start_of(config))
             say(f"{name}: {finished_checkpoint(folder)}")
+
+
+def train_in(
+    run: Run,
+    name: str,
+    folder: AnyPath,
+    schema: Schema,
+    config: RankerConfig,
+    rows: AnyPath,
+    *,
+    start: Start | None = None,
+    part: DayPart | None = None,
+) -> None:
+    """Train a ranker in a version's folder, watched, on the rows or a part of them. Raises
+    TrainingError, at once where no worker would ever find a place."""
+    if beyond_reach(config.train) and not joined():
+        raise TrainingError(
+            f"{name}: {wanted(config.train)}; set rankers.{name}.train.workers, or join a larger "
+            "cluster (RAY_ADDRESS)"
+        )
+    of_day = "" if part is None else f" on {part.day}"
+    called = f"{run.folder.name}-{name}-{folder.name}"
+    with (
+        logged_to_mlflow(folder, called, config),
+        watched(folder, f"training {name}{of_day}", partial(waited_for, config.train)),
+    ):
+        train_ranker(schema, config, rows, folder, name=called, say=say, start=start, part=part)
 
 
 def evaluate(run: Run) -> Evaluation:
@@ -221,20 +237,26 @@ def check(run: Run, version: str | None = None) -> Checked:
         users = scored["user"].combine_chunks().unique()[:REPLAYED_USERS]
         times = read_stats(rows).split_times_ms
         requests = replay(log, schema, users, times)
-        write_whole(run.folder.request, json.dumps(requests[0], default=float))
-        key = local_api_key(run.folder.api_key)
-        args = RankingArgs(bundles=str(run.folder.bundles), version=manifest.version)
-        with (
-            running_app(
-                args, key, APP_OF_CHECK, f"/check-{manifest.version}", shared=joined()
-            ) as url,
-            watching("requests over HTTP") as watch,
-        ):
-            checked = check_over_http(url, key, requests, scored, schema, manifest.version, watch)
-        write_whole(run.folder.check(manifest.version), checked.model_dump_json(indent=1))
-        say(
-            f"{manifest.version}: {checked.requests} requests, {checked.candidates:,} candidates, "
-            f"largest difference from the trainer's scores {checked.max_abs_diff:.1e}"
-        )
-        checked.demand()
+        return check_requests(run, manifest, schema, requests, scored)
+
+
+def check_requests(
+    run: Run, manifest: Manifest, schema: Schema, requests: list[Request], scored: pa.Table
+) -> Checked:
+    """Serve a bundle on this cluster, send requests, compare with the trainer's scores of the same
+    candidates. Writes what was found, and raises CheckError where they differ beyond the bound."""
+    write_whole(run.folder.request, json.dumps(requests[0], default=float))
+    key = local_api_key(run.folder.api_key)
+    args = RankingArgs(bundles=str(run.folder.bundles), version=manifest.version)
+    with (
+        running_app(args, key, APP_OF_CHECK, f"/check-{manifest.version}", shared=joined()) as url,
+        watching("requests over HTTP") as watch,
+    ):
+        checked = check_over_http(url, key, requests, scored, schema, manifest.version, watch)
+    write_whole(run.folder.check(manifest.version), checked.model_dump_json(indent=1))
+    say(
+        f"{manifest.version}: {checked.requests} requests, {checked.candidates:,} candidates, "
+        f"largest difference from the trainer's scores {checked.max_abs_diff:.1e}"
+    )
+    checked.demand()
     return checked

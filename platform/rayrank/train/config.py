@@ -63,6 +63,9 @@ class TrainConfig(Strict):
     hangs_after_s: Annotated[float, Field(gt=0)] = 900.0
     """For how long a worker may take no step, save no checkpoint and end no validation. Then it
     writes where it stands (`stacks`), and ends; it counts as lost."""
+    start_from: str | None = None
+    """What to begin with: a finished training run (`RUN_DIR/rankers/NAME/VERSION`), or a checkpoint
+    in one, of this model or of one much like it; from nothing unless said (docs/daily.md)."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     """Of initial weights and vectors, the order of batches, and dropout."""
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch.distributed as dist
 from ray.train import ControllerError, TrainingFailedError, WorkerGroupError
 
-from rayrank.errors import RayrankError
+from rayrank.errors import DivergedError, RayrankError
 
 # How Gloo and NCCL tell a worker that another one is gone: plain RuntimeErrors, mostly.
 PEER_GONE = re.compile(
@@ -22,6 +22,8 @@ class Failure(NamedTuple):
     lost: bool
     """Workers were lost, and nothing else went wrong."""
     reason: str
+    diverged: bool = False
+    """Numbers were not finite any more."""
 
 
 def failure_of(error: TrainingFailedError) -> Failure:
@@ -37,7 +39,7 @@ def failure_of(error: TrainingFailedError) -> Failure:
         return Failure(True, f"lost the worker of rank {', '.join(map(str, gone))}")
     rank, fault = next(iter(faults.items()))
     if isinstance(fault, RayrankError):
-        return Failure(False, str(fault))
+        return Failure(False, str(fault), isinstance(fault, DivergedError))
     return Failure(False, f"rank {rank}: {type(fault).__name__}: {fault}\n{error}")
 
 

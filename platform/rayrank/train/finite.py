@@ -11,7 +11,7 @@ import torch
 import torch.distributed as dist
 
 from rayrank.embedding.tables import ShardRows
-from rayrank.errors import TrainingError
+from rayrank.errors import DivergedError
 from rayrank.storage import AnyPath, writing_file
 
 SAVED = "not-finite"
@@ -29,7 +29,7 @@ class NotFiniteError(Exception):
         self.mine = mine
 
 
-def stopped_at(step: int, rows: pa.Table, mine: bool, folder: AnyPath) -> TrainingError:
+def stopped_at(step: int, rows: pa.Table, mine: bool, folder: AnyPath) -> DivergedError:
     """Save the batches that gave a loss that is not finite, as Parquet; what to tell a person.
     Collective: the same on every rank. rows: this rank's batch."""
     rank = dist.get_rank()
@@ -47,7 +47,7 @@ def stopped_at(step: int, rows: pa.Table, mine: bool, folder: AnyPath) -> Traini
         for rank, of in enumerate(all_told)
         for path, users in of.items()
     ]
-    return TrainingError(
+    return DivergedError(
         "\n".join(
             [
                 f"step {step}: the loss is not finite, on the batches below; no weight was changed "
@@ -63,7 +63,7 @@ def demand_finite(
 ) -> None:
     """Before a checkpoint is written, of parameters (a buffer may be infinite). Collective.
 
-    Raises TrainingError naming each parameter and table that holds anything else, on any rank."""
+    Raises DivergedError naming each parameter and table that holds anything else, on any rank."""
     wrong = [name for name, value in dense.items() if not _finite(value)]
     wrong += [f"table {name}" for name, part in rows.items() if not _finite(part.vectors)]
     count = torch.tensor(float(len(wrong)), device=device)
@@ -73,7 +73,7 @@ def demand_finite(
     all_wrong: list[list[str]] = [[]] * dist.get_world_size()
     dist.all_gather_object(all_wrong, wrong)
     names = sorted({name for of in all_wrong for name in of})
-    raise TrainingError(
+    raise DivergedError(
         f"step {step}: {', '.join(names)}: not finite any more, and so not saved. Checkpoints of "
         "before are kept; lower the rates"
     )

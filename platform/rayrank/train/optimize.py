@@ -152,9 +152,10 @@ class Optimizer:
         }
 
     def load_state(self, tensors: dict[str, torch.Tensor]) -> None:
-        """Take over what `state` gave."""
-        value, good = tensors[LOSS_SCALE].tolist()
-        self.scale = LossScale(value, int(good))
+        """Take over what `state` gave, or a part of it."""
+        if LOSS_SCALE in tensors:
+            value, good = tensors[LOSS_SCALE].tolist()
+            self.scale = LossScale(value, int(good))
         state: dict[int, dict[str, torch.Tensor]] = {}
         numbers = {name: i for i, name in enumerate(self.dense)}
         for full_name, tensor in tensors.items():

@@ -10,14 +10,16 @@ from ray.train import FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchConfig, TorchTrainer
 
 from rayrank.data.days import rows_name
+from rayrank.data.held_out import DayPart
 from rayrank.data.plan import Packing, plan_epochs
-from rayrank.errors import TrainingError
+from rayrank.errors import DivergedError, TrainingError
 from rayrank.schema import Schema
-from rayrank.storage import AnyPath, absolute, arrow_place
+from rayrank.storage import AnyPath, absolute, arrow_place, place
 from rayrank.train.config import RankerConfig, TrainConfig
 from rayrank.train.failures import failure_of, waited_in_vain
 from rayrank.train.finished import BATCHES, finished_checkpoint
 from rayrank.train.resources import wanted
+from rayrank.train.warm import Start, keep_schema, start_at, told_start
 from rayrank.train.watchdog import stacks_in
 from rayrank.train.worker import run_worker
 from rayrank.versions import MadeFrom
@@ -41,10 +43,23 @@ FORMAT = 4
 def ranker_made_from(rows: AnyPath, config: RankerConfig) -> MadeFrom:
     """What a trained ranker is made from: the version of the rows, and what the config says of
     its results."""
+    return {"rows": rows_name(rows), **config_made_from(config, start_of(config, verified=False))}
+
+
+def config_made_from(config: RankerConfig, start: Start | None) -> MadeFrom:
+    """What a ranker is made from beside its rows: what the config says of its results, and the
+    content of the checkpoint that it begins from."""
     content = config.model_dump(mode="json")
-    for free in MAY_CHANGE:
+    for free in (*MAY_CHANGE, "start_from"):
         del content["train"][free]
-    return {"rows": rows_name(rows), **content, "format": FORMAT}
+    began = {} if start is None else {"start": start.origin()}
+    return {**content, **began, "format": FORMAT}
+
+
+def start_of(config: RankerConfig, *, verified: bool = True) -> Start | None:
+    """What the config says to begin from. Raises CheckpointError where that is not there."""
+    path = config.train.start_from
+    return None if path is None else start_at(place(path), verified=verified)
 
 
 def train(
@@ -55,14 +70,21 @@ def train(
     *,
     name: str,
     say: Callable[[str], None],
+    start: Start | None = None,
+    part: DayPart | None = None,
 ) -> AnyPath:
     """Train a ranker on the user rows under `rows`; everything it makes goes under `folder`.
 
-    An unfinished run in `folder` is resumed. name: of the run in Ray's dashboard. Lost workers are
+    An unfinished run in `folder` is resumed. name: of the run in Ray's dashboard. start: what it
+    begins from; part: of the training rows those it learns from, all unless said. Lost workers are
     said and replaced, up to `max_failures` times. Returns the last checkpoint. Raises TrainingError
-    for a fault that would come again, and for one loss too many.
+    for a fault that would come again, and for one loss too many; DivergedError, which is one, where
+    numbers are not finite any more; ConfigError where `start` is of another seed.
     """
-    plan_epochs(rows / "train", packing_of(config), folder / BATCHES)
+    if start is not None:
+        start.demand_fit(schema, config)
+    keep_schema(folder, schema)
+    plan_epochs(rows / "train", packing_of(config), folder / BATCHES, part)
     cores = int(ray.cluster_resources().get("CPU", os.cpu_count() or 1))
     told: dict[str, Any] = {
         "schema": schema.model_dump(mode="json"),
@@ -70,6 +92,7 @@ def train(
         "rows": str(absolute(rows)),
         "folder": str(absolute(folder)),
         "threads": max(1, cores // config.train.workers),
+        "start": told_start(start),
     }
     most = config.train.max_failures
     for failures in range(most + 1):
@@ -88,7 +111,8 @@ def train(
                     after = config.train.hangs_after_s
                     say(f"no step for {after:g} s: what a worker was doing stands in {path}")
             if not failure.lost:
-                raise TrainingError(f"training failed: {failure.reason}") from error
+                kind = DivergedError if failure.diverged else TrainingError
+                raise kind(f"training failed: {failure.reason}") from error
             if failures == most:
                 raise TrainingError(
                     f"training failed: {failure.reason}, after {most} earlier losses (max_failures)"

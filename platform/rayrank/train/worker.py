@@ -31,6 +31,7 @@ from rayrank.train.peak import peak_flops
 from rayrank.train.progress import Progress
 from rayrank.train.saver import Saver, Snapshot
 from rayrank.train.validate import Metrics, validate
+from rayrank.train.warm import begin_from
 from rayrank.train.watchdog import Watchdog
 
 T = TypeVar("T")
@@ -57,8 +58,10 @@ class Worker:
         folder: AnyPath,
         rows: AnyPath,
         device: torch.device,
+        start: AnyPath | None = None,
     ) -> None:
-        self.schema, self.config = schema, config.train
+        """start: the checkpoint of another training that this one begins from."""
+        self.schema, self.config, self.start = schema, config.train, start
         self.folder, self.rows = folder, rows
         self.device = device
         self.rank, self.world_size = dist.get_rank(), dist.get_world_size()
@@ -174,6 +177,9 @@ class Worker:
         there = self._from_rank_0(lambda: ckpt.complete(self.folder / CHECKPOINTS))
         newest, notes = ckpt.newest_sound(there, self._faults_of)
         if newest is None:
+            if self.start is not None:
+                load, mine = self.optimizer.load_state, (self.rank, self.world_size)
+                notes += begin_from(self.start, self.ranker, self.tables, load, *mine)
             return self._at(0, 0, 0), notes
         notes.append(f"attempt {self.attempt} goes on from {newest.name}")
         position = ckpt.read_state(newest).position
@@ -248,4 +254,5 @@ def run_worker(told: dict[str, Any]) -> None:
     config = RankerConfig.model_validate(told["ranker"])
     folder, rows = place(told["folder"]), place(told["rows"])
     device = ray.train.torch.get_device()
-    Worker(schema, config, read_stats(rows), folder, rows, device).train()
+    start = None if told["start"] is None else place(told["start"])
+    Worker(schema, config, read_stats(rows), folder, rows, device, start).train()

@@ -1,0 +1,34 @@
+"""Charts side by side as an SVG document of its own."""
+
+from collections.abc import Sequence
+from xml.etree import ElementTree
+from xml.etree.ElementTree import Element
+
+from rayrank.report.markup import h
+from rayrank.report.style import CSS
+from rayrank.report.svg import HEIGHT, WIDTH, text
+
+GAP, HEAD = 24, 26
+
+
+def picture(title: str, charts: Sequence[Sequence[Element]]) -> str:
+    """An SVG document. charts: the parts of each, drawn on WIDTH by HEIGHT."""
+    width, height = len(charts) * (WIDTH + GAP), HEIGHT + HEAD
+    drawing = h(
+        "svg",
+        h("title", title),
+        h("style", CSS),
+        h("rect", x=0, y=0, width=width, height=height, fill="var(--paper)"),
+        text(GAP, 17, title, class_="on"),
+        *(
+            h("svg", *part, x=GAP / 2 + number * (WIDTH + GAP), y=HEAD, width=WIDTH, height=HEIGHT)
+            for number, part in enumerate(charts)
+        ),
+        xmlns="http://www.w3.org/2000/svg",
+        viewBox=f"0 0 {width} {height}",
+        width=2 * width,
+        height=2 * height,
+        font_size=11,
+        font_family="system-ui, 'Liberation Sans', sans-serif",
+    )
+    return ElementTree.tostring(drawing, encoding="unicode")
