@@ -84,6 +84,8 @@ def test_steps_and_epochs_are_read_back(tmp_path: Path) -> None:
         "tokens": 300,
         "users": 3,
         "auxiliary": 3 / 8,
+        "gradient_norm": 2.0,
+        "loss_scale": 1.0,
         "auc": {"click": 1.0},
         "flops": 18e6,
         "balance": 1.75,

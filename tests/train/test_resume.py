@@ -2,6 +2,8 @@
 
 import json
 import os
+import random
+import re
 import signal
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -72,31 +74,52 @@ def rows(ray_cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "rows"
 
 
-def test_killed_worker(rows: Path, tmp_path: Path) -> None:
-    undisturbed, disturbed = tmp_path / "undisturbed", tmp_path / "disturbed"
-    training = start_training(rows, disturbed)
-    training.tells(
-        "steps beyond a checkpoint",
-        lambda: any(line.step >= 25 for line in read_story(disturbed / JOURNAL).steps),
-    )
-    training.lose(rank=1)
-    resumed, said = training.checkpoint(), training.said
-    whole = start_training(rows, undisturbed).checkpoint()
+EVERYTHING: dict[str, object] = {
+    "accumulate": 3,
+    "recompute": True,
+    "stochastic_length": 1.2,
+    "checkpoint_every": 5,
+    "keep_best": True,
+    "epochs": 12,
+}
 
-    assert "lost the worker of rank" in "".join(said)
-    assert "(1 of 3 allowed): going on from its checkpoint" in "".join(said)
+
+def test_killed_workers(rows: Path, tmp_path: Path) -> None:
+    """Three times, at any step, either of them: with gradients that are added up, layers that are
+    computed again, sequences seen in part and checkpoints that are written beside training."""
+    undisturbed, disturbed = tmp_path / "undisturbed", tmp_path / "disturbed"
+    training = start_training(rows, disturbed, **EVERYTHING)
+    draw = random.Random()
+    kills = [(draw.randrange(8, 14) + 12 * n, draw.randrange(2)) for n in range(3)]
+    for attempt, (step, rank) in enumerate(kills, 1):
+        training.tells(
+            f"step {step} of attempt {attempt} ({kills})",
+            lambda step=step, attempt=attempt: any(  # type: ignore[misc]
+                line.step >= step and line.attempt == attempt
+                for line in read_story(disturbed / JOURNAL).steps
+            ),
+        )
+        training.lose(rank)
+    resumed, said = training.checkpoint(), training.said
+    whole = start_training(rows, undisturbed, **EVERYTHING).checkpoint()
+
+    assert "".join(said).count("lost the worker of rank") == 3
+    assert "(3 of 3 allowed): going on from its checkpoint" in "".join(said)
     story, expected = read_story(disturbed / JOURNAL), read_story(undisturbed / JOURNAL)
-    assert {line.attempt for line in story.steps} == {1, 2}, "the kill came too late to matter"
+    assert story.steps[-1].attempt == 4
     assert [note.text for note in expected.notes] == []
-    (note,) = story.notes
-    first = next(line.step for line in story.steps if line.attempt == 2)
-    assert note.text == f"attempt 2 goes on from step-{first - 1:08d}.000001"
+    assert len(story.notes) == 3
+    for attempt, note in enumerate(story.notes, 2):
+        told = re.fullmatch(rf"attempt {attempt} goes on from step-(\d+)\.\d+", note.text)
+        assert told, note.text
+        assert int(told[1]) % 5 == 0 or int(told[1]) in [line.step for line in story.epochs]
     assert [line.step for line in story.steps] == [line.step for line in expected.steps]
-    assert [line.loss for line in story.steps] == [line.loss for line in expected.steps]
+    assert [line.loss for line in story.steps] == [line.loss for line in expected.steps], kills
     assert story.epochs == expected.epochs
     assert [line.batches for line in story.steps] == [line.batches for line in expected.steps]
     assert story.steps[-1].batches == story.steps[-1].of
-    assert sum(line.users for line in story.steps) == EPOCHS * rows_to_train(rows)
+    assert sum(line.users for line in story.steps) == 12 * rows_to_train(rows)
+    assert resumed.name.split(".")[0] == whole.name.split(".")[0]
     assert_same_state(resumed, whole)
 
 

@@ -42,6 +42,10 @@ class TrainConfig(Strict):
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
     """Of the encoder's matrix products; weights and optimizer stay in float32. float16's loss is
     scaled, and a step whose gradient overflows is skipped, and said."""
+    stochastic_length: Annotated[float, Field(gt=1, le=2)] | None = None
+    """HSTU's alpha, in (1, 2]: in training a sequence that may keep N behaviours is mostly seen as
+    N^(alpha/2) of them, recent ones rather, drawn anew each epoch. Not in evaluation. (Batches are
+    packed by whole rows: they cost less then, and less alike.)"""
     recompute: bool = False
     """Whether layers are computed again in the backward pass, rather than kept: less memory, by all
     but one layer's, for a third more work."""

@@ -3,7 +3,7 @@
 import json
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from math import isfinite, nan
 from typing import Any, TypeVar, cast
 
@@ -14,6 +14,7 @@ import torch.distributed as dist
 
 from rayrank.data.planned import PlannedBatches, batches_of_epochs
 from rayrank.data.row_stats import RowStats, read_stats
+from rayrank.data.stochastic_length import StochasticLength
 from rayrank.embedding.sharded import ShardedTables, shard
 from rayrank.errors import TrainingError
 from rayrank.metrics import QUALITY
@@ -110,10 +111,7 @@ class Worker:
                 batches = PlannedBatches(self.rows / "train", self.folder / BATCHES, position.epoch)
                 before = sum(of_epochs[: position.epoch])
                 self.sharded.train()
-                dealt = batches.deal(
-                    self.rank, self.world_size, position.batches, self.config.accumulate
-                )
-                with feed(dealt, self.schema, self.device) as steps:
+                with feed(self._dealt(batches, position), self.schema, self.device) as steps:
                     for fed in steps:
                         position = self._step(fed, position, batches, before, total, progress)
                         watchdog.alive()
@@ -134,6 +132,15 @@ class Worker:
             there = ckpt.complete(self.folder / CHECKPOINTS)
             best = ckpt.best(there) if self.config.keep_best else None
             write_finished(self.folder, best or there[-1])
+
+    def _dealt(self, batches: PlannedBatches, position: ckpt.Position) -> Iterator[list[pa.Table]]:
+        """The rows of this rank's batches, step by step, from a position on, as they are seen."""
+        config = self.config
+        steps = batches.deal(self.rank, self.world_size, position.batches, config.accumulate)
+        if config.stochastic_length is None:
+            return steps
+        seen = StochasticLength(config.stochastic_length, config.seed, position.epoch)
+        return ([seen.shorten(rows, self.schema) for rows in step] for step in steps)
 
     def _step(
         self,
