@@ -70,7 +70,7 @@ def test_what_a_key_takes() -> None:
     kinds = {key.name: key.kind for key in EVERY}
     assert kinds["rankers.NAME.train.seed"] == "integer ≥ 0, < 4294967296"
     assert kinds["rankers.NAME.train.use_gpu"] == "true or false"
-    assert kinds["rankers.NAME.train.precision"] == "`float32`, `bfloat16`"
+    assert kinds["rankers.NAME.train.precision"] == "`float32`, `bfloat16`, `float16`"
     assert kinds["data.path"] == "text or null"
     assert kinds["rankers.NAME.model.hidden"] == "list of: integer, no fewer than 1"
     assert kinds["tables.NAME.dim"] == "integer > 0, ≤ 1024, a multiple of 4"
