@@ -9,6 +9,8 @@ runs/bench/train.json.
   give. (A simulation: nothing is trained.)
 - over_fixed (at least 1.25): tokens/s of two ranks, a thread each, over those of a fixed number of
   users in each batch, without padding.
+- over_padded (at least 3): the same over batches of like lengths, padded to the longest, with dense
+  attention in plain PyTorch.
 - over_plain (at most 1.15): CPU time for a token at two ranks over that of a plain loop in one
   process; two_over_one: tokens/s of two ranks over one.
 - waiting_share (at most 0.05): of the time of two ranks, what rank 0 had no batch to train on.
@@ -40,6 +42,7 @@ from bench.train_rows import long_tailed, write_rows
 BALANCE = {"2": 1.02, "8": 1.02, "64": 1.05, "1024": 1.05}
 BOUNDS = {
     "over_fixed": ">= 1.25",
+    "over_padded": ">= 3",
     "over_plain": "<= 1.15",
     "two_over_one": "",
     "waiting_share": "<= 0.05",
@@ -75,7 +78,7 @@ def measure(sizes: Sizes) -> dict[str, Any]:
         job = Job(
             folder=folder,
             ranker=ranker.model_dump(mode="json"),
-            ways=("planned", "fixed"),
+            ways=("planned", "fixed", "padded"),
             users=max(1, round(sizes.users / len(batches))),
             steps=sizes.steps,
             rounds=sizes.rounds,
@@ -86,6 +89,7 @@ def measure(sizes: Sizes) -> dict[str, Any]:
     return {
         "balance": balance(sizes.size, sizes.simulated_ranks),
         "over_fixed": planned.per_s() / two["fixed"].per_s(),
+        "over_padded": planned.per_s() / two["padded"].per_s(),
         "over_plain": (planned.cpu_seconds / planned.tokens) / (plain.cpu_seconds / plain.tokens),
         "two_over_one": planned.per_s() / one["planned"].per_s(),
         "waiting_share": planned.waited_s / planned.seconds,

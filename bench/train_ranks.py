@@ -26,6 +26,7 @@ from rayrank.train.worker import Worker
 from torch.multiprocessing.spawn import spawn
 
 from bench.engine_rows import ITEMS, SCHEMA, SHOPS
+from bench.train_padded import by_length
 
 CPU = torch.device("cpu")
 WARM = 2
@@ -68,7 +69,8 @@ class Job(NamedTuple):
     """With the rows (`rows`) and their plan (`plan`)."""
     ranker: dict[str, Any]
     ways: tuple[str, ...]
-    """Of `planned`, `fixed` (as many users in each batch) and, for one rank, `plain`."""
+    """Of `planned`, `fixed` (as many users in each batch), `padded` (`train_padded`) and, for one
+    rank, `plain`."""
     users: int
     """In a batch of `fixed`."""
     steps: int
@@ -103,13 +105,12 @@ def _rank(rank: int, world_size: int, job: Job) -> None:
     dist.init_process_group("gloo", init_method=meet, rank=rank, world_size=world_size)
     config = RankerConfig.model_validate(job.ranker)
     run = job.folder / f"run-{world_size}"
-    worker = Worker(SCHEMA, config, STATS, run, job.folder / "rows", CPU)
-    worker.sharded.train()
+    worker = _worker(config, job, run)
     took = {way: Took(0, 0.0, 0.0, 0.0) for way in job.ways}
     with ExitStack() as stack:
         ways = {
             way: (
-                _plain(config) if way == "plain" else _sharded(worker),
+                _step_of(way, worker, config, job, run),
                 stack.enter_context(feed(_rows(way, job, rank, world_size), SCHEMA, CPU)),
             )
             for way in job.ways
@@ -132,6 +133,12 @@ def _rank(rank: int, world_size: int, job: Job) -> None:
     dist.destroy_process_group()
 
 
+def _worker(config: RankerConfig, job: Job, run: Path) -> Worker:
+    worker = Worker(SCHEMA, config, STATS, run, job.folder / "rows", CPU)
+    worker.sharded.train()
+    return worker
+
+
 def _rows(way: str, job: Job, rank: int, world_size: int) -> Iterator[list[pa.Table]]:
     """Again and again."""
     for epoch in itertools.count():
@@ -141,9 +148,26 @@ def _rows(way: str, job: Job, rank: int, world_size: int) -> Iterator[list[pa.Ta
             most = len(rows) // (job.users * world_size) * job.users * world_size
             for first in range(rank * job.users, most, world_size * job.users):
                 yield [rows.take(pa.array(order[first : first + job.users]))]
+        elif way == "padded":
+            rows = pq.read_table(job.folder / "rows")
+            tokens, budget = rows["tokens"].to_numpy(), int(job.ranker["train"]["max_cost"])
+            alike = list(by_length(tokens, budget, epoch))
+            for first in range(0, len(alike) - world_size + 1, world_size):
+                yield [rows.take(pa.array(alike[first + rank]))]
         else:
-            batches = PlannedBatches(job.folder / "rows", job.folder / "plan", epoch=0)
-            yield from batches.deal(rank, world_size, 0)
+            planned = PlannedBatches(job.folder / "rows", job.folder / "plan", epoch=0)
+            yield from planned.deal(rank, world_size, 0)
+
+
+def _step_of(
+    way: str, worker: Worker, config: RankerConfig, job: Job, run: Path
+) -> Callable[[list[JaggedBatch]], object]:
+    if way == "plain":
+        return _plain(config)
+    if way == "padded":
+        model = config.model.model_copy(update={"kind": "bench.train_padded:PaddedMTGR"})
+        worker = _worker(config.model_copy(update={"model": model}), job, run)
+    return _sharded(worker)
 
 
 def _sharded(worker: Worker) -> Callable[[list[JaggedBatch]], object]:

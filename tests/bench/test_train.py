@@ -3,10 +3,18 @@
 import math
 
 import numpy as np
+import pyarrow as pa
 import pytest
+import torch
+from rayrank.data.jagged import to_jagged
+from rayrank.embedding.tables import LocalTables
+from rayrank.model.mtgr import MTGR, MTGRConfig
 
+from bench.engine_rows import SCHEMA, row
 from bench.train import BALANCE, BOUNDS, Sizes, measure, table
 from bench.train_balance import balance
+from bench.train_padded import PaddedMTGR, by_length
+from bench.train_ranks import STATS
 from bench.train_rows import LONGEST, candidates_of, long_tailed, pairs_of
 
 
@@ -24,6 +32,30 @@ def test_steps_cost_all_ranks_the_same(ranks: int) -> None:
     found = balance("small", (ranks,))[str(ranks)]
     assert found["planned"] <= BALANCE[str(ranks)]
     assert found["planned"] < found["tokens"] < found["fixed_users"]
+
+
+def test_padded_batches_are_of_like_length_and_hold_all_rows_once() -> None:
+    tokens = long_tailed(500, seed=2)
+    batches = list(by_length(tokens, 4096, epoch=0))
+    assert sorted(np.concatenate(batches).tolist()) == list(range(500))
+    for batch in batches:
+        assert len(batch) == 1 or tokens[batch].max() * len(batch) <= 4096
+    padded = sum(tokens[batch].max() * len(batch) for batch in batches)
+    assert padded < 1.1 * tokens.sum(), "bucketing by length leaves little to pad"
+
+
+def test_the_padded_model_is_the_same_model() -> None:
+    torch.manual_seed(0)
+    config = MTGRConfig.model_validate({"size": "tiny"})
+    tables = LocalTables(SCHEMA.tables, init_std=0.5, seed=0)
+    model = MTGR(SCHEMA, config, tables, STATS.scales())
+    padded = PaddedMTGR(SCHEMA, config, tables, STATS.scales())
+    padded.load_state_dict(model.state_dict())
+    rows = pa.concat_tables([row(user, 20 * user + 3, user + 1) for user in range(5)])
+    batch = to_jagged(rows, SCHEMA)
+    found, expected = padded(batch), model(batch)
+    assert len(expected) == 15
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_every_figure_is_there() -> None:

@@ -4,6 +4,7 @@ Told by sums over all ranks, so that every rank stops at the same place and says
 """
 
 from collections.abc import Mapping
+from typing import Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -21,20 +22,21 @@ MOST_USERS = 5
 
 
 class NotFiniteError(Exception):
-    """The loss of a step is not finite. Raised on every rank, before any weight is changed."""
+    """The loss of a step is not finite, or its gradient. Raised on every rank, before any weight is
+    changed."""
 
-    def __init__(self, mine: bool) -> None:
-        """mine: whether this rank's own batch is at fault."""
-        super().__init__("the loss is not finite")
+    def __init__(self, what: Literal["loss", "gradient"], mine: bool) -> None:
+        """mine: whether this rank's own batches may be at fault."""
+        super().__init__(f"the {what} is not finite")
         self.mine = mine
 
 
-def stopped_at(step: int, rows: pa.Table, mine: bool, folder: AnyPath) -> DivergedError:
-    """Save the batches that gave a loss that is not finite, as Parquet; what to tell a person.
-    Collective: the same on every rank. rows: this rank's batch."""
+def stopped_at(step: int, rows: pa.Table, error: NotFiniteError, folder: AnyPath) -> DivergedError:
+    """Save the batches that gave what is not finite, as Parquet; what to tell a person.
+    Collective: the same on every rank. rows: of this rank's batches."""
     rank = dist.get_rank()
     told: dict[str, list[str]] = {}
-    if mine:
+    if error.mine:
         path = folder / SAVED / f"step-{step:08d}-rank-{rank}.parquet"
         with writing_file(path) as file:
             pq.write_table(rows, file)
@@ -50,7 +52,7 @@ def stopped_at(step: int, rows: pa.Table, mine: bool, folder: AnyPath) -> Diverg
     return DivergedError(
         "\n".join(
             [
-                f"step {step}: the loss is not finite, on the batches below; no weight was changed "
+                f"step {step}: {error}, on the batches below; no weight was changed "
                 "by it. Checkpoints of before are kept. Lower the rates, or look at these rows:",
                 *lines,
             ]

@@ -92,10 +92,10 @@ class Optimizer:
         )
         facts = _facts(totals, counts, self.scale.value, self.observer.read(seen))
         if not isfinite(facts.loss + facts.auxiliary):
-            raise NotFiniteError(mine=not torch.isfinite(mine).all())
+            raise NotFiniteError("loss", mine=not torch.isfinite(mine).all())
         if not isfinite(facts.gradient_norm):
             if not self.scale.overflowed():
-                raise NotFiniteError(mine=True)
+                raise NotFiniteError("gradient", mine=True)  # it is everybody's by now
             self.adamw.zero_grad()
             tables.forget_gradients()
             return facts

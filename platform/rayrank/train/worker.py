@@ -156,9 +156,8 @@ class Worker:
         try:
             facts = self.optimizer.step(fed.batches, position.step, share)
         except NotFiniteError as error:
-            raise stopped_at(
-                position.step, pa.concat_tables(fed.rows), error.mine, self.folder
-            ) from None
+            rows = pa.concat_tables(fed.rows)
+            raise stopped_at(position.step, rows, error, self.folder) from None
         done = position.batches + self.world_size * self.config.accumulate
         done = min(done, len(batches))
         position = self._at(position.epoch, done, position.step + 1)
