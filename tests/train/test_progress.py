@@ -249,3 +249,26 @@ def test_full_parts_are_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         take(progress, at(5, epoch=2, attempt=2))
     assert reader.read() == read_story(tmp_path)
     assert [line.step for line in reader.read().steps][-1] == 5
+
+
+def test_a_store_that_fails_for_a_while_costs_nothing_that_was_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal, "FLUSH_S", 0.0)
+    monkeypatch.setattr(journal, "LINES_PER_PART", 2)
+    story, away = tmp_path / JOURNAL, tmp_path / "away"
+    with telling(tmp_path, at(0)) as progress:
+        take(progress, at(1))
+        story.rename(away)
+        story.write_text("in the way")
+        for step in (2, 3, 4):
+            take(progress, at(step))
+        progress.flush()
+        story.unlink()
+        away.rename(story)
+        take(progress, at(5))
+    assert steps_of(tmp_path) == [1, 2, 3, 4, 5]
+    (note,) = read_story(tmp_path).notes
+    assert note.text.startswith("from step 2 on the store failed (")
+    assert JOURNAL in note.text
+    assert [step for step, _ in shown(tmp_path / EVENTS, "loss")] == [1, 2, 3, 4, 5]

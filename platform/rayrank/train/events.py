@@ -34,12 +34,15 @@ class Events:
         self.flush()
 
     def write(self, step: int, scalars: dict[str, float]) -> None:
-        """Add numbers; they can be read within about `FLUSH_S`, or after `flush`."""
-        if self._events == EVENTS_PER_PART:
-            self.flush()
-            self._next_part()
+        """Add numbers; they can be read within about `FLUSH_S`, or after `flush`. Where the store
+        fails, they are there with the next ones that are written."""
         values = [Summary.Value(tag=tag, simple_value=value) for tag, value in scalars.items()]
-        self._add(Event(step=step, summary=Summary(value=values)))
+        try:
+            if self._events >= EVENTS_PER_PART:
+                self.flush()
+                self._next_part()
+        finally:
+            self._add(Event(step=step, summary=Summary(value=values)))
         if time.monotonic() - self._flushed_at >= FLUSH_S:
             self.flush()
 

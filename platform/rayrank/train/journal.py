@@ -105,7 +105,8 @@ class Journal:
         self.flush()
 
     def write(self, line: Line) -> None:
-        """Add a line; it can be read within about `FLUSH_S`, or after `flush`."""
+        """Add a line; it can be read within about `FLUSH_S`, or after `flush`. Where the store
+        fails, it is there with the next one that is written."""
         self._add(line)
         if time.monotonic() - self.flushed_at >= FLUSH_S:
             self.flush()
@@ -117,10 +118,12 @@ class Journal:
         self.flushed_at = time.monotonic()
 
     def _add(self, line: Line) -> None:
-        if len(self.lines) == LINES_PER_PART:
-            self.flush()
-            self.part, self.lines = self.part + 1, []
-        self.lines.append(json.dumps({"kind": NAMES[type(line)], **vars(line)}) + "\n")
+        try:
+            if len(self.lines) >= LINES_PER_PART:
+                self.flush()
+                self.part, self.lines = self.part + 1, []
+        finally:
+            self.lines.append(json.dumps({"kind": NAMES[type(line)], **vars(line)}) + "\n")
 
 
 def read_story(folder: AnyPath) -> Story:

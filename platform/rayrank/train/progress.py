@@ -2,7 +2,7 @@
 through Ray."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -37,6 +37,9 @@ class Progress:
         self.writes, self.total, self.peak_flops = rank == 0, total, peak_flops
         if self.writes:
             at = (position.attempt, position.step)
+            self.attempt, self.last = at
+            self.failed: NoteLine | None = None
+            """What is to be said of a store that fails, once it can be."""
             self.journal = Journal(folder / JOURNAL, *at, position.epoch)
             self.events = Events(folder / EVENTS, *at)
             self.auc = RunningAUC(tasks)
@@ -93,28 +96,52 @@ class Progress:
             balance=seen.balance,
             phases=phases,
         )
-        self.journal.write(line)
-        self.events.write(line.step, scalars_of(line))
+        self._write(line)
         self.gauges.show(line)
 
     def epoch(self, position: Position, metrics: Metrics) -> None:
         """An epoch has ended, with these metrics on later data."""
         if self.writes:
-            line = EpochLine(position.step, position.epoch, metrics)
-            self.journal.write(line)
-            self.events.write(line.step, scalars_of(line))
+            self._write(EpochLine(position.step, position.epoch, metrics))
             self.since = time.perf_counter()
 
     def flush(self) -> None:
-        """Let everything be read that was told so far."""
-        if self.writes:
-            self.journal.flush()
-            self.events.flush()
+        """Let everything be read that was told so far. A store that fails is tried again with what
+        comes next, and a note then says since when."""
+        if not self.writes:
+            return
+        if self._told(self.journal.flush, self.events.flush) and self.failed is not None:
+            note, self.failed = self.failed, None
+            self.journal.write(note)
+            self._told(self.journal.flush)
+
+    def _write(self, line: StepLine | EpochLine) -> None:
+        self.last = line.step
+        scalars = scalars_of(line)
+        self._told(lambda: self.journal.write(line), lambda: self.events.write(line.step, scalars))
+
+    def _told(self, *writes: Callable[[], None]) -> bool:
+        """Whether all could be written: a run goes on without being watched."""
+        faults = []
+        for write in writes:
+            try:
+                write()
+            except Exception as error:  # stores fail in many ways
+                faults.append(f"{type(error).__name__}: {error}")
+        if faults and self.failed is None:
+            self.failed = NoteLine(
+                self.last,
+                self.attempt,
+                f"from step {self.last} on the store failed ({faults[0]}); the run went on, and "
+                "what it told meanwhile is written now",
+            )
+        return not faults
 
     def note(self, position: Position, text: str) -> None:
         """Something a person should know, at once."""
         if self.writes:
-            self.journal.write(NoteLine(position.step, position.attempt, text))
+            line = NoteLine(position.step, position.attempt, text)
+            self._told(lambda: self.journal.write(line))
         self.flush()
 
 
