@@ -7,7 +7,7 @@
 # make lint                      ruff and mypy
 # make bench-serve                the endpoint: over an echo, JSON and Arrow, beyond what it can do
 # make daily                      seven days one after the other, one of them damaged (ten minutes)
-# make bench-train                training: balance, over fixed batches and a plain loop, waiting
+# make bench-train                training: balance, over fixed and padded batches, a plain loop; memory
 # make chaos-serve                killed replicas, switches, damage, sieges: what is lost (SOAK=10: minutes)
 # make fuzz-serve                 generated requests (N=10000) against a deployed application
 # make docs                      docs/config.md and docs/api.md, from the code
@@ -57,6 +57,7 @@ bench-serve: $(SETUP) runs/demo/bundles/current
 
 bench-train: $(SETUP)
 	PYTHONPATH=kernels $(BIN)/python -m bench.train
+	PYTHONPATH=kernels $(BIN)/python -m bench.train_memory
 
 daily: $(SETUP)
 	PYTHONPATH=kernels $(BIN)/python -m bench.daily --picture docs/daily.svg

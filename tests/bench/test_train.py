@@ -13,6 +13,8 @@ from rayrank.model.mtgr import MTGR, MTGRConfig
 from bench.engine_rows import SCHEMA, row
 from bench.train import BALANCE, BOUNDS, Sizes, measure, table
 from bench.train_balance import balance
+from bench.train_memory import Asked
+from bench.train_memory import measure as measure_memory
 from bench.train_padded import PaddedMTGR, by_length
 from bench.train_ranks import STATS
 from bench.train_rows import LONGEST, candidates_of, long_tailed, pairs_of
@@ -56,6 +58,12 @@ def test_the_padded_model_is_the_same_model() -> None:
     found, expected = padded(batch), model(batch)
     assert len(expected) == 15
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_memory_and_speed_are_measured_of_steps() -> None:
+    found = measure_memory(Asked("tiny", tokens=3000, steps=1), {"16 batches": {"accumulate": 16}})
+    assert found["16 batches"]["tokens_per_s"] > 0
+    assert 0 < found["16 batches"]["mb"] < 1000
 
 
 def test_every_figure_is_there() -> None:
