@@ -85,7 +85,7 @@ def test_a_later_override_wins(path: Path) -> None:
         ("rankers.first.model.heads=5", "rankers.first.model: d_model / heads"),
         ("rankers.first.model.heads=8", "rankers.first.model: d_model / heads"),
         ("rankers.second.train.seed=-1", "rankers.second.train.seed: "),
-        ("rankers.second.train.precision=float16", "rankers.second.train.precision: "),
+        ("rankers.second.train.precision=float8", "rankers.second.train.precision: "),
         ("rankers.second.train.use_gpu=perhaps", "rankers.second.train.use_gpu: "),
     ],
 )

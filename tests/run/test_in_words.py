@@ -19,6 +19,8 @@ def step(number: int, seconds: float, **more: object) -> StepLine:
         tokens=1000,
         users=5,
         auxiliary=0.0,
+        gradient_norm=1.0,
+        loss_scale=1.0,
         **more,  # type: ignore[arg-type]
     )
 
