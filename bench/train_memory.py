@@ -29,7 +29,6 @@ WAYS: dict[str, dict[str, Any]] = {
     "one batch": {},
     "recomputed": {"recompute": True},
     "4 batches": {"accumulate": 4},
-    "16 batches": {"accumulate": 16},
 }
 
 
