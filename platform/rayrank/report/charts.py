@@ -71,10 +71,7 @@ def validation_curve(metric: str, tasks: Sequence[str], epochs: Sequence[EpochPo
             parts.append(h("circle", tip, cx=px, cy=py, r=4, class_=f"dot {style}"))
         if points:
             ends[task] = (style, points[-1][1])
-    heights = spread([height for _, height in ends.values()], LINE, TOP, BOTTOM)
-    for (task, (style, _)), height in zip(ends.items(), heights, strict=True):
-        name = shortened(task, name_room - 12)
-        parts.append(text(x.end + 10, height + 4, name, class_=f"on {style}"))
+    parts += end_names(x, ends, name_room)
     latest = ", ".join(f"{task} {epochs[-1].metrics[task]:.4f}" for task in tasks)
     return chart(
         f"{metric[0].upper()}{metric[1:]} on later data",
@@ -114,6 +111,15 @@ def calibration_plot(task: str, bins: Sequence[CalibrationBin]) -> Element:
         *axes(x, y, "mean prediction", "observed rate"),
         *parts,
     )
+
+
+def end_names(x: Axis, ends: dict[str, tuple[str, float]], room: float) -> list[Element]:
+    """Names where their series end: name -> its style and height, moved apart where they meet."""
+    heights = spread([height for _, height in ends.values()], LINE, TOP, BOTTOM)
+    return [
+        text(x.end + 10, height + 4, shortened(name, room - 12), class_=f"on {style}")
+        for (name, (style, _)), height in zip(ends.items(), heights, strict=True)
+    ]
 
 
 def spread(places: Sequence[float], gap: float, low: float, high: float) -> list[float]:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from xml.etree.ElementTree import Element
 
 from rayrank.metrics import Estimate
-from rayrank.report.charts import LONGEST_NAME, spread
+from rayrank.report.charts import LONGEST_NAME, end_names
 from rayrank.report.markup import h
 from rayrank.report.picture import picture
 from rayrank.report.svg import (
@@ -19,7 +19,6 @@ from rayrank.report.svg import (
     WIDTH,
     Axis,
     line,
-    shortened,
     span,
     text,
 )
@@ -98,11 +97,7 @@ def _chart(
         parts += [h("polyline", points=points, class_=f"series {style}"), *dots]
         if path:
             named[task] = (style, path[-1][1])
-    heights = spread([height for _, height in named.values()], LINE, TOP, BOTTOM)
-    for (task, (style, _)), height in zip(named.items(), heights, strict=True):
-        name = shortened(task, room - 12)
-        parts.append(text(x.end + 10, height + 4, name, class_=f"on {style}"))
-    return parts
+    return [*parts, *end_names(x, named, room)]
 
 
 def _axes(x: Axis, y: Axis, days: Sequence[DayPoint], what: str) -> list[Element]:
