@@ -20,6 +20,7 @@ from pydantic import ConfigDict, Field
 from rayrank.data.ids import to_ids
 from rayrank.metrics import QUALITY, Estimate, bootstrap_over_users, paired_differences
 from rayrank.metrics.log_loss import log_loss, log_loss_difference
+from rayrank.metrics.uncertainty import Z95
 from rayrank.schema import Schema
 from rayrank.strict import Positive, Strict
 
@@ -214,4 +215,4 @@ def _mean(values: np.ndarray) -> float:
 
 
 def _shown(estimate: Estimate, sign: Literal["", "+"] = "") -> str:
-    return f"{estimate.value:{sign}.4f} ± {1.96 * estimate.standard_error:.4f}"
+    return f"{estimate.value:{sign}.4f} ± {Z95 * estimate.standard_error:.4f}"

@@ -4,6 +4,7 @@ from rich.table import Table
 
 from rayrank.evaluate.results import Evaluation
 from rayrank.metrics import Estimate
+from rayrank.metrics.uncertainty import Z95
 
 
 def quality_table(evaluation: Evaluation) -> Table:
@@ -33,4 +34,4 @@ def quality_table(evaluation: Evaluation) -> Table:
 
 
 def _shown(estimate: Estimate, sign: str = "") -> str:
-    return f"{estimate.value:{sign}.4f} ± {1.96 * estimate.standard_error:.4f}"
+    return f"{estimate.value:{sign}.4f} ± {Z95 * estimate.standard_error:.4f}"

@@ -8,6 +8,7 @@ from rich.table import Table
 
 from rayrank.evaluate.gate import GATED, LOG_LOSS, Gate, TaskMeasure
 from rayrank.metrics import BinaryQuality, NumberQuality
+from rayrank.metrics.uncertainty import Z95
 from rayrank.run.run import Run
 from rayrank.storage import files_in, write_whole
 from rayrank.strict import Strict
@@ -125,7 +126,7 @@ def _cell(outcome: DayOutcome, task: str, metric: str) -> str:
         told = "" if measure.log_loss is None else f"{measure.log_loss:.4f}"
     else:
         value = measure.metrics[metric]
-        told = f"{value.value:.4f} ±{1.96 * value.standard_error:.3f}"
+        told = f"{value.value:.4f} ±{Z95 * value.standard_error:.3f}"
     return told if outcome.before else f"({told})"
 
 
