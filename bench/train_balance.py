@@ -62,8 +62,9 @@ def _planned(tokens: np.ndarray, flops: np.ndarray, pair_cost: float, world_size
 def _steps(batches: PlannedBatches, world_size: int) -> Iterator[list[pa.Table]]:
     """What `deal` gives all ranks, whole steps read once for all of them."""
     whole = len(batches) // world_size * world_size
-    for first in range(0, whole, world_size):
-        yield [batches.rows(first + rank) for rank in range(world_size)]
+    for step in batches.deal(0, 1, 0, each=world_size):
+        if len(step) == world_size:
+            yield step
     if whole < len(batches):
         last = [batches.deal(rank, world_size, whole) for rank in range(world_size)]
         yield [rows for dealt in last for (rows,) in dealt]

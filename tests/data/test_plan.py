@@ -3,6 +3,7 @@
 import random
 import shutil
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +12,13 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from rayrank.data import plan, planned
+from rayrank.data import plan
 from rayrank.data.packing import row_costs
 from rayrank.data.partition import build_rows
 from rayrank.data.plan import BUCKET_ROWS, LANES, PLAN, Block, Packing, plan_epoch, plan_epochs
-from rayrank.data.planned import PlannedBatches, batches_of_epochs
+from rayrank.data.planned import Part, PlannedBatches, batches_of_epochs, read_part
 from rayrank.errors import DataError
+from rayrank.storage import AnyPath
 
 from .logs import DAY, HOUR, START, Records, shop_schema, shown
 
@@ -43,7 +45,6 @@ def small_buckets(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that some seventy rows make more buckets than are open at a time."""
     monkeypatch.setattr(plan, "BUCKET_ROWS", 12)
     monkeypatch.setattr(plan, "LANES", 3)
-    monkeypatch.setattr(planned, "LANES", 3)
 
 
 def write(folder: Path) -> Path:
@@ -67,14 +68,18 @@ def made(tmp_path: Path) -> tuple[Path, Path]:
 
 
 def order(made: tuple[Path, Path], epoch: int) -> list[list[tuple[int, int]]]:
-    batches = PlannedBatches(*made, epoch)
-    return [keys(batches.rows(batch)) for batch in range(len(batches))]
+    return [keys(rows) for rows in in_order(made, epoch)]
+
+
+def in_order(made: tuple[Path, Path], epoch: int) -> list[pa.Table]:
+    """What a rank that is alone trains on."""
+    return [rows for (rows,) in PlannedBatches(*made, epoch).deal(0, 1, 0)]
 
 
 @pytest.mark.parametrize("epoch", [0, 1])
 def test_every_row_is_in_every_epoch_once_and_whole(made: tuple[Path, Path], epoch: int) -> None:
     batches = PlannedBatches(*made, epoch)
-    found = [batches.rows(batch) for batch in range(len(batches))]
+    found = in_order(made, epoch)
     assert len(found) == batches_of_epochs(made[1])[epoch] > 5
     together = pa.concat_tables(found)
     assert Counter(keys(together)) == ALL
@@ -153,7 +158,29 @@ def test_ranks_share_every_batch_once_from_any_point(
         fewest = -(-((number - done) % of_step) // world_size)
         assert {len(mine) for mine in last} <= {fewest}
         for rows in (rows for mine in last for rows in mine):
-            assert rows.schema == batches.rows(0).schema
+            assert rows.schema == in_order(made, 0)[0].schema
+
+
+def test_a_rank_reads_of_every_bucket_once_what_it_needs(made: tuple[Path, Path]) -> None:
+    asked: list[Part] = []
+
+    def read(rows: AnyPath, parts: list[Part]) -> Iterator[pa.Table]:
+        for part in parts:
+            asked.append(part)
+            yield from read_part(rows, part)
+
+    batches = PlannedBatches(*made, 0)
+    steps = [rows for (rows,) in batches.deal(1, 2, 0, read=read)]
+    wanted = -(-len(batches) // 2)  # the last one may be shared
+    assert sum(len(part.batches) for part in asked) == len(steps) == wanted
+    blocks = [(f, g) for part in asked for f, g in zip(part.files, part.row_groups, strict=True)]
+    assert len(set(blocks)) == len(blocks) > 5, "a row group is read twice"
+
+    asked.clear()
+    begun = batches.deal(0, 1, 0, read=read)
+    assert not asked
+    next(begun)
+    assert len(asked) == 1, "what is not due yet is not read yet"
 
 
 def test_the_last_short_step_is_shared_alike(made: tuple[Path, Path]) -> None:

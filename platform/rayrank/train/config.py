@@ -27,6 +27,9 @@ class TrainConfig(Strict):
     """Of a visible pair (a query and a key that it attends to), in what a token costs beside its
     pairs; null: by the model's FLOPs, so that a step is as much work for every rank. Where batches
     are of few users, those of long histories are then in smaller ones, and weigh more."""
+    read_by: Literal["workers", "cluster"] = "workers"
+    """Where rows are read: in the workers, or, for GPU hosts of few CPUs, by Ray Data wherever the
+    cluster has a CPU that is free. The same batches, bit for bit."""
     learning_rate: Annotated[float, Field(gt=0)] = 2e-3
     """AdamW's, of the dense parameters."""
     table_learning_rate: Annotated[float, Field(gt=0)] = 0.02

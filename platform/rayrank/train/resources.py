@@ -21,6 +21,17 @@ def beyond_reach(config: TrainConfig) -> bool:
     return bool(ray.cluster_resources().get(_kind(config), 0) < config.workers)
 
 
+def reading_lacks(config: TrainConfig) -> str | None:
+    """What the tasks that read rows would wait for, once the workers stand."""
+    left = ray.cluster_resources().get("CPU", 0) - (0 if config.use_gpu else config.workers)
+    if config.read_by == "workers" or left >= 1:
+        return None
+    return (
+        "train.read_by is cluster, and beside its workers the cluster has no CPU that could read: "
+        "training waits until it has one"
+    )
+
+
 def waited_for(config: TrainConfig) -> str | None:
     """What the workers wait for, while Ray has no place for them all; None where it has, or has
     not been asked yet."""

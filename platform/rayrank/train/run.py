@@ -18,7 +18,7 @@ from rayrank.storage import AnyPath, absolute, arrow_place, place
 from rayrank.train.config import RankerConfig, TrainConfig
 from rayrank.train.failures import failure_of, waited_in_vain
 from rayrank.train.finished import BATCHES, finished_checkpoint
-from rayrank.train.resources import wanted
+from rayrank.train.resources import reading_lacks, wanted
 from rayrank.train.warm import Start, keep_schema, start_at, told_start
 from rayrank.train.watchdog import stacks_in
 from rayrank.train.worker import run_worker
@@ -27,6 +27,7 @@ from rayrank.versions import MadeFrom
 MAY_CHANGE = (
     "workers",
     "use_gpu",
+    "read_by",
     "max_failures",
     "hangs_after_s",
     "waits_s",
@@ -94,6 +95,8 @@ def train(
         "threads": max(1, cores // config.train.workers),
         "start": told_start(start),
     }
+    if lack := reading_lacks(config.train):
+        say(lack)
     most = config.train.max_failures
     for failures in range(most + 1):
         stacks = stacks_in(folder)

@@ -12,7 +12,8 @@ import ray.train
 import torch
 import torch.distributed as dist
 
-from rayrank.data.planned import PlannedBatches, batches_of_epochs
+from rayrank.data.on_cluster import read_on_cluster
+from rayrank.data.planned import PlannedBatches, batches_of_epochs, read_here
 from rayrank.data.row_stats import RowStats, read_stats
 from rayrank.data.stochastic_length import StochasticLength
 from rayrank.embedding.sharded import ShardedTables, shard
@@ -35,6 +36,7 @@ from rayrank.train.validate import Metrics, validate
 from rayrank.train.warm import begin_from
 from rayrank.train.watchdog import Watchdog
 
+READERS = {"workers": read_here, "cluster": read_on_cluster}
 T = TypeVar("T")
 WORKERS = "workers"
 """Who trains: a small file per rank, for a person who has to look at a process."""
@@ -136,7 +138,8 @@ class Worker:
     def _dealt(self, batches: PlannedBatches, position: ckpt.Position) -> Iterator[list[pa.Table]]:
         """The rows of this rank's batches, step by step, from a position on, as they are seen."""
         config = self.config
-        steps = batches.deal(self.rank, self.world_size, position.batches, config.accumulate)
+        mine = (self.rank, self.world_size, position.batches, config.accumulate)
+        steps = batches.deal(*mine, READERS[config.read_by])
         if config.stochastic_length is None:
             return steps
         seen = StochasticLength(config.stochastic_length, config.seed, position.epoch)
