@@ -67,9 +67,9 @@ def count() -> Counter[tuple[str, str]]:
         worker.sharded.train()
         batch = to_jagged(rows, SCHEMA)
         for step in range(3):
-            worker.optimizer.step([batch], step, 0.0)
+            worker.optimizer.step([batch], step, 0.0, batch)
         with Reads(worker) as reads:
-            worker.optimizer.step([batch], 3, 0.0)
+            worker.optimizer.step([batch], 3, 0.0, batch)
         dist.destroy_process_group()
     return reads.counts
 

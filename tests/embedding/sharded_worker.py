@@ -133,6 +133,29 @@ def fill(world: int) -> str:
     return "nothing"
 
 
+def asked_ahead(world: int, rank: int) -> tuple[list[Ids], list[Ids], str]:
+    """Vectors of two calls, first as they come, then both asked for ahead of the first; what is
+    said where others were asked for than the call is about."""
+    found = []
+    for ahead in (False, True):
+        model, tables = build(world, TABLES)
+        model.train()
+        calls = [rank_batch(step, rank, world)[0] for step in (0, 1)]
+        if ahead:
+            tables.ask(calls[0])
+            tables.ask(calls[1])
+            assert tables.is_asked()
+            tables.send()
+        found.append([{n: v.detach() for n, v in model(ids).items()} for ids in calls])
+        assert not tables.is_asked()
+    tables.ask(calls[0])
+    try:
+        model({name: torch.cat([ids, ids[:1], PROBE]) for name, ids in calls[0].items()})
+    except RuntimeError as error:
+        return found[0], found[1], str(error)
+    return found[0], found[1], "nothing"
+
+
 def main() -> None:
     rank, folder = int(sys.argv[1]), Path(sys.argv[2])
     torch.set_num_threads(1)
@@ -143,6 +166,7 @@ def main() -> None:
             "gloo", init_method=f"file://{folder}/meet-{world}", rank=rank, world_size=world
         )
         steps(world, rank, folder, 2 * number)
+        torch.save(asked_ahead(world, rank), folder / f"ahead-{world}-{rank}.pt")
         if world == 1:
             (folder / "full.txt").write_text(fill(world))
         dist.barrier()

@@ -192,3 +192,15 @@ def test_local_tables_of_the_rows_serve_the_same_vectors(folder: Path) -> None:
 
 def test_a_full_table_says_its_name(folder: Path) -> None:
     assert "table 'tiny' has met 4 ids" in (folder / "full.txt").read_text()
+
+
+@pytest.mark.parametrize(("world", "rank"), [(3, 0), (3, 2), (2, 1), (1, 0)])
+def test_ids_that_were_asked_for_ahead_have_the_same_vectors(
+    folder: Path, world: int, rank: int
+) -> None:
+    """Rank 0 of 3 has none at first."""
+    as_they_come, ahead, said = torch.load(folder / f"ahead-{world}-{rank}.pt")
+    for one, other in zip(as_they_come, ahead, strict=True):
+        for name in TABLES:
+            assert torch.equal(one[name], other[name])
+    assert "other ids were asked for ahead" in said

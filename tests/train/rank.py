@@ -50,10 +50,14 @@ def run(case: Path, rank: int) -> dict[str, Any]:
     )
     worker.sharded.train()
     states, facts = [state_of(worker)], []
-    for number, (step, done) in enumerate(told["steps"]):
-        of_step = sorted(case.glob(f"step-{number}-{rank}-*.parquet"))
-        batches = [batch(path.stem) for path in of_step]
-        facts.append(worker.optimizer.step(batches, step, done)._asdict())
+    dealt = [
+        [batch(path.stem) for path in sorted(case.glob(f"step-{number}-{rank}-*.parquet"))]
+        for number in range(len(told["steps"]))
+    ]
+    # As the trainer does it: each step knows what comes after it.
+    coming = [*(batches[0] for batches in dealt[1:]), None]
+    for (step, done), batches, ahead in zip(told["steps"], dealt, coming, strict=False):
+        facts.append(worker.optimizer.step(batches, step, done, ahead)._asdict())
         states.append(state_of(worker))
     return {
         "states": states,

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 import torch
 from rayrank.data.jagged import to_jagged
-from rayrank.train.feed import AHEAD, feed
+from rayrank.train.feed import AHEAD, feed, with_next
 
 from ..clusters import wait_until
 from ..infer.bundles import USERS
@@ -46,6 +46,14 @@ def test_it_is_ahead_and_no_further() -> None:
             wait_until("the next ones are made", lambda e=expected: read == e, seconds=30)  # type: ignore[misc]
     assert read == [0, 1, 2, 3], "who leaves reads no more"
     assert not feeds()
+
+
+def test_each_step_knows_the_one_after_it() -> None:
+    with feed(iter([each] for each in TABLES), SCHEMA, CPU) as batches:
+        found = list(with_next(batches))
+    assert [fed.rows for fed, _ in found] == [[each] for each in TABLES]
+    assert [ahead for _, ahead in found] == [*(fed for fed, _ in found[1:]), None]
+    assert list(with_next(iter(()))) == []
 
 
 def test_what_fails_fails_where_the_batch_is_asked_for() -> None:

@@ -4,6 +4,7 @@ TorchRec's managed-collision collections let a module of ours map ids to rows on
 owns them; the planner, the exchange of ids and vectors and the update are TorchRec's.
 """
 
+from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
@@ -21,12 +22,12 @@ from torchrec.distributed.types import ShardingEnv
 from torchrec.modules.embedding_configs import EmbeddingConfig
 from torchrec.modules.embedding_modules import EmbeddingCollection
 from torchrec.modules.mc_embedding_modules import ManagedCollisionEmbeddingCollection
-from torchrec.modules.mc_modules import ManagedCollisionCollection, ManagedCollisionModule
-from torchrec.sparse.jagged_tensor import JaggedTensor, KeyedJaggedTensor
+from torchrec.modules.mc_modules import ManagedCollisionCollection
 
+from rayrank.embedding.exchange import Exchange
 from rayrank.embedding.gradients import Gathering
-from rayrank.embedding.hashing import mix, table_seed
-from rayrank.embedding.id_map import IdMap
+from rayrank.embedding.hashing import table_seed
+from rayrank.embedding.owned_ids import OwnedIds
 from rayrank.embedding.tables import ShardRows, slots_of, vectors_of
 from rayrank.schema import Table
 
@@ -43,6 +44,7 @@ class ShardedTables(nn.Module):
         super().__init__()
         self._tables, self._init_std, self._seed = tables, init_std, seed
         self._gatherings: list[Gathering] = []
+        self._asked: deque[list[Exchange]] = deque()
         self.by_width = nn.ModuleDict()
         for dim in sorted({table.dim for table in tables.values()}):
             configs = [
@@ -61,7 +63,7 @@ class ShardedTables(nn.Module):
                 EmbeddingCollection(tables=configs, device=torch.device("meta")),
                 ManagedCollisionCollection(
                     {
-                        c.name: _OwnedIds(
+                        c.name: OwnedIds(
                             c.name,
                             _shard_capacity(tables[c.name], world_size),
                             (0, c.num_embeddings),
@@ -78,26 +80,44 @@ class ShardedTables(nn.Module):
 
         Ids are made unique before the exchange. CapacityError when a table is full.
         """
+        if not self._asked:
+            self.ask(ids)
         vectors: dict[str, torch.Tensor] = {}
-        for dim, collection in self.by_width.items():
-            names = [name for name, table in self._tables.items() if table.dim == int(dim)]
-            distinct, inverse = zip(
-                *(torch.unique(mix(ids[name]), return_inverse=True) for name in names), strict=True
-            )
-            learned, _ = collection(
-                KeyedJaggedTensor(
-                    keys=names,
-                    values=torch.cat(distinct),
-                    lengths=torch.tensor([len(d) for d in distinct], device=distinct[0].device),
-                )
-            )
-            for name, asked, back in zip(names, distinct, inverse, strict=True):
+        for exchange in self._asked.popleft():
+            for name, learned in exchange.learned().items():
+                keys, back = exchange.keys[name], exchange.back[name]
+                if len(back) != len(ids[name]):
+                    raise RuntimeError(f"table {name!r}: other ids were asked for ahead")
                 seed = table_seed(name, self._seed)
-                of = vectors_of(asked, learned[name].values(), seed, self._init_std, self.training)
+                of = vectors_of(keys, learned, seed, self._init_std, self.training)
                 vectors[name] = of[back]
         return vectors
 
-    def shards(self) -> Iterator[tuple[str, "_OwnedIds", torch.Tensor, torch.Tensor]]:
+    def ask(self, ids: dict[str, torch.Tensor]) -> None:
+        """Begin the exchange of the ids of a call to come, under what is computed until then: how
+        many there are for whom; `send` goes on with the ids themselves. Calls come in the order in
+        which they were asked for. Collective, as `send` is."""
+        self._asked.append(
+            [
+                Exchange(
+                    collection, {n: ids[n] for n, t in self._tables.items() if t.dim == int(dim)}
+                )
+                for dim, collection in self.by_width.items()
+            ]
+        )
+
+    def is_asked(self) -> bool:
+        """Whether the exchange for the next call has begun."""
+        return bool(self._asked)
+
+    def send(self) -> None:
+        """The ids that were asked for; the call does it where nobody has. The host waits for their
+        counts."""
+        for asked in self._asked:
+            for exchange in asked:
+                exchange.send()
+
+    def shards(self) -> Iterator[tuple[str, "OwnedIds", torch.Tensor, torch.Tensor]]:
         """Per table, after `shard`: this rank's id map, weights [rows, dim], momentum [rows]."""
         for collection in self._sharded():
             maps = collection._managed_collision_collection._managed_collision_modules
@@ -220,71 +240,3 @@ def _shard_capacity(table: Table, world_size: int) -> int:
     # Keys are dealt by value, evenly but not exactly so.
     even = -(-table.capacity // world_size)
     return even if world_size == 1 else even + even // 4 + 16
-
-
-class _OwnedIds(ManagedCollisionModule):
-    """The ids one rank owns of one table, and their rows in its shard."""
-
-    def __init__(
-        self,
-        name: str,
-        capacity: int,
-        rows: tuple[int, int],
-        world_size: int,
-        device: torch.device | None = None,
-    ) -> None:
-        device = device or torch.device("cpu")
-        super().__init__(device, output_segments=list(rows), skip_state_validation=True)
-        self.name, self.capacity, self._rows, self._world_size = name, capacity, rows, world_size
-        self.map = IdMap(device)
-
-    def remap(
-        self,
-        features: dict[str, JaggedTensor],
-        mutate_miss_lengths: bool = True,
-        write_weights: torch.Tensor | None = None,
-    ) -> dict[str, JaggedTensor]:
-        return {
-            key: JaggedTensor(values=self._row_of(jagged.values()), lengths=jagged.lengths())
-            for key, jagged in features.items()
-        }
-
-    def _row_of(self, ids: torch.Tensor) -> torch.Tensor:
-        return slots_of(self.map, ids, self.training, self.capacity, self.name) + self._rows[0]
-
-    def rebuild_with_output_id_range(
-        self,
-        output_id_range: tuple[int, int],
-        output_segments: list[int],
-        device: torch.device | None = None,
-    ) -> "_OwnedIds":
-        return _OwnedIds(self.name, self.capacity, output_id_range, self._world_size, device)
-
-    def input_size(self) -> int:
-        return 0  # to TorchRec: ids of unbounded range, dealt by value
-
-    def output_size(self) -> int:
-        return self._rows[1] - self._rows[0]
-
-    def buckets(self) -> int:
-        return self._world_size
-
-    def open_slots(self) -> torch.Tensor:
-        return torch.tensor([self.capacity - len(self.map)])
-
-    def evict(self) -> None:
-        return None
-
-    def preprocess(self, features: dict[str, JaggedTensor]) -> dict[str, JaggedTensor]:
-        return features
-
-    def profile(self, features: dict[str, JaggedTensor]) -> dict[str, JaggedTensor]:
-        return features
-
-    def forward(
-        self, features: dict[str, JaggedTensor], mutate_miss_lengths: bool = True
-    ) -> dict[str, JaggedTensor]:
-        return self.remap(features)
-
-    def validate_state(self) -> None:
-        return None

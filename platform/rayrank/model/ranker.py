@@ -81,21 +81,34 @@ class Ranker(nn.Module):
         tables once for each. Collective where tables are sharded. In serving they are valid until
         the next call: what a prefix keeps is made of them, and is none of them.
         """
+        places = self._places(groups)
+        found = self.tables(self.ids(batch, groups))
+        each = {table: [len(batch.ids(*place)) for place in of] for table, of in places.items()}
+        return {
+            place: vectors
+            for table, of in places.items()
+            for place, vectors in zip(of, found[table].split(each[table]), strict=True)
+        }
+
+    def ids(
+        self, batch: JaggedBatch, groups: Sequence[Group] | None = None
+    ) -> dict[str, torch.Tensor]:
+        """What `lookup` asks each table for, int64 [n]; none of a table that no feature of these
+        groups uses."""
+        none = batch.window_start[:0]
+        return {
+            table: torch.cat([none, *(batch.ids(*place) for place in of)])
+            for table, of in self._places(groups).items()
+        }
+
+    def _places(self, groups: Sequence[Group] | None) -> dict[str, list[tuple[Group, str]]]:
+        """By table, the features that hold its ids, and in which group."""
         places: dict[str, list[tuple[Group, str]]] = {table: [] for table in self.schema.tables}
         for group in self.schema.groups if groups is None else groups:
             for name, feature in self.schema.features_of(group.token).items():
                 if feature.table is not None:
                     places[feature.table].append((group, name))
-        ids = {table: [batch.ids(*place) for place in of] for table, of in places.items()}
-        none = batch.window_start[:0]  # a table that no feature of these groups uses
-        found = self.tables({table: torch.cat([none, *parts]) for table, parts in ids.items()})
-        return {
-            place: vectors
-            for table, of in places.items()
-            for place, vectors in zip(
-                of, found[table].split([len(part) for part in ids[table]]), strict=True
-            )
-        }
+        return places
 
     def encode_prefix(self, batch: JaggedBatch, vectors: Vectors) -> Any:
         """What the model makes of users before it knows what to score: a frozen dataclass of

@@ -1,10 +1,11 @@
-"""Batches are made ready while those before them are trained: read, tokenized, pinned."""
+"""Batches are made ready while those before them are trained: read, tokenized, on their device."""
 
 import time
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import islice, tee, zip_longest
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -26,6 +27,35 @@ class Fed(NamedTuple):
     """For how long the trainer stood still for them."""
 
 
+class There:
+    """Batches on a CPU, where they were made."""
+
+    def __init__(self, batches: list[JaggedBatch]) -> None:
+        self._batches = batches
+
+    def here(self) -> list[JaggedBatch]:
+        """For who computes with them."""
+        return self._batches
+
+
+class OnItsWay:
+    """Batches that are copied to a GPU from page-locked memory, on a stream of their own."""
+
+    def __init__(self, batches: list[JaggedBatch], stream: torch.cuda.Stream) -> None:
+        with torch.cuda.stream(stream):
+            self._batches = [batch.pin_memory().to(stream.device) for batch in batches]
+        self._copied = stream.record_event()
+
+    def here(self) -> list[JaggedBatch]:
+        """For the current stream, which waits for the copy; the host does not."""
+        computing = torch.cuda.current_stream(self._batches[0].device)
+        computing.wait_event(self._copied)
+        for batch in self._batches:
+            # Or its memory were given away when the last view of it goes, before it was read.
+            batch.buffer.record_stream(computing)
+        return self._batches
+
+
 @contextmanager
 def feed(
     rows: Iterator[list[pa.Table]], schema: Schema, device: torch.device
@@ -33,13 +63,14 @@ def feed(
     """A rank's steps in the order of their rows, made on a thread. What fails there fails where
     the step is asked for. Leaving ends the thread, whatever is ready by then."""
     thread = ThreadPoolExecutor(1, thread_name_prefix="feed")
+    stream = torch.cuda.Stream(device) if device.type == "cuda" else None
 
-    def make() -> tuple[list[pa.Table], list[JaggedBatch]] | None:
+    def make() -> tuple[list[pa.Table], There | OnItsWay] | None:
         read = next(rows, None)
         if read is None:
             return None
         batches = [to_jagged(each, schema) for each in read]
-        return read, [b.pin_memory() for b in batches] if device.type == "cuda" else batches
+        return read, There(batches) if stream is None else OnItsWay(batches, stream)
 
     ready = deque(thread.submit(make) for _ in range(AHEAD))
 
@@ -51,10 +82,15 @@ def feed(
                 return
             ready.append(thread.submit(make))
             read, batches = made
-            on_device = [batch.to(device) for batch in batches]
-            yield Fed(read, on_device, time.perf_counter() - begun)
+            yield Fed(read, batches.here(), time.perf_counter() - begun)
 
     try:
         yield steps()
     finally:
         thread.shutdown(cancel_futures=True)
+
+
+def with_next(steps: Iterator[Fed]) -> Iterator[tuple[Fed, Fed | None]]:
+    """Each with the one after it, so that this one's ids are exchanged ahead; None of the last."""
+    now, then = tee(steps)
+    return zip_longest(now, islice(then, 1, None))

@@ -48,9 +48,16 @@ class Optimizer:
         warm = min(1.0, (step + 1) / (config.warmup_steps + 1))
         return warm * (1.0 - (1.0 - config.final_rate) * done)
 
-    def step(self, batches: Sequence[JaggedBatch], step: int, done: float) -> "StepFacts":
+    def step(
+        self,
+        batches: Sequence[JaggedBatch],
+        step: int,
+        done: float,
+        ahead: JaggedBatch | None = None,
+    ) -> "StepFacts":
         """Forward, backward, update on this rank's batches, which are as many on every rank.
-        Collective.
+        Collective. ahead: the first one of the next step, where there is one; each batch's ids are
+        exchanged under the batch before.
 
         The loss of a task is the mean over the known labels of all batches of all ranks (by their
         weights, where they have some), and so is the gradient: each batch's sum is divided by the
@@ -64,9 +71,14 @@ class Optimizer:
         known_K, candidates = counts[:-3], counts[-3]
         sums = counts.new_zeros(len(known_K) + 1)
         observed: torch.Tensor | None = None
-        for batch in batches:
+        for batch, coming in zip(batches, [*batches[1:], ahead], strict=True):
             self.phases.begin("forward")
+            if not tables.is_asked():
+                tables.ask(self.ranker.ids(batch))
+            if coming is not None:
+                tables.ask(self.ranker.ids(coming))
             logits_CK, auxiliary = self._forward(batch)
+            tables.send()
             sums_K = self.ranker.loss_sums(logits_CK, batch)
             sums[:-1] += sums_K.detach()
             seen = self.observer.own(logits_CK.detach(), batch)

@@ -5,7 +5,7 @@ import os
 import socket
 from collections.abc import Callable, Iterator
 from math import isfinite, nan
-from typing import Any, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 import pyarrow as pa
 import ray.train
@@ -25,7 +25,7 @@ from rayrank.storage import AnyPath, place, write_whole
 from rayrank.train import checkpoint as ckpt
 from rayrank.train.attempt import begin_attempt
 from rayrank.train.config import RankerConfig
-from rayrank.train.feed import Fed, feed
+from rayrank.train.feed import Fed, feed, with_next
 from rayrank.train.finished import ATTEMPTS, BATCHES, CHECKPOINTS, write_finished
 from rayrank.train.finite import NotFiniteError, demand_finite, stopped_at
 from rayrank.train.optimize import Optimizer
@@ -45,6 +45,16 @@ WORKERS = "workers"
 def dropout_seed(seed: int, rank: int) -> int:
     """Of its own on every rank, and never that of another seed's rank (up to 65,535 ranks)."""
     return (seed << 16) + 1 + rank
+
+
+class _Epoch(NamedTuple):
+    """Which batches of a run are an epoch's."""
+
+    batches: int
+    before: int
+    """Of earlier epochs."""
+    total: int
+    """Of all epochs."""
 
 
 class Worker:
@@ -111,11 +121,11 @@ class Worker:
             while position.epoch < self.config.epochs:
                 self.optimizer.phases.begin("waiting")
                 batches = PlannedBatches(self.rows / "train", self.folder / BATCHES, position.epoch)
-                before = sum(of_epochs[: position.epoch])
+                epoch = _Epoch(len(batches), sum(of_epochs[: position.epoch]), total)
                 self.sharded.train()
                 with feed(self._dealt(batches, position), self.schema, self.device) as steps:
-                    for fed in steps:
-                        position = self._step(fed, position, batches, before, total, progress)
+                    for fed, ahead in with_next(steps):
+                        position = self._step(fed, ahead, position, epoch, progress)
                         watchdog.alive()
                         if self._due(position) and position.batches < len(batches):
                             self._save(position, progress)
@@ -148,25 +158,25 @@ class Worker:
     def _step(
         self,
         fed: Fed,
+        ahead: Fed | None,
         position: ckpt.Position,
-        batches: PlannedBatches,
-        before: int,
-        total: int,
+        epoch: _Epoch,
         progress: Progress,
     ) -> ckpt.Position:
-        """Take one; where the run is after it. before: batches of earlier epochs, of `total`."""
-        share = (before + position.batches) / total
+        """Take one; where the run is after it. ahead: the one after it."""
+        share = (epoch.before + position.batches) / epoch.total
         try:
-            facts = self.optimizer.step(fed.batches, position.step, share)
+            coming = None if ahead is None else ahead.batches[0]
+            facts = self.optimizer.step(fed.batches, position.step, share, coming)
         except NotFiniteError as error:
             rows = pa.concat_tables(fed.rows)
             raise stopped_at(position.step, rows, error, self.folder) from None
         done = position.batches + self.world_size * self.config.accumulate
-        done = min(done, len(batches))
+        done = min(done, epoch.batches)
         position = self._at(position.epoch, done, position.step + 1)
         self.optimizer.phases.begin("telling")
         phases = self.optimizer.phases.take()
-        progress.step(position, before + done, facts, fed.waited_s, phases)
+        progress.step(position, epoch.before + done, facts, fed.waited_s, phases)
         if not isfinite(facts.gradient_norm):
             progress.note(
                 position,
