@@ -1,5 +1,7 @@
 """A data set of one's own on a cluster: the RayJob's exact entrypoint by `ray job submit`."""
 
+import re
+
 import httpx
 import pytest
 from rayrank.evaluate.run import read_evaluation
@@ -50,6 +52,11 @@ def test_a_wrong_config_is_told_without_a_traceback(trained: Trained) -> None:
         )
     assert "data.partition: unknown key" in str(refused.value)
     assert "Traceback" not in str(refused.value)
+
+
+def test_a_calibration_says_what_to_write(trained: Trained) -> None:
+    said = trained.submit(["python", "jobs/calibrate.py", "--config", "jobs/cluster.yaml"])
+    assert re.search(r"mtgr: train\.pair_cost: \S+ \(by the model's FLOPs \S+\)", said), said
 
 
 def test_the_dashboard_demands_the_token(trained: Trained) -> None:

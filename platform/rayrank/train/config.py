@@ -23,10 +23,10 @@ class TrainConfig(Strict):
     max_cost: Annotated[float, Field(gt=0)] = 4096
     """Cost of a batch, at most, in tokens that cost as much as the training rows' tokens do on
     average: about the tokens of a batch; fewer of long rows, whose tokens see more."""
-    pair_cost: Annotated[float, Field(ge=0)] | None = 0.0
+    pair_cost: Annotated[float, Field(ge=0)] | None = None
     """Of a visible pair (a query and a key that it attends to), in what a token costs beside its
-    pairs; null: by the model's FLOPs, so that a step is as much work for every rank. Where batches
-    are of few users, those of long histories are then in smaller ones, and weigh more."""
+    pairs: by the model's FLOPs (null), or as measured on the device at hand (jobs/calibrate.py).
+    Batches of a step cost the same by it, so that no rank waits for another."""
     read_by: Literal["workers", "cluster"] = "workers"
     """Where rows are read: in the workers, or, for GPU hosts of few CPUs, by Ray Data wherever the
     cluster has a CPU that is free. The same batches, bit for bit."""

@@ -6,6 +6,11 @@ from ray.util import placement_group_table
 from rayrank.train.config import TrainConfig
 
 
+def threads(config: TrainConfig) -> int:
+    """Of each worker, for what it computes on CPUs."""
+    return max(1, int(ray.cluster_resources().get("CPU", 1)) // config.workers)
+
+
 def wanted(config: TrainConfig) -> str:
     """What the workers want of the cluster, and what there is."""
     kind = _kind(config)

@@ -18,7 +18,7 @@ from rayrank.storage import AnyPath, absolute, arrow_place, place
 from rayrank.train.config import RankerConfig, TrainConfig
 from rayrank.train.failures import failure_of, waited_in_vain
 from rayrank.train.finished import BATCHES, finished_checkpoint
-from rayrank.train.resources import reading_lacks, wanted
+from rayrank.train.resources import reading_lacks, threads, wanted
 from rayrank.train.warm import Start, keep_schema, start_at, told_start
 from rayrank.train.watchdog import stacks_in
 from rayrank.train.worker import run_worker
@@ -86,13 +86,12 @@ def train(
         start.demand_fit(schema, config)
     keep_schema(folder, schema)
     plan_epochs(rows / "train", packing_of(config), folder / BATCHES, part)
-    cores = int(ray.cluster_resources().get("CPU", os.cpu_count() or 1))
     told: dict[str, Any] = {
         "schema": schema.model_dump(mode="json"),
         "ranker": config.model_dump(mode="json"),
         "rows": str(absolute(rows)),
         "folder": str(absolute(folder)),
-        "threads": max(1, cores // config.train.workers),
+        "threads": threads(config.train),
         "start": told_start(start),
     }
     if lack := reading_lacks(config.train):
