@@ -12,9 +12,13 @@ runs/bench/train.json.
 - over_padded (at least 3): the same over batches of like lengths, padded to the longest, with dense
   attention in plain PyTorch.
 - over_plain (at most 1.15): CPU time for a token at two ranks over that of a plain loop in one
-  process; two_over_one: tokens/s of two ranks over one.
+  process; over_two_plain: over two plain loops that run beside each other and know nothing of one
+  another, which is what the machine takes for the second core; two_over_one: tokens/s of two ranks
+  over one.
 - waiting_share (at most 0.05): of the time of two ranks, what rank 0 had no batch to train on.
-- loader_tokens_per_s: what one thread reads and makes batches of.
+- loader_tokens_per_s: what one thread reads and makes batches of; h100_tokens_per_s: what a step of
+  size small would take on an H100 that reaches 40 % of its peak in dense bfloat16 (arithmetic, from
+  the model's FLOPs, of which a step is three forward passes: nothing ran on one).
 """
 
 import argparse
@@ -32,18 +36,21 @@ from rayrank.data.plan import plan_epochs
 from rayrank.data.planned import PlannedBatches
 from rayrank.strict import Strict
 from rayrank.train.config import RankerConfig
+from rayrank.train.peak import PEAK_TFLOPS
 from rayrank.train.run import packing_of
 
 from bench.engine_rows import SCHEMA
-from bench.train_balance import balance
+from bench.train_balance import balance, flops_of
 from bench.train_ranks import Job, ranks
 from bench.train_rows import long_tailed, write_rows
 
 BALANCE = {"2": 1.02, "8": 1.02, "64": 1.05, "1024": 1.05}
+MFU, H100_FLOPS = 0.4, 1e12 * PEAK_TFLOPS["H100"]
 BOUNDS = {
     "over_fixed": ">= 1.25",
     "over_padded": ">= 3",
     "over_plain": "<= 1.15",
+    "over_two_plain": "",
     "two_over_one": "",
     "waiting_share": "<= 0.05",
 }
@@ -78,7 +85,7 @@ def measure(sizes: Sizes) -> dict[str, Any]:
         job = Job(
             folder=folder,
             ranker=ranker.model_dump(mode="json"),
-            ways=("planned", "fixed", "padded"),
+            ways=("planned", "fixed", "padded", "plain"),
             users=max(1, round(sizes.users / len(batches))),
             steps=sizes.steps,
             rounds=sizes.rounds,
@@ -90,10 +97,12 @@ def measure(sizes: Sizes) -> dict[str, Any]:
         "balance": balance(sizes.size, sizes.simulated_ranks),
         "over_fixed": planned.per_s() / two["fixed"].per_s(),
         "over_padded": planned.per_s() / two["padded"].per_s(),
-        "over_plain": (planned.cpu_seconds / planned.tokens) / (plain.cpu_seconds / plain.tokens),
+        "over_plain": planned.cpu_per_token() / plain.cpu_per_token(),
+        "over_two_plain": planned.cpu_per_token() / two["plain"].cpu_per_token(),
         "two_over_one": planned.per_s() / one["planned"].per_s(),
         "waiting_share": planned.waited_s / planned.seconds,
         "loader_tokens_per_s": per_s,
+        "h100_tokens_per_s": h100_tokens_per_s(tokens),
         "two": {way: took._asdict() for way, took in two.items()},
         "one": {way: took._asdict() for way, took in one.items()},
         "tokens_per_user": {"mean": float(np.mean(tokens)), "max": int(tokens.max())},
@@ -113,6 +122,11 @@ def loader_tokens_per_s(batches: PlannedBatches) -> float:
     return tokens / (time.perf_counter() - begun)
 
 
+def h100_tokens_per_s(tokens: np.ndarray) -> float:
+    """Of users of so many tokens."""
+    return float(tokens.sum() / (3 * flops_of("small", tokens).sum() / (MFU * H100_FLOPS)))
+
+
 def table(result: dict[str, Any]) -> str:
     """The figures beside what is asked of them."""
     lines = [
@@ -121,7 +135,11 @@ def table(result: dict[str, Any]) -> str:
         for ranks, of in result["balance"].items()
     ]
     lines += [f"{name:22} {result[name]:8.3f}   {bound}" for name, bound in BOUNDS.items()]
-    lines.append(f"loader: {result['loader_tokens_per_s']:,.0f} tokens/s")
+    loader, h100 = result["loader_tokens_per_s"], result["h100_tokens_per_s"]
+    lines.append(
+        f"loader: {loader:,.0f} tokens/s of one thread; an H100 at {MFU:.0%} of its peak would "
+        f"take {h100:,.0f} of size small, {h100 / loader:.1f} times as many"
+    )
     return "\n".join(lines)
 
 

@@ -28,7 +28,7 @@ def balance(size: str, ranks: tuple[int, ...] = RANKS) -> dict[str, dict[str, fl
     for world_size in ranks:
         users = max(4096, STEPS * world_size * MAX_COST // 600)
         tokens = long_tailed(users, seed=world_size)
-        flops = _flops(size, tokens)
+        flops = flops_of(size, tokens)
         found[str(world_size)] = {
             "planned": _planned(tokens, flops, pair_cost, world_size),
             "tokens": _planned(tokens, flops, 0.0, world_size),
@@ -37,7 +37,8 @@ def balance(size: str, ranks: tuple[int, ...] = RANKS) -> dict[str, dict[str, fl
     return found
 
 
-def _flops(size: str, tokens: np.ndarray) -> np.ndarray:
+def flops_of(size: str, tokens: np.ndarray) -> np.ndarray:
+    """float64 [users]: of the encoder's forward pass over each."""
     of, candidates = SIZES[size], candidates_of(tokens)
     pairs = pairs_of(tokens, candidates)
     # What a candidate sees: all but other candidates.

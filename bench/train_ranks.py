@@ -52,6 +52,9 @@ class Took(NamedTuple):
     def per_s(self) -> float:
         return self.tokens / self.seconds
 
+    def cpu_per_token(self) -> float:
+        return self.cpu_seconds / self.tokens
+
     def and_of(self, other: "Took") -> "Took":
         """One after the other."""
         return Took(
@@ -69,8 +72,8 @@ class Job(NamedTuple):
     """With the rows (`rows`) and their plan (`plan`)."""
     ranker: dict[str, Any]
     ways: tuple[str, ...]
-    """Of `planned`, `fixed` (as many users in each batch), `padded` (`train_padded`) and, for one
-    rank, `plain`."""
+    """Of `planned`, `fixed` (as many users in each batch), `padded` (`train_padded`) and `plain`: a
+    loop of each rank's own, on the batches of `planned`."""
     users: int
     """In a batch of `fixed`."""
     steps: int
