@@ -4,7 +4,7 @@ import torch
 from torchrec.modules.mc_modules import ManagedCollisionModule
 from torchrec.sparse.jagged_tensor import JaggedTensor
 
-from rayrank.embedding.id_map import IdMap
+from rayrank.embedding.id_map import id_map
 from rayrank.embedding.tables import slots_of
 
 
@@ -22,7 +22,7 @@ class OwnedIds(ManagedCollisionModule):
         device = device or torch.device("cpu")
         super().__init__(device, output_segments=list(rows), skip_state_validation=True)
         self.name, self.capacity, self._rows, self._world_size = name, capacity, rows, world_size
-        self.map = IdMap(device)
+        self.map = id_map(device)
 
     def remap(
         self,

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from rayrank.embedding.hashing import initial_vectors, mix, table_seed
-from rayrank.embedding.id_map import EMPTY, IdMap
+from rayrank.embedding.id_map import EMPTY, IdMap, id_map, moved
 from rayrank.errors import CapacityError
 from rayrank.schema import Table
 
@@ -59,7 +59,7 @@ class LocalTables(nn.Module):
     def __init__(self, tables: dict[str, Table], *, init_std: float, seed: int) -> None:
         super().__init__()
         self._tables, self._init_std, self._seed = tables, init_std, seed
-        self._maps = {name: IdMap() for name in tables}
+        self._maps = {name: id_map() for name in tables}
         self.learned = nn.ParameterDict(
             {
                 name: nn.Parameter(torch.zeros(table.capacity + 1, table.dim))
@@ -89,8 +89,7 @@ class LocalTables(nn.Module):
     ) -> "LocalTables":
         # What `.to(device)` calls: the id maps, which are no modules, go where the weights go.
         super()._apply(fn, recurse)
-        for ids in self._maps.values():
-            ids.apply(fn)
+        self._maps = {name: moved(ids, fn) for name, ids in self._maps.items()}
         return self
 
     @staticmethod

@@ -1,0 +1,232 @@
+# Numba's decorators and intrinsics have no types.
+# mypy: disable-error-code="untyped-decorator,no-untyped-def,no-untyped-call"
+"""The id map on a CPU: compiled loops over cache lines of ids and their slots.
+
+A line is 64 bytes: five ids, then their five slots in four bytes each, so that an id is found, or
+its place to be, with a look into one line, hardly ever a second. Lines stand in parts, by the upper
+bits of the mixed id; every part grows by itself, and no two at the same number of ids: the map
+grows in many small steps. Memory answers many requests at once, if they are made at once: so a
+block of ids asks for all its lines before it looks at the first.
+"""
+
+import numpy as np
+import torch
+from numba import carray, njit, types
+from numba.extending import intrinsic
+
+EMPTY = -1
+"""The slot of a place without an id, and of an id that is not there."""
+LINE_BYTES, LANES = 64, 5
+SLOTS_FROM = 2 * LANES
+"""Of a line's sixteen 32-bit words the first that is a slot."""
+PART_BITS = 6
+PARTS = 1 << PART_BITS
+FILLED = 0.8
+"""Of the places of a part, how many hold an id when it grows to twice as many."""
+BLOCK = 256
+"""Ids that ask together."""
+
+
+class CompiledIdMap:
+    """As `IdMap` says."""
+
+    def __init__(self) -> None:
+        # No two parts are of one size, now or after any growth.
+        self._sizes = 2.0 ** (np.arange(PARTS) / PARTS)
+        self._lines = np.zeros(PARTS, np.int64)
+        self._free = np.zeros(PARTS, np.int64)
+        """How many ids more each part takes before it grows."""
+        self._places = np.zeros(PARTS, np.uint64)
+        """Where in memory each part begins."""
+        self._parts = [np.empty(0, np.int64)] * PARTS
+        for part in range(PARTS):
+            self._enlarge(part)
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def ids(self) -> torch.Tensor:
+        found = np.empty(self._count, np.int64)
+        _list(self._places, self._lines, found)
+        return torch.from_numpy(found)
+
+    def find(self, ids: torch.Tensor) -> torch.Tensor:
+        slots = np.empty(len(ids), np.int64)
+        _find(ids.contiguous().numpy(), self._places, self._lines, slots)
+        return torch.from_numpy(slots)
+
+    def find_or_insert(self, ids: torch.Tensor) -> torch.Tensor:
+        slots = self.find(ids)
+        missing, done = np.flatnonzero(slots.numpy() == EMPTY), 0
+        while done < len(missing):
+            done, self._count, full = _insert(
+                ids.contiguous().numpy(),
+                missing,
+                done,
+                self._places,
+                self._lines,
+                self._free,
+                self._count,
+                slots.numpy(),
+            )
+            if full >= 0:
+                self._sizes[full] *= 2
+                self._enlarge(full)
+        return slots
+
+    def _enlarge(self, part: int) -> None:
+        """To the lines that its size says."""
+        lines = int(np.ceil(self._sizes[part]))
+        memory = np.empty((lines + 1) * LINE_BYTES, np.uint8)
+        begin = -memory.ctypes.data % LINE_BYTES
+        table = memory[begin : begin + lines * LINE_BYTES]
+        table.view(np.int32).reshape(lines, -1)[:, SLOTS_FROM:] = EMPTY
+        moved = _move(self._places[part], self._lines[part], np.uint64(table.ctypes.data), lines)
+        self._parts[part], self._places[part] = table, table.ctypes.data
+        self._lines[part], self._free[part] = lines, int(FILLED * LANES * lines) - moved
+
+
+@intrinsic
+def _words(context, address):
+    """The 64-bit words at an address."""
+    return _pointer(types.int64)
+
+
+@intrinsic
+def _halves(context, address):
+    """The 32-bit words at an address."""
+    return _pointer(types.int32)
+
+
+def _pointer(of):
+    def generate(context, builder, signature, arguments):
+        return builder.inttoptr(arguments[0], context.get_value_type(signature.return_type))
+
+    return types.CPointer(of)(types.uint64), generate
+
+
+@njit(nogil=True)
+def _mixed(x: np.int64) -> np.uint64:
+    # As `hashing.mix`.
+    mixed = np.uint64(x)
+    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return mixed ^ (mixed >> np.uint64(31))
+
+
+@njit(nogil=True)
+def _part_of(mixed: np.uint64) -> np.int64:
+    return np.int64(mixed >> np.uint64(64 - PART_BITS))
+
+
+@njit(nogil=True)
+def _line_of(mixed: np.uint64, lines: np.int64) -> np.int64:
+    # The lower half: the upper bits are all alike within a part.
+    return np.int64(((mixed & np.uint64(0xFFFFFFFF)) * np.uint64(lines)) >> np.uint64(32))
+
+
+@njit(nogil=True)
+def _find(ids: np.ndarray, places: np.ndarray, lines: np.ndarray, slots: np.ndarray) -> int:
+    """Fill `slots`. What it returns says nothing, and keeps the compiler from leaving out the early
+    looks."""
+    parts, first = np.empty(BLOCK, np.int64), np.empty(BLOCK, np.int64)
+    seen = 0
+    for begin in range(0, len(ids), BLOCK):
+        count = min(BLOCK, len(ids) - begin)
+        for i in range(count):
+            mixed = _mixed(ids[begin + i])
+            parts[i] = _part_of(mixed)
+            first[i] = _line_of(mixed, lines[parts[i]])
+        for i in range(count):
+            seen ^= carray(_words(places[parts[i]] + np.uint64(LINE_BYTES * first[i])), 1)[0]
+        for i in range(count):
+            slots[begin + i], _, _ = _look(
+                ids[begin + i], places[parts[i]], lines[parts[i]], first[i]
+            )
+    return seen
+
+
+@njit(nogil=True)
+def _look(
+    one: np.int64, place: np.uint64, lines: np.int64, line: np.int64
+) -> tuple[np.int64, np.int64, np.int64]:
+    """The slot of an id, or EMPTY; the line and lane where it is, or is to be."""
+    while True:
+        at = place + np.uint64(LINE_BYTES * line)
+        ids, slots = carray(_words(at), LANES), carray(_halves(at), LINE_BYTES // 4)
+        for lane in range(LANES):
+            slot = slots[SLOTS_FROM + lane]
+            if slot == EMPTY or ids[lane] == one:
+                return np.int64(slot), line, np.int64(lane)
+        line += 1
+        if line == lines:
+            line = 0
+
+
+@njit(nogil=True)
+def _put(one: np.int64, slot: np.int64, place: np.uint64, line: np.int64, lane: np.int64) -> None:
+    at = place + np.uint64(LINE_BYTES * line)
+    carray(_words(at), LANES)[lane] = one
+    carray(_halves(at), LINE_BYTES // 4)[SLOTS_FROM + lane] = slot
+
+
+@njit(nogil=True)
+def _insert(
+    ids: np.ndarray,
+    missing: np.ndarray,
+    done: int,
+    places: np.ndarray,
+    lines: np.ndarray,
+    free: np.ndarray,
+    count: int,
+    slots: np.ndarray,
+) -> tuple[int, int, int]:
+    """Give the ids at `missing`, from number `done` on, the slots from `count` on: one that has
+    come before, its own. How many of them are done, the new count, and which part must grow before
+    the next; -1 where all are done."""
+    for number in range(done, len(missing)):
+        one = ids[missing[number]]
+        mixed = _mixed(one)
+        part = _part_of(mixed)
+        slot, line, lane = _look(one, places[part], lines[part], _line_of(mixed, lines[part]))
+        if slot == EMPTY:
+            if free[part] == 0:
+                return number, count, part
+            _put(one, count, places[part], line, lane)
+            free[part] -= 1
+            slot = count
+            count += 1
+        slots[missing[number]] = slot
+    return len(missing), count, -1
+
+
+@njit(nogil=True)
+def _move(place: np.uint64, lines: np.int64, to: np.uint64, to_lines: np.int64) -> int:
+    """The ids of a part, with their slots, to lines that hold none yet; how many."""
+    found = 0
+    for line in range(lines):
+        at = place + np.uint64(LINE_BYTES * line)
+        ids, slots = carray(_words(at), LANES), carray(_halves(at), LINE_BYTES // 4)
+        for lane in range(LANES):
+            slot = slots[SLOTS_FROM + lane]
+            if slot == EMPTY:
+                break
+            first = _line_of(_mixed(ids[lane]), to_lines)
+            _, to_line, to_lane = _look(ids[lane], to, to_lines, first)
+            _put(ids[lane], np.int64(slot), to, to_line, to_lane)
+            found += 1
+    return found
+
+
+@njit(nogil=True)
+def _list(places: np.ndarray, lines: np.ndarray, out: np.ndarray) -> None:
+    """Every id, at its slot."""
+    for part in range(len(places)):
+        for line in range(lines[part]):
+            at = places[part] + np.uint64(LINE_BYTES * line)
+            ids, slots = carray(_words(at), LANES), carray(_halves(at), LINE_BYTES // 4)
+            for lane in range(LANES):
+                if slots[SLOTS_FROM + lane] == EMPTY:
+                    break
+                out[slots[SLOTS_FROM + lane]] = ids[lane]
