@@ -1,5 +1,5 @@
 # Numba's decorators and intrinsics have no types.
-# mypy: disable-error-code="untyped-decorator,no-untyped-def,no-untyped-call"
+# mypy: disable-error-code="untyped-decorator,no-untyped-def,call-arg,attr-defined"
 """The id map on a CPU: compiled loops over cache lines of ids and their slots.
 
 A line is 64 bytes: five ids, then their five slots in four bytes each, so that an id is found, or
@@ -38,7 +38,7 @@ class CompiledIdMap:
         """How many ids more each part takes before it grows."""
         self._places = np.zeros(PARTS, np.uint64)
         """Where in memory each part begins."""
-        self._parts = [np.empty(0, np.int64)] * PARTS
+        self._parts = [np.empty(0, np.uint8)] * PARTS
         for part in range(PARTS):
             self._enlarge(part)
         self._count = 0
@@ -82,7 +82,7 @@ class CompiledIdMap:
         begin = -memory.ctypes.data % LINE_BYTES
         table = memory[begin : begin + lines * LINE_BYTES]
         table.view(np.int32).reshape(lines, -1)[:, SLOTS_FROM:] = EMPTY
-        moved = _move(self._places[part], self._lines[part], np.uint64(table.ctypes.data), lines)
+        moved = _move(self._places[part], self._lines[part], table.ctypes.data, lines)
         self._parts[part], self._places[part] = table, table.ctypes.data
         self._lines[part], self._free[part] = lines, int(FILLED * LANES * lines) - moved
 
@@ -107,7 +107,7 @@ def _pointer(of):
 
 
 @njit(nogil=True)
-def _mixed(x: np.int64) -> np.uint64:
+def _mixed(x: int) -> np.uint64:
     # As `hashing.mix`.
     mixed = np.uint64(x)
     mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -121,7 +121,7 @@ def _part_of(mixed: np.uint64) -> np.int64:
 
 
 @njit(nogil=True)
-def _line_of(mixed: np.uint64, lines: np.int64) -> np.int64:
+def _line_of(mixed: np.uint64, lines: int) -> np.int64:
     # The lower half: the upper bits are all alike within a part.
     return np.int64(((mixed & np.uint64(0xFFFFFFFF)) * np.uint64(lines)) >> np.uint64(32))
 
@@ -148,9 +148,7 @@ def _find(ids: np.ndarray, places: np.ndarray, lines: np.ndarray, slots: np.ndar
 
 
 @njit(nogil=True)
-def _look(
-    one: np.int64, place: np.uint64, lines: np.int64, line: np.int64
-) -> tuple[np.int64, np.int64, np.int64]:
+def _look(one: int, place: int, lines: int, line: int) -> tuple[int, int, int]:
     """The slot of an id, or EMPTY; the line and lane where it is, or is to be."""
     while True:
         at = place + np.uint64(LINE_BYTES * line)
@@ -165,7 +163,7 @@ def _look(
 
 
 @njit(nogil=True)
-def _put(one: np.int64, slot: np.int64, place: np.uint64, line: np.int64, lane: np.int64) -> None:
+def _put(one: int, slot: int, place: int, line: int, lane: int) -> None:
     at = place + np.uint64(LINE_BYTES * line)
     carray(_words(at), LANES)[lane] = one
     carray(_halves(at), LINE_BYTES // 4)[SLOTS_FROM + lane] = slot
@@ -188,8 +186,8 @@ def _insert(
     for number in range(done, len(missing)):
         one = ids[missing[number]]
         mixed = _mixed(one)
-        part = _part_of(mixed)
-        slot, line, lane = _look(one, places[part], lines[part], _line_of(mixed, lines[part]))
+        part = int(_part_of(mixed))
+        slot, line, lane = _look(one, places[part], lines[part], int(_line_of(mixed, lines[part])))
         if slot == EMPTY:
             if free[part] == 0:
                 return number, count, part
@@ -202,17 +200,17 @@ def _insert(
 
 
 @njit(nogil=True)
-def _move(place: np.uint64, lines: np.int64, to: np.uint64, to_lines: np.int64) -> int:
+def _move(place: int, lines: int, to: int, to_lines: int) -> int:
     """The ids of a part, with their slots, to lines that hold none yet; how many."""
     found = 0
     for line in range(lines):
-        at = place + np.uint64(LINE_BYTES * line)
+        at = np.uint64(place) + np.uint64(LINE_BYTES * line)
         ids, slots = carray(_words(at), LANES), carray(_halves(at), LINE_BYTES // 4)
         for lane in range(LANES):
             slot = slots[SLOTS_FROM + lane]
             if slot == EMPTY:
                 break
-            first = _line_of(_mixed(ids[lane]), to_lines)
+            first = int(_line_of(_mixed(ids[lane]), to_lines))
             _, to_line, to_lane = _look(ids[lane], to, to_lines, first)
             _put(ids[lane], np.int64(slot), to, to_line, to_lane)
             found += 1
