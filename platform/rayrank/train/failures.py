@@ -1,13 +1,15 @@
-"""Which failures are worth another attempt: lost workers are, a fault that would come again is
-not."""
+"""Which failures are worth another attempt: lost workers are, and nodes that were told to go; a
+fault that would come again is not."""
 
 import re
 from typing import NamedTuple
 
 import torch.distributed as dist
-from ray.train import ControllerError, TrainingFailedError, WorkerGroupError
+from ray.exceptions import RayActorError
+from ray.train import ControllerError, PreemptionError, TrainingFailedError, WorkerGroupError
 
 from rayrank.errors import DivergedError, RayrankError
+from rayrank.train.preemption import PreemptedError, in_words
 
 # How Gloo and NCCL tell a worker that another one is gone: plain RuntimeErrors, mostly.
 PEER_GONE = re.compile(
@@ -24,20 +26,32 @@ class Failure(NamedTuple):
     reason: str
     diverged: bool = False
     """Numbers were not finite any more."""
+    preempted: bool = False
+    """A node of theirs was told to go: nothing failed, and none of the losses that are counted."""
 
 
 def failure_of(error: TrainingFailedError) -> Failure:
     """What a failed attempt died of: the fault of a worker's own, where there is one, since what
     the others say then is only that it has gone."""
+    if isinstance(error, PreemptionError):
+        # Ray stops the workers at the node's deadline.
+        told = in_words(error.preemption_info)
+        return Failure(True, f"{told}, and did before its workers had stopped", preempted=True)
     if not isinstance(error, WorkerGroupError):
         return Failure(False, str(error))
-    faults = {rank: e for rank, e in error.worker_failures.items() if not _lost(e)}
+    failures = error.worker_failures
+    faults = {rank: e for rank, e in failures.items() if not _lost(e)}
     if not faults:
-        failures = error.worker_failures
         # The others only say that their peer has gone, unless nobody else was heard of.
         gone = [rank for rank, e in failures.items() if _of_ray(e)] or list(failures)
-        return Failure(True, f"lost the worker of rank {', '.join(map(str, gone))}")
+        reason = f"lost the worker of rank {', '.join(map(str, gone))}"
+        preempted = any(_with_its_node(e) for e in failures.values())
+        if preempted:
+            reason += " with a node that was told to go"
+        return Failure(True, reason, preempted=preempted)
     rank, fault = next(iter(faults.items()))
+    if isinstance(fault, PreemptedError):  # all the workers' then
+        return Failure(True, str(fault), preempted=True)
     if isinstance(fault, RayrankError):
         return Failure(False, str(fault), isinstance(fault, DivergedError))
     return Failure(False, f"rank {rank}: {type(fault).__name__}: {fault}\n{error}")
@@ -49,6 +63,13 @@ def waited_in_vain(error: TrainingFailedError) -> bool:
         return False
     # Ray Train does not export its class.
     return type(error.controller_failure).__name__ == "WorkerGroupStartupTimeoutError"
+
+
+def _with_its_node(error: BaseException) -> bool:
+    # Its node went within seconds, before anybody was told. What Ray Train wraps it in is not
+    # exported.
+    died = getattr(error, "health_check_failure", error)
+    return isinstance(died, RayActorError) and died.preempted
 
 
 def _of_ray(error: BaseException) -> bool:

@@ -5,7 +5,7 @@ import os
 import socket
 from collections.abc import Callable, Iterator
 from math import isfinite, nan
-from typing import Any, TypeVar, cast
+from typing import Any, NoReturn, TypeVar, cast
 
 import pyarrow as pa
 import ray.train
@@ -29,6 +29,7 @@ from rayrank.train.finished import ATTEMPTS, BATCHES, CHECKPOINTS, write_finishe
 from rayrank.train.finite import NotFiniteError, demand_finite, stopped_at
 from rayrank.train.optimize import Optimizer
 from rayrank.train.peak import peak_flops
+from rayrank.train.preemption import PreemptedError, in_words, told_to_go
 from rayrank.train.progress import Progress
 from rayrank.train.saver import Saver, Snapshot
 from rayrank.train.validate import Metrics, validate
@@ -113,8 +114,12 @@ class Worker:
                 self.sharded.train()
                 with feed(self._dealt(batches, position), self.schema, self.device) as steps:
                     for fed in steps:
-                        position = self._step(fed, position, batches, before, total, progress)
+                        position, leaves = self._step(
+                            fed, position, batches, before, total, progress
+                        )
                         watchdog.alive()
+                        if leaves:
+                            self._leave(position, progress)
                         if self._due(position) and position.batches < len(batches):
                             self._save(position, progress)
                             watchdog.alive()
@@ -150,11 +155,13 @@ class Worker:
         before: int,
         total: int,
         progress: Progress,
-    ) -> ckpt.Position:
-        """Take one; where the run is after it. before: batches of earlier epochs, of `total`."""
+    ) -> tuple[ckpt.Position, bool]:
+        """Take one; where the run is after it, and whether it is to stop there because a node will
+        go. before: batches of earlier epochs, of `total`."""
         share = (before + position.batches) / total
         try:
-            facts = self.optimizer.step(fed.batches, position.step, share)
+            warned = told_to_go() is not None
+            facts = self.optimizer.step(fed.batches, position.step, share, warned=warned)
         except NotFiniteError as error:
             rows = pa.concat_tables(fed.rows)
             raise stopped_at(position.step, rows, error, self.folder) from None
@@ -171,7 +178,18 @@ class Worker:
                 f"and losses are scaled by {self.optimizer.scale.value:g} from now on",
             )
         self.optimizer.phases.begin("waiting")
-        return position
+        return position, facts.warned == self.world_size
+
+    def _leave(self, position: ckpt.Position, progress: Progress) -> NoReturn:
+        """Save how things are now, wait for it, and end this attempt: what it did from here on
+        until the node goes would be done again, and others can take its place the sooner."""
+        info = told_to_go()
+        assert info is not None  # every rank was told
+        told = in_words(info)
+        progress.note(position, f"{told}: stopping at step {position.step} with a checkpoint")
+        self._save(position, progress)
+        self._await_saved(position, progress)
+        raise PreemptedError(f"{told}: stopped at step {position.step}")
 
     def _due(self, position: ckpt.Position) -> bool:
         return position.step % self.config.checkpoint_every == 0
