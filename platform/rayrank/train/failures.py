@@ -5,11 +5,10 @@ import re
 from typing import NamedTuple
 
 import torch.distributed as dist
-from ray.exceptions import RayActorError
 from ray.train import ControllerError, PreemptionError, TrainingFailedError, WorkerGroupError
 
 from rayrank.errors import DivergedError, RayrankError
-from rayrank.train.preemption import PreemptedError, in_words
+from rayrank.train.preemption import TOO_SOON, PreemptedError, in_words
 
 # How Gloo and NCCL tell a worker that another one is gone: plain RuntimeErrors, mostly.
 PEER_GONE = re.compile(
@@ -32,26 +31,23 @@ class Failure(NamedTuple):
 
 def failure_of(error: TrainingFailedError) -> Failure:
     """What a failed attempt died of: the fault of a worker's own, where there is one, since what
-    the others say then is only that it has gone."""
+    the others say then is only that it has gone; a node that was told to go, where there is none.
+    """
     if isinstance(error, PreemptionError):
         # Ray stops the workers at the node's deadline.
-        told = in_words(error.preemption_info)
-        return Failure(True, f"{told}, and did before its workers had stopped", preempted=True)
+        return Failure(True, f"{in_words(error.preemption_info)}, {TOO_SOON}", preempted=True)
     if not isinstance(error, WorkerGroupError):
         return Failure(False, str(error))
     failures = error.worker_failures
-    faults = {rank: e for rank, e in failures.items() if not _lost(e)}
+    told = [e for e in failures.values() if isinstance(e, PreemptedError)]
+    faults = {rank: e for rank, e in failures.items() if e not in told and not lost_by(e)}
+    if told and not faults:
+        return Failure(True, str(told[0]), preempted=True)
     if not faults:
         # The others only say that their peer has gone, unless nobody else was heard of.
         gone = [rank for rank, e in failures.items() if _of_ray(e)] or list(failures)
-        reason = f"lost the worker of rank {', '.join(map(str, gone))}"
-        preempted = any(_with_its_node(e) for e in failures.values())
-        if preempted:
-            reason += " with a node that was told to go"
-        return Failure(True, reason, preempted=preempted)
+        return Failure(True, f"lost the worker of rank {', '.join(map(str, gone))}")
     rank, fault = next(iter(faults.items()))
-    if isinstance(fault, PreemptedError):  # all the workers' then
-        return Failure(True, str(fault), preempted=True)
     if isinstance(fault, RayrankError):
         return Failure(False, str(fault), isinstance(fault, DivergedError))
     return Failure(False, f"rank {rank}: {type(fault).__name__}: {fault}\n{error}")
@@ -65,19 +61,13 @@ def waited_in_vain(error: TrainingFailedError) -> bool:
     return type(error.controller_failure).__name__ == "WorkerGroupStartupTimeoutError"
 
 
-def _with_its_node(error: BaseException) -> bool:
-    # Its node went within seconds, before anybody was told. What Ray Train wraps it in is not
-    # exported.
-    died = getattr(error, "health_check_failure", error)
-    return isinstance(died, RayActorError) and died.preempted
-
-
 def _of_ray(error: BaseException) -> bool:
     # An actor that died, a health check or a barrier that failed for it.
     return type(error).__module__.split(".")[0] == "ray"
 
 
-def _lost(error: BaseException) -> bool:
+def lost_by(error: BaseException) -> bool:
+    """Whether this is what a worker dies of, or one that has lost another."""
     if _of_ray(error) or isinstance(error, dist.DistError):
         return True
     return isinstance(error, RuntimeError) and PEER_GONE.search(str(error)) is not None

@@ -13,9 +13,11 @@ from ray.train.v2._internal.execution.context import get_train_context
 
 from rayrank.errors import RayrankError
 
+TOO_SOON = "and did before a checkpoint was complete"
+
 
 class PreemptedError(RayrankError):
-    """An attempt that stopped because a worker's node will go."""
+    """An attempt that ended because a worker's node will go, or went when it was told to."""
 
 
 def told_to_go() -> PreemptionInfo | None:

@@ -24,12 +24,13 @@ from rayrank.storage import AnyPath, place, write_whole
 from rayrank.train import checkpoint as ckpt
 from rayrank.train.attempt import begin_attempt
 from rayrank.train.config import RankerConfig
+from rayrank.train.failures import lost_by
 from rayrank.train.feed import Fed, feed
 from rayrank.train.finished import ATTEMPTS, BATCHES, CHECKPOINTS, write_finished
 from rayrank.train.finite import NotFiniteError, demand_finite, stopped_at
 from rayrank.train.optimize import Optimizer
 from rayrank.train.peak import peak_flops
-from rayrank.train.preemption import PreemptedError, in_words, told_to_go
+from rayrank.train.preemption import TOO_SOON, PreemptedError, in_words, told_to_go
 from rayrank.train.progress import Progress
 from rayrank.train.saver import Saver, Snapshot
 from rayrank.train.validate import Metrics, validate
@@ -279,4 +280,10 @@ def run_worker(told: dict[str, Any]) -> None:
     folder, rows = place(told["folder"]), place(told["rows"])
     device = ray.train.torch.get_device()
     start = None if told["start"] is None else place(told["start"])
-    Worker(schema, config, read_stats(rows), folder, rows, device, start).train()
+    try:
+        Worker(schema, config, read_stats(rows), folder, rows, device, start).train()
+    except Exception as error:
+        info = told_to_go()
+        if info is None or not lost_by(error):
+            raise
+        raise PreemptedError(f"{in_words(info)}, {TOO_SOON}") from error
