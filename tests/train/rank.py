@@ -53,7 +53,8 @@ def run(case: Path, rank: int) -> dict[str, Any]:
     for number, (step, done) in enumerate(told["steps"]):
         of_step = sorted(case.glob(f"step-{number}-{rank}-*.parquet"))
         batches = [batch(path.stem) for path in of_step]
-        facts.append(worker.optimizer.step(batches, step, done)._asdict())
+        seen = worker.optimizer.step(batches, step, done, warned=rank == 1)
+        facts.append(seen._asdict())
         states.append(state_of(worker))
     return {
         "states": states,

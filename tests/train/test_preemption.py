@@ -64,7 +64,7 @@ def goes(cluster: Cluster) -> Iterator[Node]:
 
 @pytest.fixture
 def rows(tmp_path: Path) -> Path:
-    for split, users in (("train", [user(40 + n, 1 + n % 5) for n in range(24)]), ("valid", VALID)):
+    for split, users in (("train", [user(40 + n, 1 + n % 5) for n in range(64)]), ("valid", VALID)):
         day = tmp_path / "rows" / split / "2022-04-16"
         day.mkdir(parents=True)
         pq.write_table(table(users), day / "part.parquet")
@@ -86,7 +86,7 @@ def test_a_node_that_is_told_to_go(
     """No step is taken twice, and it is no loss: none is allowed here. By itself this run saves
     nothing before its end."""
     config = ranker_config(
-        dropout=0.2, epochs=16, max_cost=1, checkpoint_every=10_000, max_failures=0
+        dropout=0.2, epochs=6, max_cost=1, checkpoint_every=10_000, max_failures=0
     )
     said: list[str] = []
 
@@ -150,7 +150,7 @@ def test_a_node_that_goes_before_a_checkpoint(
     """Its worker stands still while the other one is told; then it is killed with its node. That
     is no loss either; but this run has no other place, and does not wait for one."""
     monkeypatch.setenv("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", "5")
-    config = ranker_config(epochs=16, max_cost=1, max_failures=0, waits_s=5.0)
+    config = ranker_config(epochs=6, max_cost=1, max_failures=0, waits_s=5.0)
     said: list[str] = []
     folder = tmp_path / "goes"
     (raylet,) = goes.all_processes["raylet"]
