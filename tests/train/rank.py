@@ -57,7 +57,8 @@ def run(case: Path, rank: int) -> dict[str, Any]:
     # As the trainer does it: each step knows what comes after it.
     coming = [*(batches[0] for batches in dealt[1:]), None]
     for (step, done), batches, ahead in zip(told["steps"], dealt, coming, strict=False):
-        facts.append(worker.optimizer.step(batches, step, done, ahead)._asdict())
+        seen = worker.optimizer.step(batches, step, done, ahead, warned=rank == 1)
+        facts.append(seen._asdict())
         states.append(state_of(worker))
     return {
         "states": states,

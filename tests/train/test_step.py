@@ -127,6 +127,7 @@ def test_a_step_tells_the_loss_and_the_counts_of_the_union(
         "auxiliary": 0.0,
         "gradient_norm": pytest.approx(truth(world, cases, "plain", number).norm(), rel=1e-5),
         "loss_scale": 1.0,
+        "warned": 1,  # rank 1 was
     }
     for rank in RANKS:
         facts = saw(world, "plain", rank)["facts"][number]

@@ -63,7 +63,8 @@ class TrainConfig(Strict):
     """Whether the epoch that was best on later data is the finished ranker, rather than the last
     one: a checkpoint is then saved after each, and the best one kept too."""
     max_failures: Annotated[int, Field(ge=0)] = 3
-    """How often a run may lose workers and go on from its checkpoint."""
+    """How often a run may lose workers and go on from its checkpoint. A node that is told to go (a
+    spot instance that is taken back) does not count."""
     waits_s: Annotated[float, Field(gt=0)] = 3600.0
     """For how long a run waits for places for its workers (in steps of a minute), at its start and
     after it lost some; then it ends, and says what it lacks."""

@@ -54,6 +54,8 @@ class Optimizer:
         step: int,
         done: float,
         ahead: JaggedBatch | None = None,
+        *,
+        warned: bool = False,
     ) -> "StepFacts":
         """Forward, backward, update on this rank's batches, which are as many on every rank.
         Collective. ahead: the first one of the next step, where there is one; each batch's ids are
@@ -64,11 +66,12 @@ class Optimizer:
         known labels of all. The model's auxiliary loss, a sum as well, is divided by all
         candidates. The gradient of dense parameters and table rows together, each row's over all
         ranks, is scaled down to the norm `clip_norm`. Raises NotFiniteError, on every rank, before
-        anything is changed, for a loss or a gradient that is not finite.
+        anything is changed, for a loss or a gradient that is not finite. warned: whether this rank
+        was told of a node that is to go; how many were comes with the totals.
         """
         self.phases.begin("totals")
-        tables, counts = tables_of(self.sharded), self._counts(batches)
-        known_K, candidates = counts[:-3], counts[-3]
+        tables, counts = tables_of(self.sharded), self._counts(batches, warned)
+        known_K, candidates = counts[:-4], counts[-4]
         sums = counts.new_zeros(len(known_K) + 1)
         observed: torch.Tensor | None = None
         for batch, coming in zip(batches, [*batches[1:], ahead], strict=True):
@@ -117,12 +120,14 @@ class Optimizer:
         self._update(clipped / facts.loss_scale, self.rate(step, done))
         return facts
 
-    def _counts(self, batches: Sequence[JaggedBatch]) -> torch.Tensor:
-        """Float64 [tasks + 3], over all ranks: known labels by task, candidates, tokens, users."""
+    def _counts(self, batches: Sequence[JaggedBatch], warned: bool) -> torch.Tensor:
+        """Float64 [tasks + 4], over all ranks: known labels by task, candidates, tokens, users;
+        ranks that are warned."""
         told = [
             sum(batch.candidates for batch in batches),
             sum(batch.tokens for batch in batches),
             sum(batch.users for batch in batches),
+            warned,
         ]
         known = [self.ranker.known_labels(batch).double() for batch in batches]
         # In float64: counts of tokens outgrow float32.
@@ -193,13 +198,15 @@ class StepFacts(NamedTuple):
     loss_scale: float
     """That the step was taken with; 1 but for float16."""
     observed: Observed
+    warned: int = 0
+    """Ranks that were told of a node that is to go (`preemption`)."""
 
 
 def _facts(
     totals: torch.Tensor, counts: torch.Tensor, loss_scale: float, observed: Observed
 ) -> StepFacts:
     sums_K, (auxiliary, square) = totals[:-2], totals[-2:].tolist()
-    known_K, (candidates, tokens, users) = counts[:-3], counts[-3:].tolist()
+    known_K, (candidates, tokens, users, warned) = counts[:-4], counts[-4:].tolist()
     loss = float(mean_of_known(sums_K, known_K).sum())
     return StepFacts(
         loss=loss,
@@ -210,6 +217,7 @@ def _facts(
         gradient_norm=sqrt(square) / loss_scale,
         loss_scale=loss_scale,
         observed=observed,
+        warned=int(warned),
     )
 
 

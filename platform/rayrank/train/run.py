@@ -78,9 +78,10 @@ def train(
 
     An unfinished run in `folder` is resumed. name: of the run in Ray's dashboard. start: what it
     begins from; part: of the training rows those it learns from, all unless said. Lost workers are
-    said and replaced, up to `max_failures` times. Returns the last checkpoint. Raises TrainingError
-    for a fault that would come again, and for one loss too many; DivergedError, which is one, where
-    numbers are not finite any more; ConfigError where `start` is of another seed.
+    said and replaced, up to `max_failures` times; those whose node was told to go, always. Returns
+    the last checkpoint. Raises TrainingError for a fault that would come again, and for one loss
+    too many; DivergedError, which is one, where numbers are not finite any more; ConfigError where
+    `start` is of another seed.
     """
     if start is not None:
         start.demand_fit(schema, config)
@@ -96,8 +97,8 @@ def train(
     }
     if lack := reading_lacks(config.train):
         say(lack)
-    most = config.train.max_failures
-    for failures in range(most + 1):
+    most, losses = config.train.max_failures, 0
+    while True:
         stacks = stacks_in(folder)
         try:
             _trainer(config.train, told, absolute(folder), name).fit()
@@ -115,16 +116,17 @@ def train(
             if not failure.lost:
                 kind = DivergedError if failure.diverged else TrainingError
                 raise kind(f"training failed: {failure.reason}") from error
-            if failures == most:
+            if failure.preempted:
+                say(f"{failure.reason}: going on from its checkpoint (not counted as a loss)")
+                continue
+            if losses == most:
                 raise TrainingError(
                     f"training failed: {failure.reason}, after {most} earlier losses (max_failures)"
                 ) from error
-            say(
-                f"{failure.reason} ({failures + 1} of {most} allowed): going on from its checkpoint"
-            )
+            losses += 1
+            say(f"{failure.reason} ({losses} of {most} allowed): going on from its checkpoint")
         else:
-            break
-    return finished_checkpoint(folder)
+            return finished_checkpoint(folder)
 
 
 def packing_of(config: RankerConfig) -> Packing:
@@ -152,6 +154,7 @@ def _trainer(config: TrainConfig, told: dict[str, Any], folder: AnyPath, name: s
             # Which failures are worth another attempt is decided here, not by Ray.
             failure_config=FailureConfig(
                 max_failures=0,
+                max_preemption_failures=0,
                 # How often it looks again for a place for its workers.
                 controller_failure_limit=max(0, math.ceil(config.waits_s / _looks_for_s()) - 1),
             ),

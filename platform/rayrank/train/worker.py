@@ -5,7 +5,7 @@ import os
 import socket
 from collections.abc import Callable, Iterator
 from math import isfinite, nan
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, NamedTuple, NoReturn, TypeVar, cast
 
 import pyarrow as pa
 import ray.train
@@ -25,11 +25,13 @@ from rayrank.storage import AnyPath, place, write_whole
 from rayrank.train import checkpoint as ckpt
 from rayrank.train.attempt import begin_attempt
 from rayrank.train.config import RankerConfig
+from rayrank.train.failures import lost_by
 from rayrank.train.feed import Fed, feed, with_next
 from rayrank.train.finished import ATTEMPTS, BATCHES, CHECKPOINTS, write_finished
 from rayrank.train.finite import NotFiniteError, demand_finite, stopped_at
 from rayrank.train.optimize import Optimizer
 from rayrank.train.peak import peak_flops
+from rayrank.train.preemption import TOO_SOON, PreemptedError, in_words, told_to_go
 from rayrank.train.progress import Progress
 from rayrank.train.saver import Saver, Snapshot
 from rayrank.train.validate import Metrics, validate
@@ -125,8 +127,10 @@ class Worker:
                 self.sharded.train()
                 with feed(self._dealt(batches, position), self.schema, self.device) as steps:
                     for fed, ahead in with_next(steps):
-                        position = self._step(fed, ahead, position, epoch, progress)
+                        position, leaves = self._step(fed, ahead, position, epoch, progress)
                         watchdog.alive()
+                        if leaves:
+                            self._leave(position, progress)
                         if self._due(position) and position.batches < len(batches):
                             self._save(position, progress)
                             watchdog.alive()
@@ -162,12 +166,14 @@ class Worker:
         position: ckpt.Position,
         epoch: _Epoch,
         progress: Progress,
-    ) -> ckpt.Position:
-        """Take one; where the run is after it. ahead: the one after it."""
+    ) -> tuple[ckpt.Position, bool]:
+        """Take one; where the run is after it, and whether it is to stop there because a node will
+        go. ahead: the one after it."""
         share = (epoch.before + position.batches) / epoch.total
         try:
             coming = None if ahead is None else ahead.batches[0]
-            facts = self.optimizer.step(fed.batches, position.step, share, coming)
+            warned = told_to_go() is not None
+            facts = self.optimizer.step(fed.batches, position.step, share, coming, warned=warned)
         except NotFiniteError as error:
             rows = pa.concat_tables(fed.rows)
             raise stopped_at(position.step, rows, error, self.folder) from None
@@ -184,7 +190,18 @@ class Worker:
                 f"and losses are scaled by {self.optimizer.scale.value:g} from now on",
             )
         self.optimizer.phases.begin("waiting")
-        return position
+        return position, facts.warned == self.world_size
+
+    def _leave(self, position: ckpt.Position, progress: Progress) -> NoReturn:
+        """Save how things are now, wait for it, and end this attempt: what it did from here on
+        until the node goes would be done again, and others can take its place the sooner."""
+        info = told_to_go()
+        assert info is not None  # every rank was told
+        told = in_words(info)
+        progress.note(position, f"{told}: stopping at step {position.step} with a checkpoint")
+        self._save(position, progress)
+        self._await_saved(position, progress)
+        raise PreemptedError(f"{told}: stopped at step {position.step}")
 
     def _due(self, position: ckpt.Position) -> bool:
         return position.step % self.config.checkpoint_every == 0
@@ -274,4 +291,10 @@ def run_worker(told: dict[str, Any]) -> None:
     folder, rows = place(told["folder"]), place(told["rows"])
     device = ray.train.torch.get_device()
     start = None if told["start"] is None else place(told["start"])
-    Worker(schema, config, read_stats(rows), folder, rows, device, start).train()
+    try:
+        Worker(schema, config, read_stats(rows), folder, rows, device, start).train()
+    except Exception as error:
+        info = told_to_go()
+        if info is None or not lost_by(error):
+            raise
+        raise PreemptedError(f"{in_words(info)}, {TOO_SOON}") from error
