@@ -15,8 +15,11 @@ from torch import Tensor, nn
 from ..model.rows import SCHEMA, User, behaviour, candidate, features, jagged
 
 STEPS = 3
+LARGEST = 0.01
+"""Of a guess's weights, which the hook sees to."""
 CONFIG = DLRMConfig(hidden=[8])
 TRAIN = TrainConfig(warmup_steps=0, clip_norm=1e6)
+SHARDED = TRAIN.model_copy(update={"dense": "sharded"})
 USERS = [
     User(
         features(SCHEMA, "profile", 10 * n),
@@ -29,7 +32,8 @@ USERS = [
 
 
 class Hooked(DLRM):
-    """Also learns from what users did whether they will click, and keeps its weights small."""
+    """Also learns from what users did whether they will click, and keeps its weights small, those
+    of its guess by a hook."""
 
     clicked: Tensor
     steps: Tensor
@@ -58,6 +62,8 @@ class Hooked(DLRM):
     def after_step(self) -> None:
         self.steps += 1
         self.average.lerp_(self.guess.bias.detach(), 0.5)
+        with torch.no_grad():
+            self.guess.weight.clamp_(-LARGEST, LARGEST)
 
 
 def rank_batch(rank: int, world: int) -> JaggedBatch:
@@ -67,17 +73,19 @@ def rank_batch(rank: int, world: int) -> JaggedBatch:
 
 
 def hooks_seen(rank: int, world: int) -> dict[str, object]:
-    """What steps of this model, and of one without, leave on one rank. Collective."""
-    return {kind.__name__: _steps(kind, rank, world) for kind in (Hooked, DLRM)}
+    """What steps of this model, of it with its dense part sharded, and of one without, leave on one
+    rank. Collective."""
+    seen = {kind.__name__: _steps(kind, rank, world, TRAIN) for kind in (Hooked, DLRM)}
+    return seen | {"sharded": _steps(Hooked, rank, world, SHARDED)}
 
 
-def _steps(kind: type[Ranker], rank: int, world: int) -> dict[str, object]:
+def _steps(kind: type[Ranker], rank: int, world: int, config: TrainConfig) -> dict[str, object]:
     torch.manual_seed(0)
     tables = ShardedTables(SCHEMA.tables, init_std=0.5, seed=1, world_size=world)
     make: type[DLRM] = kind  # type: ignore[assignment]
     model = make(SCHEMA, CONFIG, tables, {})
     optimizer = Optimizer(
-        shard(model, tables, learning_rate=0.1, device=torch.device("cpu")), TRAIN
+        shard(model, tables, learning_rate=0.1, device=torch.device("cpu")), config
     )
     batch, facts, after = rank_batch(rank, world), [], []
     for step in range(STEPS):
