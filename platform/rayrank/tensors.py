@@ -37,7 +37,9 @@ def held_as(value: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
     """A whole tensor as `other` is held: where that is sharded over ranks, this rank's share."""
     if not hasattr(other, "device_mesh"):
         return value
-    from torch.distributed.tensor import distribute_tensor  # which serving need not import
+    # Half a second, and for training alone.
+    from torch.distributed.tensor import DTensor, distribute_tensor  # noqa: PLC0415
 
+    assert isinstance(other, DTensor)
     # Every rank has the whole: none has to send it.
     return distribute_tensor(value, other.device_mesh, other.placements, src_data_rank=None)

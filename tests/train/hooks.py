@@ -72,7 +72,7 @@ def rank_batch(rank: int, world: int) -> JaggedBatch:
     return jagged(USERS[cuts[rank] : cuts[rank + 1]])
 
 
-def hooks_seen(rank: int, world: int) -> dict[str, object]:
+def hooks_seen(rank: int, world: int) -> dict[str, dict[str, object]]:
     """What steps of this model, of it with its dense part sharded, and of one without, leave on one
     rank. Collective."""
     seen = {kind.__name__: _steps(kind, rank, world, TRAIN) for kind in (Hooked, DLRM)}

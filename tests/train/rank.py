@@ -17,9 +17,11 @@ import torch
 import torch.distributed as dist
 from rayrank.data.jagged import JaggedBatch, to_jagged
 from rayrank.data.row_stats import RowStats
+from rayrank.errors import DivergedError
 from rayrank.schema import Schema
 from rayrank.train.config import RankerConfig
 from rayrank.train.dense import own_part
+from rayrank.train.finite import demand_finite
 from rayrank.train.validate import validate
 from rayrank.train.worker import Worker
 from torch.distributed.tensor import DTensor
@@ -47,6 +49,20 @@ def held_by(worker: Worker) -> dict[str, Any]:
         "whole": sum(p.numel() for p in dense.values()),
         "sharded": {name for name, p in named if isinstance(p, DTensor)},
     }
+
+
+def fault_of_spoiled(worker: Worker) -> str:
+    """What keeps a checkpoint from being written of a weight that is not finite where the last rank
+    has it, and is for all that the others have."""
+    name, weight = next(iter(worker.optimizer.dense.items()))
+    if worker.rank == worker.world_size - 1:
+        own_part(weight.detach())[-1] = torch.nan
+    try:
+        rows, dense = worker.tables.local_rows(), worker.optimizer.dense
+        demand_finite(7, dense, rows, worker.device)
+    except DivergedError as error:
+        return str(error).replace(name, "the weight")
+    return "nothing"
 
 
 def run(case: Path, rank: int) -> dict[str, Any]:
@@ -80,7 +96,7 @@ def run(case: Path, rank: int) -> dict[str, Any]:
         batches = [batch(path.stem) for path in of_step]
         facts.append(worker.optimizer.step(batches, step, done)._asdict())
         states.append(state_of(worker))
-    return {
+    seen = {
         "states": states,
         "held": held_by(worker),
         "facts": facts,
@@ -92,6 +108,7 @@ def run(case: Path, rank: int) -> dict[str, Any]:
         "taken_over": {how: taken_over(how) for how in told["taken_over_by"]},
         "no_rows": validate(worker.sharded, case / "rows" / "nowhere", schema, config.train),
     }
+    return {**seen, "spoiled": fault_of_spoiled(worker)}
 
 
 @contextmanager

@@ -102,6 +102,15 @@ def test_a_state_is_taken_over_either_way(world: Path, of: str, by: str, rank: i
     assert found["held"] == saw(world, twin, rank)["held"]
 
 
+@pytest.mark.parametrize("rank", RANKS)
+@pytest.mark.parametrize("how", ["sharded", "two layers"])
+def test_what_one_rank_alone_has_not_finite_is_named_by_all(
+    world: Path, how: str, rank: int
+) -> None:
+    said = saw(world, how, rank)["spoiled"]
+    assert said.startswith("step 7: the weight: not finite any more, and so not saved")
+
+
 @pytest.fixture
 def eight_ranks() -> Iterator[None]:
     """The first of eight that only seem to be there."""

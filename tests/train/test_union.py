@@ -1,6 +1,6 @@
 """The gradient of a step is that of all its users as one batch, on one process: of 1, 2 and 4
-ranks, in one batch each or added up over three, with ranks and batches that have no user, the dense part
-replicated and sharded.
+ranks, in one batch each or added up over three, with ranks and batches that have no user, the dense
+part replicated and sharded.
 
 Seen through what it leaves: AdamW's first moment is a tenth of it, Adagrad's sum its mean square.
 """

@@ -163,7 +163,8 @@ class Ranker(nn.Module):
         over users, tokens or candidates in which each term depends on its own user alone has the
         same gradient however users are dealt to batches and ranks; a mean over the batch, or
         negatives taken from it, has not. A term that is no such sum, say a penalty on weights, is
-        multiplied by `batch.candidates`. A model returns a tensor at every step or at none.
+        multiplied by `batch.candidates`. A model returns a tensor at every step or at none. Of
+        parameters it uses none that stands in one of the `blocks`.
         """
         return None
 
@@ -174,7 +175,8 @@ class Ranker(nn.Module):
 
     def after_step(self) -> None:
         """Called after each update of weights and tables, on every rank, which must all do the
-        same. What it changes is a buffer or a parameter: checkpoints then hold it."""
+        same; parameters are whole. What it changes is a buffer or a parameter: checkpoints then
+        hold it."""
 
     # Dense weights.
 

@@ -34,9 +34,10 @@ def shard_dense(ranker: Ranker, device_type: str) -> None:
     the end of the backward pass. Tables stay as they are. Collective.
     """
     mesh = init_device_mesh(device_type, (dist.get_world_size(),))
+    of_tables = set(ranker.parameters()) - set(ranker.dense_parameters().values())
     for block in ranker.blocks():
         fully_shard(block, mesh=mesh)
-    fully_shard(ranker, mesh=mesh, ignored_params=set(ranker.tables.parameters()))
+    fully_shard(ranker, mesh=mesh, ignored_params=of_tables)
     assert isinstance(ranker, FSDPModule)
     # A rank that has no user may have no gradient of what others have one of.
     ranker.set_reduce_scatter_unused_params(True)

@@ -24,7 +24,6 @@ from rayrank.storage import AnyPath, place, write_whole
 from rayrank.train import checkpoint as ckpt
 from rayrank.train.attempt import begin_attempt
 from rayrank.train.config import RankerConfig
-from rayrank.train.dense import own_part
 from rayrank.train.feed import Fed, feed
 from rayrank.train.finished import ATTEMPTS, BATCHES, CHECKPOINTS, write_finished
 from rayrank.train.finite import NotFiniteError, demand_finite, stopped_at
@@ -221,8 +220,7 @@ class Worker:
             self.optimizer.state(first),
             quality,
         )
-        dense = {name: own_part(value) for name, value in self.optimizer.dense.items()}
-        demand_finite(position.step, dense, snapshot.rows, self.device)
+        demand_finite(position.step, self.optimizer.dense, snapshot.rows, self.device)
         self.saver.save(snapshot)
         ray.train.report({"step": position.step, "epoch": position.epoch})
         self.optimizer.phases.begin("waiting")
