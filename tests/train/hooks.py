@@ -43,6 +43,7 @@ class Hooked(DLRM):
         super().__init__(schema, config, tables, scales)
         widths = [Behaviours(schema, name, scales, 0.0).width for name in schema.sequences]
         self.guess = nn.Linear(sum(widths) + len(widths), 1)
+        self.many = nn.Parameter(torch.ones(1))
         self.register_buffer("steps", torch.zeros(()))
         self.register_buffer("average", torch.zeros_like(self.guess.bias))
 
@@ -57,7 +58,10 @@ class Hooked(DLRM):
         )
         guess_B = self.guess(self.kept_BD)[:, 0]
         penalty = next(self.mlp.parameters()).square().sum() * batch.candidates
-        return (guess_B - clicks_B).square().sum() + 0.1 * penalty
+        loss = (guess_B - clicks_B).square().sum() + 0.1 * penalty
+        shown_many = int((batch.lengths(CANDIDATES) > 1).sum())
+        # Of two ranks the first has no such user, and so no gradient of this.
+        return loss + shown_many * self.many.square().sum() if shown_many else loss
 
     def after_step(self) -> None:
         self.steps += 1

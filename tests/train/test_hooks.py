@@ -34,13 +34,16 @@ def reference() -> tuple[float, float, dict[str, Tensor]]:
 
 
 @EACH_RANK
-def test_the_first_gradient_is_that_of_all_users(world: Path, size: int, rank: int) -> None:
-    seen = saw(world, size, rank)
+@pytest.mark.parametrize("kind", ["Hooked", "sharded"])
+def test_the_first_gradient_is_that_of_all_users(
+    world: Path, size: int, rank: int, kind: str
+) -> None:
+    seen = saw(world, size, rank, kind)
     loss, own, gradients = reference()
     assert seen["facts"][0]["loss"] == pytest.approx(loss, rel=1e-5)
     assert seen["facts"][0]["auxiliary"] == pytest.approx(own, rel=1e-5)
     assert own > 1
-    assert {"guess.weight", "mlp.0.weight"} <= set(gradients)
+    assert {"guess.weight", "mlp.0.weight", "many"} <= set(gradients)
     for name, gradient in gradients.items():
         # AdamW's first moment after one step, with beta 0.9.
         moment = seen["after"][0]["optimizer"][f"{name}/exp_avg"]
