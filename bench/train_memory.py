@@ -58,9 +58,9 @@ def _steps(_: int, asked: Asked, config: dict[str, Any], name: str) -> None:
     ranker = RankerConfig.model_validate(told)
     worker = Worker(SCHEMA, ranker, STATS, folder / "run", folder / "rows", CPU)
     worker.sharded.train()
-    batch = to_jagged(_rows(asked.tokens), SCHEMA)
+    batch = to_jagged(rows_of(asked.tokens), SCHEMA)
     batches = [batch] * ranker.train.accumulate
-    before = _most_mb(anew=True)
+    before = most_mb(anew=True)
     begun = 0.0
     for step in range(asked.steps + 1):
         if step == 1:
@@ -68,17 +68,17 @@ def _steps(_: int, asked: Asked, config: dict[str, Any], name: str) -> None:
         worker.optimizer.step(batches, step, 0.0)
     tokens = asked.steps * len(batches) * batch.tokens
     took = {
-        "mb": _most_mb() - before,
+        "mb": most_mb() - before,
         "tokens_per_s": tokens / (time.perf_counter() - begun),
     }
     (folder / "took.json").write_text(json.dumps(took))
     dist.destroy_process_group()
 
 
-def _rows(tokens: int) -> pa.Table:
+def rows_of(tokens: int, seed: int = 0) -> pa.Table:
     """Users of a long tail, so many tokens together, about."""
     tables: list[pa.Table] = []
-    for user, length in enumerate(long_tailed(10_000, seed=0)):
+    for user, length in enumerate(long_tailed(10_000, seed)):
         if tokens <= 0:
             break
         shown = int(candidates_of(length))
@@ -87,7 +87,7 @@ def _rows(tokens: int) -> pa.Table:
     return pa.concat_tables(tables).combine_chunks()
 
 
-def _most_mb(*, anew: bool = False) -> float:
+def most_mb(*, anew: bool = False) -> float:
     """The most memory that this process has held; anew: it is what is held now, from now on."""
     if anew:
         Path("/proc/self/clear_refs").write_text("5")

@@ -13,6 +13,9 @@ from rayrank.model.mtgr import MTGR, MTGRConfig
 from bench.engine_rows import SCHEMA, row
 from bench.train import BALANCE, BOUNDS, Sizes, measure, table
 from bench.train_balance import balance
+from bench.train_dense import CLOSE, apart
+from bench.train_dense import Asked as AskedDense
+from bench.train_dense import measure as measure_dense
 from bench.train_memory import Asked
 from bench.train_memory import measure as measure_memory
 from bench.train_padded import PaddedMTGR, by_length
@@ -64,6 +67,16 @@ def test_memory_and_speed_are_measured_of_steps() -> None:
     found = measure_memory(Asked("tiny", tokens=3000, steps=1), {"16 batches": {"accumulate": 16}})
     assert found["16 batches"]["tokens_per_s"] > 0
     assert 0 < found["16 batches"]["mb"] < 1000
+
+
+def test_a_sharded_dense_part_trains_as_a_replicated_one() -> None:
+    """What `bench.train_dense` asks of GPUs, of two ranks over Gloo."""
+    found = measure_dense(AskedDense("tiny", tokens=2000, steps=2), ranks=2)
+    assert apart(found) < CLOSE["float32"]
+    whole = found["replicated"]["numbers"]
+    for way in ("sharded", "sharded, recomputed"):
+        assert found[way]["numbers"] == pytest.approx(whole / 2, rel=0.02)
+    assert all(of["tokens_per_s"] > 0 and len(of["losses"]) == 3 for of in found.values())
 
 
 def test_every_figure_is_there() -> None:

@@ -13,7 +13,7 @@ from rayrank.embedding.sharded import ShardedTables, shard
 from rayrank.embedding.tables import ShardRows
 from rayrank.errors import CapacityError
 from rayrank.schema import Table
-from rayrank.train.replicas import average_gradients
+from rayrank.train.dense import average_gradients
 from torch import Tensor, nn
 
 WORLDS = (3, 2, 1)

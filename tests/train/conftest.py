@@ -3,8 +3,17 @@
 from pathlib import Path
 
 import pytest
+from rayrank.train.config import RankerConfig
 
 from .worlds import STEPS, Case, at_start, mean_loss, ranker_config, run_world
+
+ALL = [(number, 0.0) for number in range(len(STEPS))]
+BOTH = ["replicated", "sharded"]
+
+
+def eight_times(config: RankerConfig) -> Case:
+    """The first step."""
+    return Case(config, steps=[(0, 0.0)] * 8, dealt=[[[of] for of in STEPS[0]]] * 8)
 
 
 @pytest.fixture(scope="session")
@@ -12,7 +21,7 @@ def cases() -> dict[str, Case]:
     first = [user for users in STEPS[0] for user in users]
     norm = mean_loss(at_start(ranker_config()).double(), first).norm()
     return {
-        "plain": Case(ranker_config(), steps=[(0, 0.0), (1, 0.0), (2, 0.0)]),
+        "plain": Case(ranker_config(), steps=ALL),
         "over": Case(ranker_config(clip_norm=0.5 * norm)),
         "under": Case(ranker_config(clip_norm=1.01 * norm)),
         "scheduled": Case(
@@ -20,10 +29,16 @@ def cases() -> dict[str, Case]:
             steps=[(1, 0.5)],
             rates=[(0, 0.0), (1, 0.0), (2, 0.0), (3, 0.0), (9, 0.5), (9, 1.0), (1, 0.5)],
         ),
-        "float16": Case(
-            ranker_config(precision="float16"),
-            steps=[(0, 0.0)] * 8,
-            dealt=[[[of] for of in STEPS[0]]] * 8,
+        "float16": eight_times(ranker_config(precision="float16")),
+        "sharded, float16": eight_times(ranker_config(precision="float16", dense="sharded")),
+        # Two layers: each is gathered by itself.
+        "two layers": Case(ranker_config(layers=2), ALL, taken_over_by=BOTH),
+        "sharded": Case(ranker_config(layers=2, dense="sharded"), ALL, taken_over_by=BOTH),
+        "sharded, recomputed": Case(ranker_config(layers=2, dense="sharded", recompute=True), ALL),
+        "sharded, over": Case(ranker_config(dense="sharded", clip_norm=0.5 * norm)),
+        "bfloat16": Case(ranker_config(layers=2, precision="bfloat16"), ALL),
+        "sharded, bfloat16": Case(
+            ranker_config(layers=2, dense="sharded", precision="bfloat16", recompute=True), ALL
         ),
         # No step: batches of other sizes would part the ranks' random states anyway.
         "dropout": Case(ranker_config(dropout=0.5), steps=[]),

@@ -15,8 +15,11 @@ from torch import Tensor, nn
 from ..model.rows import SCHEMA, User, behaviour, candidate, features, jagged
 
 STEPS = 3
+LARGEST = 0.01
+"""Of a guess's weights, which the hook sees to."""
 CONFIG = DLRMConfig(hidden=[8])
 TRAIN = TrainConfig(warmup_steps=0, clip_norm=1e6)
+SHARDED = TRAIN.model_copy(update={"dense": "sharded"})
 USERS = [
     User(
         features(SCHEMA, "profile", 10 * n),
@@ -29,7 +32,8 @@ USERS = [
 
 
 class Hooked(DLRM):
-    """Also learns from what users did whether they will click, and keeps its weights small."""
+    """Also learns from what users did whether they will click, and keeps its weights small, those
+    of its guess by a hook."""
 
     clicked: Tensor
     steps: Tensor
@@ -39,6 +43,7 @@ class Hooked(DLRM):
         super().__init__(schema, config, tables, scales)
         widths = [Behaviours(schema, name, scales, 0.0).width for name in schema.sequences]
         self.guess = nn.Linear(sum(widths) + len(widths), 1)
+        self.many = nn.Parameter(torch.ones(1))
         self.register_buffer("steps", torch.zeros(()))
         self.register_buffer("average", torch.zeros_like(self.guess.bias))
 
@@ -53,11 +58,16 @@ class Hooked(DLRM):
         )
         guess_B = self.guess(self.kept_BD)[:, 0]
         penalty = next(self.mlp.parameters()).square().sum() * batch.candidates
-        return (guess_B - clicks_B).square().sum() + 0.1 * penalty
+        loss = (guess_B - clicks_B).square().sum() + 0.1 * penalty
+        shown_many = int((batch.lengths(CANDIDATES) > 1).sum())
+        # Of two ranks the first has no such user, and so no gradient of this.
+        return loss + shown_many * self.many.square().sum() if shown_many else loss
 
     def after_step(self) -> None:
         self.steps += 1
         self.average.lerp_(self.guess.bias.detach(), 0.5)
+        with torch.no_grad():
+            self.guess.weight.clamp_(-LARGEST, LARGEST)
 
 
 def rank_batch(rank: int, world: int) -> JaggedBatch:
@@ -66,18 +76,20 @@ def rank_batch(rank: int, world: int) -> JaggedBatch:
     return jagged(USERS[cuts[rank] : cuts[rank + 1]])
 
 
-def hooks_seen(rank: int, world: int) -> dict[str, object]:
-    """What steps of this model, and of one without, leave on one rank. Collective."""
-    return {kind.__name__: _steps(kind, rank, world) for kind in (Hooked, DLRM)}
+def hooks_seen(rank: int, world: int) -> dict[str, dict[str, object]]:
+    """What steps of this model, of it with its dense part sharded, and of one without, leave on one
+    rank. Collective."""
+    seen = {kind.__name__: _steps(kind, rank, world, TRAIN) for kind in (Hooked, DLRM)}
+    return seen | {"sharded": _steps(Hooked, rank, world, SHARDED)}
 
 
-def _steps(kind: type[Ranker], rank: int, world: int) -> dict[str, object]:
+def _steps(kind: type[Ranker], rank: int, world: int, config: TrainConfig) -> dict[str, object]:
     torch.manual_seed(0)
     tables = ShardedTables(SCHEMA.tables, init_std=0.5, seed=1, world_size=world)
     make: type[DLRM] = kind  # type: ignore[assignment]
     model = make(SCHEMA, CONFIG, tables, {})
     optimizer = Optimizer(
-        shard(model, tables, learning_rate=0.1, device=torch.device("cpu")), TRAIN
+        shard(model, tables, learning_rate=0.1, device=torch.device("cpu")), config
     )
     batch, facts, after = rank_batch(rank, world), [], []
     for step in range(STEPS):

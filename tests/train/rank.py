@@ -17,10 +17,14 @@ import torch
 import torch.distributed as dist
 from rayrank.data.jagged import JaggedBatch, to_jagged
 from rayrank.data.row_stats import RowStats
+from rayrank.errors import DivergedError
 from rayrank.schema import Schema
 from rayrank.train.config import RankerConfig
+from rayrank.train.dense import own_part
+from rayrank.train.finite import demand_finite
 from rayrank.train.validate import validate
 from rayrank.train.worker import Worker
+from torch.distributed.tensor import DTensor
 
 from .hooks import hooks_seen
 
@@ -34,6 +38,33 @@ def state_of(worker: Worker) -> dict[str, Any]:
     }
 
 
+def held_by(worker: Worker) -> dict[str, Any]:
+    """How many numbers this rank holds of what is dense, of how many; names of what is sharded."""
+    dense = worker.optimizer.dense
+    moments = [of["exp_avg"] for of in worker.optimizer.adamw.state.values()]
+    named = worker.ranker.named_parameters()
+    return {
+        "parameters": sum(own_part(p).numel() for p in dense.values()),
+        "moments": sum(own_part(moment).numel() for moment in moments),
+        "whole": sum(p.numel() for p in dense.values()),
+        "sharded": {name for name, p in named if isinstance(p, DTensor)},
+    }
+
+
+def fault_of_spoiled(worker: Worker) -> str:
+    """What keeps a checkpoint from being written of a weight that is not finite where the last rank
+    has it, and is for all that the others have."""
+    name, weight = next(iter(worker.optimizer.dense.items()))
+    if worker.rank == worker.world_size - 1:
+        own_part(weight.detach())[-1] = torch.nan
+    try:
+        rows, dense = worker.tables.local_rows(), worker.optimizer.dense
+        demand_finite(7, dense, rows, worker.device)
+    except DivergedError as error:
+        return str(error).replace(name, "the weight")
+    return "nothing"
+
+
 def run(case: Path, rank: int) -> dict[str, Any]:
     """A new worker takes the case's steps, scores `alike.parquet` twice, validates."""
     told = json.loads((case / "told.json").read_text())
@@ -43,11 +74,21 @@ def run(case: Path, rank: int) -> dict[str, Any]:
     def batch(name: str) -> JaggedBatch:
         return to_jagged(pq.read_table(case / f"{name}.parquet"), schema)
 
-    # What a rank has drawn before must not matter.
-    torch.manual_seed(1000 + rank)
-    worker = Worker(
-        schema, config, RowStats(), case / "run", case / "rows", device=torch.device("cpu")
-    )
+    def worker_of(config: RankerConfig) -> Worker:
+        # What a rank has drawn before must not matter.
+        torch.manual_seed(1000 + rank)
+        cpu = torch.device("cpu")
+        return Worker(schema, config, RowStats(), case / "run", case / "rows", device=cpu)
+
+    def taken_over(how: str) -> dict[str, Any]:
+        """What another worker, which holds its dense part so, has of this one's state."""
+        train = config.train.model_copy(update={"dense": how})
+        other, state = worker_of(config.model_copy(update={"train": train})), state_of(worker)
+        other.ranker.load_dense(state["dense"])
+        other.optimizer.load_state(state["adamw"])
+        return {**state_of(other), "held": held_by(other)}
+
+    worker = worker_of(config)
     worker.sharded.train()
     states, facts = [state_of(worker)], []
     dealt = [
@@ -60,16 +101,19 @@ def run(case: Path, rank: int) -> dict[str, Any]:
         seen = worker.optimizer.step(batches, step, done, ahead, warned=rank == 1)
         facts.append(seen._asdict())
         states.append(state_of(worker))
-    return {
+    seen = {
         "states": states,
+        "held": held_by(worker),
         "facts": facts,
         "rates": [worker.optimizer.rate(step, done) for step, done in told["rates"]],
         "logits": [worker.sharded(batch("alike")).detach() for _ in range(2)],
         "before_validation": state_of(worker),
         "metrics": validate(worker.sharded, case / "rows" / "valid", schema, config.train),
         "after_validation": state_of(worker),
+        "taken_over": {how: taken_over(how) for how in told["taken_over_by"]},
         "no_rows": validate(worker.sharded, case / "rows" / "nowhere", schema, config.train),
     }
+    return {**seen, "spoiled": fault_of_spoiled(worker)}
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from rayrank.embedding.tables import LocalTables
 from torch import Tensor
 
 from ..model.rows import SCHEMA, jagged
-from .hooks import CONFIG, STEPS, USERS, Hooked
+from .hooks import CONFIG, LARGEST, STEPS, USERS, Hooked
 
 EACH_RANK = pytest.mark.parametrize(("size", "rank"), [(2, 0), (2, 1), (1, 0)])
 
@@ -34,13 +34,16 @@ def reference() -> tuple[float, float, dict[str, Tensor]]:
 
 
 @EACH_RANK
-def test_the_first_gradient_is_that_of_all_users(world: Path, size: int, rank: int) -> None:
-    seen = saw(world, size, rank)
+@pytest.mark.parametrize("kind", ["Hooked", "sharded"])
+def test_the_first_gradient_is_that_of_all_users(
+    world: Path, size: int, rank: int, kind: str
+) -> None:
+    seen = saw(world, size, rank, kind)
     loss, own, gradients = reference()
     assert seen["facts"][0]["loss"] == pytest.approx(loss, rel=1e-5)
     assert seen["facts"][0]["auxiliary"] == pytest.approx(own, rel=1e-5)
     assert own > 1
-    assert {"guess.weight", "mlp.0.weight"} <= set(gradients)
+    assert {"guess.weight", "mlp.0.weight", "many"} <= set(gradients)
     for name, gradient in gradients.items():
         # AdamW's first moment after one step, with beta 0.9.
         moment = seen["after"][0]["optimizer"][f"{name}/exp_avg"]
@@ -59,6 +62,19 @@ def test_the_hook_follows_each_step_and_its_buffers_are_kept(
         torch.testing.assert_close(dense["average"], average)
     assert step == STEPS - 1
     assert average != 0
+
+
+@EACH_RANK
+def test_the_hook_sees_parameters_whole_and_changes_them(world: Path, size: int, rank: int) -> None:
+    """Where every rank holds them whole, and where each has a share."""
+    replicated, sharded = (saw(world, size, rank, kind) for kind in ("Hooked", "sharded"))
+    for one, other in zip(replicated["after"], sharded["after"], strict=True):
+        assert one["dense"]["guess.weight"].abs().max() == LARGEST
+        for part, tensors in one.items():
+            assert tensors.keys() == other[part].keys()
+            for name, tensor in tensors.items():
+                torch.testing.assert_close(other[part][name], tensor, rtol=1e-6, atol=1e-6)
+    assert sharded["facts"] == [pytest.approx(facts) for facts in replicated["facts"]]
 
 
 def test_ranks_stay_alike(world: Path) -> None:

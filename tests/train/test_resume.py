@@ -17,6 +17,7 @@ from rayrank.errors import TrainingError
 from rayrank.schema import Schema
 from rayrank.storage import AnyPath
 from rayrank.train import checkpoint as ckpt
+from rayrank.train.export import local_ranker
 from rayrank.train.finished import CHECKPOINTS, FINISHED, JOURNAL
 from rayrank.train.journal import read_story
 from rayrank.train.run import train
@@ -126,6 +127,36 @@ def test_killed_workers(rows: Path, tmp_path: Path) -> None:
     assert sum(line.users for line in story.steps) == 12 * rows_to_train(rows)
     assert resumed.name.split(".")[0] == whole.name.split(".")[0]
     assert_same_state(resumed, whole)
+
+
+def test_a_killed_worker_that_held_a_share_of_the_dense_part(rows: Path, tmp_path: Path) -> None:
+    """Checkpoints hold it whole: what trained is read by who knows nothing of shares."""
+    told: dict[str, object] = {
+        "dense": "sharded",
+        "accumulate": 2,
+        "recompute": True,
+        "checkpoint_every": 5,
+    }
+    undisturbed, disturbed = tmp_path / "undisturbed", tmp_path / "disturbed"
+    training = start_training(rows, disturbed, epochs=6, **told)
+    training.tells(
+        "step 12", lambda: any(line.step >= 12 for line in read_story(disturbed / JOURNAL).steps)
+    )
+    training.lose(random.randrange(2))
+    resumed = training.checkpoint()
+    whole = start_training(rows, undisturbed, epochs=6, **told).checkpoint()
+
+    story, expected = read_story(disturbed / JOURNAL), read_story(undisturbed / JOURNAL)
+    assert {line.attempt for line in story.steps} == {1, 2}
+    assert [line.loss for line in story.steps] == [line.loss for line in expected.steps]
+    assert story.epochs == expected.epochs
+    assert_same_state(resumed, whole)
+    schema = Schema.model_validate_json((rows / "schema.json").read_text())
+    ranker = local_ranker(small_config(disturbed).rankers["mtgr"], schema, resumed)
+    dense, _ = ckpt.read_dense(resumed)
+    assert {name: value.shape for name, value in ranker.dense_state().items()} == {
+        name: value.shape for name, value in dense.items()
+    }
 
 
 def test_a_worker_that_hangs_is_replaced_and_seen(rows: Path, tmp_path: Path) -> None:

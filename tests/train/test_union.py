@@ -1,5 +1,6 @@
 """The gradient of a step is that of all its users as one batch, on one process: of 1, 2 and 4
-ranks, in one batch each or added up over three, with ranks and batches that have no user.
+ranks, in one batch each or added up over three, with ranks and batches that have no user, the dense
+part replicated and sharded.
 
 Seen through what it leaves: AdamW's first moment is a tenth of it, Adagrad's sum its mean square.
 """
@@ -42,7 +43,10 @@ def union(tmp_path_factory: pytest.TempPathFactory) -> Union:
     folder = tmp_path_factory.mktemp("unions")
     for world in WORLDS:
         cases = {
-            f"each-{each}": Case(ranker_config(), [(0, 0.0)], dealt=[dealt(world, each)])
+            f"{dense}-{each}": Case(
+                ranker_config(dense=dense), [(0, 0.0)], dealt=[dealt(world, each)]
+            )
+            for dense in ("replicated", "sharded")
             for each in (1, 3)
         }
         (folder / str(world)).mkdir()
@@ -62,14 +66,17 @@ def test_users_are_dealt_once_and_some_have_none() -> None:
             assert (each == 1) or not batches[0][-1]
 
 
+@pytest.mark.parametrize("dense", ["replicated", "sharded"])
 @pytest.mark.parametrize("each", [1, 3])
 @pytest.mark.parametrize("world", WORLDS)
-def test_the_gradient_is_that_of_one_process(union: Union, world: int, each: int) -> None:
+def test_the_gradient_is_that_of_one_process(
+    union: Union, world: int, each: int, dense: str
+) -> None:
     largest = max(float(g.abs().max()) for g in union.truth.dense.values())
     of_rows = max(float(g.square().mean()) for g in union.truth.rows.values())
     seen: set[tuple[str, int]] = set()
     for rank in range(world):
-        what = saw(union.folder / str(world), f"each-{each}", rank)
+        what = saw(union.folder / str(world), f"{dense}-{each}", rank)
         before, after = what["states"]
         assert what["facts"][0]["loss"] == pytest.approx(union.truth.loss, rel=CLOSE)
         found = added(before, after, "exp_avg", BETA_1)

@@ -29,15 +29,23 @@ def with_train(config: RankerConfig, **told: object) -> RankerConfig:
     return RankerConfig.model_validate(content | {"train": content["train"] | told})
 
 
-@pytest.fixture(scope="module")
-def runs(ray_cluster: None, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """The last checkpoints of a run by two workers, and of one by one worker that began from it."""
+@pytest.fixture(
+    scope="module",
+    params=[("replicated", "sharded", 2), ("sharded", "replicated", 1)],
+    ids=lambda ways: f"{ways[0]}-then-{ways[1]}",
+)
+def runs(
+    request: pytest.FixtureRequest, ray_cluster: None, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, Path]:
+    """The last checkpoints of a run by two workers, and of one that began from it, by as many or by
+    one, which hold the dense part the other way."""
+    dense, dense_after, workers = request.param
     work = tmp_path_factory.mktemp("warm")
     day = work / "rows" / "train" / "2022-04-16"
     day.mkdir(parents=True)
     pq.write_table(table([user(40 + n, n) for n in range(1, 4)]), day / "part.parquet")
     (work / "rows" / STATS).write_text(json.dumps(RowStats().to_json()))
-    config = ranker_config(max_cost=1, max_failures=0)
+    config = ranker_config(max_cost=1, max_failures=0, dense=dense)
 
     def run(name: str, told: RankerConfig) -> Path:
         folder, start = work / name, start_of(told)
@@ -48,7 +56,8 @@ def runs(ray_cluster: None, tmp_path_factory: pytest.TempPathFactory) -> tuple[P
 
     first = run("first", config)
     still = {"learning_rate": NOTHING, "table_learning_rate": NOTHING}
-    began = with_train(config, start_from=str(work / "first"), workers=1, **still)
+    told = {"workers": workers, "dense": dense_after, **still}
+    began = with_train(config, start_from=str(work / "first"), **told)
     return first, run("second", began)
 
 

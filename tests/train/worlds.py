@@ -55,14 +55,14 @@ STEPS: list[tuple[list[User], list[User]]] = [
 VALID = [user(20 + i, shown) for i, shown in enumerate((7, 1, 4, 6, 2, 5, 8))]
 
 
-def ranker_config(dropout: float = 0.0, **train: object) -> RankerConfig:
+def ranker_config(dropout: float = 0.0, layers: int = 1, **train: object) -> RankerConfig:
     """A small MTGR whose every part has a gradient that shows; rates constant, no clipping."""
     return RankerConfig.model_validate(
         {
             "model": {
                 "kind": "mtgr",
                 "size": None,
-                "layers": 1,
+                "layers": layers,
                 "d_model": 32,
                 "heads": 2,
                 "attention_length": 4,
@@ -98,6 +98,8 @@ class Case:
     dealt: list[Dealt] = field(default_factory=lambda: [[[of] for of in step] for step in STEPS])
     rates: list[tuple[int, float]] = field(default_factory=list)
     """Of which to tell the rate."""
+    taken_over_by: list[str] = field(default_factory=list)
+    """How workers hold their dense part that take over this one's state."""
 
 
 def write_case(folder: Path, case: Case) -> None:
@@ -107,6 +109,7 @@ def write_case(folder: Path, case: Case) -> None:
         "ranker": case.config.model_dump(mode="json"),
         "steps": case.steps,
         "rates": case.rates,
+        "taken_over_by": case.taken_over_by,
     }
     (folder / "told.json").write_text(json.dumps(told))
     for number, dealt in enumerate(case.dealt[: len(case.steps)]):

@@ -63,8 +63,10 @@ class HSTULayer(nn.Module):
             "output.weight": (None, of_heads),
         }
 
-    def forward(self, x_TD: torch.Tensor, layout: Sequence) -> torch.Tensor:
-        """[T, D] -> [T, D] for the tokens of `layout`."""
+    def forward(self, x_TD: torch.Tensor, layout: Sequence, last: bool = False) -> torch.Tensor:
+        """[T, D] -> [T, D] for the tokens of `layout`; of the last one, `candidates`."""
+        if last:
+            return self.candidates(x_TD, layout)
         u_TD, q_TD, k_TD, v_TD = self.uqkv(x_TD, layout.group_T)
         o_TD = self.attend(q_TD, k_TD, v_TD, layout.offsets, layout.visible_end)
         return self.update(x_TD, o_TD, u_TD, layout.group_T)

@@ -104,9 +104,11 @@ class MTGR(Ranker):
         *layers, last = self.layers
         for layer in layers:
             x_TD = self.through(layer, x_TD, layout)
-        assert isinstance(last, HSTULayer)
-        c_CD = self.through(last.candidates, x_TD, layout)
+        c_CD = self.through(last, x_TD, layout, True)
         return self._logits(c_CD, self._candidate_groups(batch))
+
+    def blocks(self) -> Sequence[nn.Module]:
+        return list(self.layers)
 
     def forward_flops(self, batch: JaggedBatch) -> torch.Tensor:
         """Of the tokenizer, the encoder and the heads."""

@@ -17,6 +17,7 @@ from rayrank.model.parts import Runner, run_now
 from rayrank.model.prefix import Prefix
 from rayrank.schema import Group, Schema
 from rayrank.strict import Strict
+from rayrank.tensors import copies, held_as
 
 Layer: TypeAlias = Callable[..., torch.Tensor]
 
@@ -47,7 +48,8 @@ class Ranker(nn.Module):
     What of it may be captured and replayed on a GPU it runs by `self.run` (`model.parts`).
 
     It owns its tables: no part of it may hold them too. All other parameters and buffers are
-    dense: every rank holds them whole, and checkpoints and bundles keep them by name.
+    dense: every rank holds them whole, or its share of each parameter, and checkpoints and bundles
+    keep them whole, by name.
 
     What its logits mean says `model.outcomes`.
     """
@@ -174,7 +176,8 @@ class Ranker(nn.Module):
         over users, tokens or candidates in which each term depends on its own user alone has the
         same gradient however users are dealt to batches and ranks; a mean over the batch, or
         negatives taken from it, has not. A term that is no such sum, say a penalty on weights, is
-        multiplied by `batch.candidates`. A model returns a tensor at every step or at none.
+        multiplied by `batch.candidates`. A model returns a tensor at every step or at none. Of
+        parameters it uses none that stands in one of the `blocks`.
         """
         return None
 
@@ -185,7 +188,8 @@ class Ranker(nn.Module):
 
     def after_step(self) -> None:
         """Called after each update of weights and tables, on every rank, which must all do the
-        same. What it changes is a buffer or a parameter: checkpoints then hold it."""
+        same; parameters are whole. What it changes is a buffer or a parameter: checkpoints then
+        hold it."""
 
     # Dense weights.
 
@@ -193,12 +197,16 @@ class Ranker(nn.Module):
         """All parameters but the tables', by name, in an order that is the class's."""
         return {name: p for name, p in self.named_parameters() if not _of_tables(name)}
 
-    def dense_state(self) -> dict[str, torch.Tensor]:
-        """A copy of all dense weights, buffers too, by name: contiguous, in CPU memory."""
-        return {
-            name: value.to("cpu", copy=True).contiguous()
-            for name, value in self._dense_values().items()
-        }
+    def blocks(self) -> Sequence[nn.Module]:
+        """Modules that `forward` calls one after the other, each as a module (`block(...)`), and
+        nothing else uses in training. Where dense parameters are sharded over ranks, each of them
+        is whole only while it runs, and what is in none of them for the whole step."""
+        return ()
+
+    def dense_state(self, wanted: bool = True) -> dict[str, torch.Tensor]:
+        """A copy of all dense weights, buffers too, by name: whole, contiguous, in CPU memory; {}
+        on a rank that does not want it. Collective where they are sharded."""
+        return copies(self._dense_values(), wanted)
 
     def load_dense(self, state: Mapping[str, torch.Tensor]) -> None:
         """Take over what `dense_state` gave, onto whatever devices the weights are on.
@@ -219,10 +227,10 @@ class Ranker(nn.Module):
         if faults:
             raise WeightsError(f"the weights do not fit the model: {', '.join(faults)}")
         for name, value in own.items():
-            value.copy_(state[name])
+            value.copy_(held_as(state[name], value))
 
     def _dense_values(self) -> dict[str, torch.Tensor]:
-        """The memory of the dense weights, detached."""
+        """The memory of the dense weights, detached: what this rank holds of them."""
         return {name: value for name, value in self.state_dict().items() if not _of_tables(name)}
 
     def predictions(self, logits_CK: torch.Tensor) -> torch.Tensor:

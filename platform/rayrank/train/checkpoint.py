@@ -1,8 +1,8 @@
 """Checkpoints that are complete or do not exist.
 
     checkpoints/step-00000200.000002/     step 200, written by attempt 2
-        dense.safetensors        replicated weights
-        optimizer.safetensors    AdamW's state
+        dense.safetensors        dense weights, whole
+        optimizer.safetensors    AdamW's state, whole
         tables-0.safetensors     what rank 0 holds of every table, with optimizer state; …
         random-0.safetensors     rank 0's random state; …
         state.json               position in the data, attempt, world size, quality
@@ -208,7 +208,7 @@ def read_rows(
 
 
 def read_dense(checkpoint: AnyPath) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
-    """The replicated weights, and AdamW's state."""
+    """The dense weights, and AdamW's state."""
     return (
         read_tensors(checkpoint / "dense.safetensors"),
         read_tensors(checkpoint / "optimizer.safetensors"),

@@ -49,6 +49,10 @@ class TrainConfig(Strict):
     """HSTU's alpha, in (1, 2]: in training a sequence that may keep N behaviours is mostly seen as
     N^(alpha/2) of them, recent ones rather, drawn anew each epoch. Not in evaluation. (Batches are
     packed by whole rows: they cost less then, and less alike.)"""
+    dense: Literal["replicated", "sharded"] = "replicated"
+    """Dense parameters, their gradients and AdamW's state: whole on every worker, or a share of
+    each on each (FSDP2), so that a large model fits; each layer is then gathered while it runs.
+    Equal but for rounding."""
     recompute: bool = False
     """Whether layers are computed again in the backward pass, rather than kept: less memory, by all
     but one layer's, for a third more work."""

@@ -14,6 +14,7 @@ import torch.distributed as dist
 from rayrank.embedding.tables import ShardRows
 from rayrank.errors import DivergedError
 from rayrank.storage import AnyPath, writing_file
+from rayrank.train.dense import own_part
 
 SAVED = "not-finite"
 """The folder of batches whose loss was not finite."""
@@ -66,7 +67,7 @@ def demand_finite(
     """Before a checkpoint is written, of parameters (a buffer may be infinite). Collective.
 
     Raises DivergedError naming each parameter and table that holds anything else, on any rank."""
-    wrong = [name for name, value in dense.items() if not _finite(value)]
+    wrong = [name for name, value in dense.items() if not _finite(own_part(value))]
     wrong += [f"table {name}" for name, part in rows.items() if not _finite(part.vectors)]
     count = torch.tensor(float(len(wrong)), device=device)
     dist.all_reduce(count)

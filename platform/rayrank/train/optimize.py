@@ -11,12 +11,20 @@ from torchrec.distributed.model_parallel import DistributedModelParallel
 from rayrank.data.jagged import JaggedBatch
 from rayrank.embedding.sharded import ShardedTables
 from rayrank.model.ranker import Ranker, mean_of_known
+from rayrank.tensors import copies, held_as
 from rayrank.train.config import TrainConfig
+from rayrank.train.dense import (
+    after_step,
+    average_gradients,
+    gradient_square,
+    make_alike,
+    own_gradients,
+    shard_dense,
+)
 from rayrank.train.finite import NotFiniteError
 from rayrank.train.loss_scale import START, LossScale
 from rayrank.train.observed import Observed, Observer
 from rayrank.train.phases import Phases
-from rayrank.train.replicas import average_gradients, make_alike
 
 HALVES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 LOSS_SCALE = "loss_scale"
@@ -24,13 +32,16 @@ LOSS_SCALE = "loss_scale"
 
 
 class Optimizer:
-    """AdamW for what is replicated; row-wise Adagrad, fused by TorchRec, for tables."""
+    """AdamW for what is dense; row-wise Adagrad, fused by TorchRec, for tables."""
 
     def __init__(self, sharded: DistributedModelParallel, config: TrainConfig) -> None:
         self.sharded, self.config = sharded, config
         self.ranker: Ranker = sharded.module
+        whole = self.ranker.dense_parameters()
+        make_alike(whole.values())
+        if config.dense == "sharded":
+            shard_dense(self.ranker, next(iter(whole.values())).device.type)
         self.dense = self.ranker.dense_parameters()
-        make_alike(self.dense.values())
         self.scale = LossScale(START if config.precision == "float16" else 1.0)
         self.adamw = torch.optim.AdamW(
             self.dense.values(),
@@ -90,14 +101,14 @@ class Optimizer:
             if auxiliary is not None:
                 sums[-1] += auxiliary.detach()
                 minimised = minimised + auxiliary / candidates.to(auxiliary)
-            # TorchRec averages over ranks, and so does `average_gradients`.
+            # TorchRec averages over ranks, and so do FSDP and `average_gradients`.
             self.phases.begin("backward")
             (minimised * (dist.get_world_size() * self.scale.value)).backward()
             tables.gather_gradients()
         assert observed is not None
         self.phases.begin("totals")
         average_gradients(list(self.dense.values()))
-        square = self._dense_square() / dist.get_world_size() + tables.gradient_square(sums.device)
+        square = gradient_square(list(self.dense.values())) + tables.gradient_square(sums.device)
         of_all = torch.cat([sums, square[None], observed])
         dist.all_reduce(of_all)
         # The one time that a step waits for its device.
@@ -142,31 +153,29 @@ class Optimizer:
         with torch.autocast(batch.device.type, half, enabled=half is not None):
             return self.sharded(batch), self.ranker.auxiliary_loss(batch)
 
-    def _dense_square(self) -> torch.Tensor:
-        gradients = [parameter.grad for parameter in self.dense.values()]
-        return torch.stack(torch._foreach_norm(gradients)).double().square().sum()
-
     def _update(self, scale: float, rate: float) -> None:
         """By the gradients times `scale`, at this share of the learning rates."""
         for group in self.adamw.param_groups:
             group["lr"] = self.config.learning_rate * rate
-        torch._foreach_mul_([parameter.grad for parameter in self.dense.values()], scale)
+        torch._foreach_mul_(own_gradients(list(self.dense.values())), scale)
         self.adamw.step()
         self.adamw.zero_grad()
         tables = tables_of(self.sharded)
         tables.set_learning_rate(self.config.table_learning_rate * rate)
         tables.update(scale)
-        self.ranker.after_step()
+        after_step(self.ranker, self.dense)
 
-    def state(self) -> dict[str, torch.Tensor]:
-        """AdamW's state and the loss's scale as named tensors: no pickling."""
+    def state(self, wanted: bool = True) -> dict[str, torch.Tensor]:
+        """AdamW's state and the loss's scale as named tensors, whole, in CPU memory: no pickling.
+        {} on a rank that does not want it. Collective where dense parameters are sharded."""
         state = self.adamw.state_dict()["state"]
         own = torch.tensor([self.scale.value, self.scale.good], dtype=torch.float64)
-        return {LOSS_SCALE: own} | {
-            f"{name}/{key}": value.clone()
+        values = {
+            f"{name}/{key}": value
             for i, name in enumerate(self.dense)
             for key, value in state.get(i, {}).items()
         }
+        return copies({LOSS_SCALE: own, **values}, wanted)
 
     def load_state(self, tensors: dict[str, torch.Tensor]) -> None:
         """Take over what `state` gave, or a part of it."""
@@ -178,7 +187,9 @@ class Optimizer:
         for full_name, tensor in tensors.items():
             name, _, key = full_name.rpartition("/")
             if name:
-                state.setdefault(numbers[name], {})[key] = tensor
+                # Its count of steps is nobody's share.
+                of = self.dense[name] if tensor.ndim else tensor
+                state.setdefault(numbers[name], {})[key] = held_as(tensor, of)
         self.adamw.load_state_dict(self.adamw.state_dict() | {"state": state})
 
 

@@ -246,8 +246,8 @@ class Worker:
             position,
             self.tables.local_rows(),
             ckpt.random_state(self.device),
-            self.ranker.dense_state() if first else {},
-            self.optimizer.state() if first else {},
+            self.ranker.dense_state(first),
+            self.optimizer.state(first),
             quality,
         )
         demand_finite(position.step, self.optimizer.dense, snapshot.rows, self.device)
