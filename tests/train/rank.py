@@ -98,8 +98,8 @@ def run(case: Path, rank: int) -> dict[str, Any]:
     # As the trainer does it: each step knows what comes after it.
     coming = [*(batches[0] for batches in dealt[1:]), None]
     for (step, done), batches, ahead in zip(told["steps"], dealt, coming, strict=False):
-        seen = worker.optimizer.step(batches, step, done, ahead, warned=rank == 1)
-        facts.append(seen._asdict())
+        fact = worker.optimizer.step(batches, step, done, ahead, warned=rank == 1)
+        facts.append(fact._asdict())
         states.append(state_of(worker))
     seen = {
         "states": states,
