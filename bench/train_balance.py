@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 from rayrank.data.plan import Packing, plan_epochs
-from rayrank.data.planned import PlannedBatches
+from rayrank.data.planned import Part, PlannedBatches, read_here
 from rayrank.model.flops import Attended, hstu_flops
 from rayrank.model.mtgr import SIZES, MTGRConfig
+from rayrank.storage import AnyPath
 
 from bench.train_rows import candidates_of, long_tailed, pairs_of, write_costs
 
@@ -67,7 +68,16 @@ def _steps(batches: PlannedBatches, world_size: int) -> Iterator[list[pa.Table]]
         if len(step) == world_size:
             yield step
     if whole < len(batches):
-        last = [batches.deal(rank, world_size, whole) for rank in range(world_size)]
+        read: list[pa.Table] = []
+
+        def once(rows: AnyPath, parts: list[Part]) -> Iterator[pa.Table]:
+            """What is left, which all ranks read to share it."""
+            if not read:
+                read.extend(read_here(rows, parts))
+            return iter(read)
+
+        ranks = range(world_size)
+        last = [batches.deal(rank, world_size, whole, read=once) for rank in ranks]
         yield [rows for dealt in last for (rows,) in dealt]
 
 
