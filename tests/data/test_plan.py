@@ -16,7 +16,13 @@ from rayrank.data import plan
 from rayrank.data.packing import row_costs
 from rayrank.data.partition import build_rows
 from rayrank.data.plan import BUCKET_ROWS, LANES, PLAN, Block, Packing, plan_epoch, plan_epochs
-from rayrank.data.planned import Part, PlannedBatches, batches_of_epochs, read_part
+from rayrank.data.planned import (
+    Part,
+    PlannedBatches,
+    batches_of_epochs,
+    read_part,
+    rows_beyond,
+)
 from rayrank.errors import DataError
 from rayrank.storage import AnyPath
 
@@ -233,6 +239,19 @@ def test_a_plan_takes_two_bytes_a_row() -> None:
     costs = np.concatenate(buckets["costs"].to_pylist())
     assert costs.max() / costs.mean() < 1.02
     assert LANES == 8
+
+
+def test_rows_that_cost_more_than_a_batch_may_are_told(made: tuple[Path, Path]) -> None:
+    rows, out = made
+    costs = row_costs(ROWS, PACKING.pair_cost)
+    costs = costs * (row_costs(ROWS, 0.0).sum() / costs.sum())
+    budget = float(np.sort(costs)[-4])  # three cost more
+    plan_epochs(rows, PACKING._replace(max_cost=budget), out.with_name("other"))
+    told = rows_beyond(out.with_name("other"))
+    assert told is not None
+    assert told.startswith(f"3 rows cost more than train.max_cost ({budget:,.0f}), the dearest ")
+    plan_epochs(rows, PACKING._replace(max_cost=1e6), out.with_name("wide"))
+    assert rows_beyond(out.with_name("wide")) is None
 
 
 def test_no_rows(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 import torch
 from rayrank.data.jagged import to_jagged
-from rayrank.train.feed import AHEAD, feed, with_next
+from rayrank.train.feed import AHEAD, Fed, feed, with_next
 
 from ..clusters import wait_until
 from ..infer.bundles import USERS
@@ -49,10 +49,14 @@ def test_it_is_ahead_and_no_further() -> None:
 
 
 def test_each_step_knows_the_one_after_it() -> None:
-    with feed(iter([each] for each in TABLES), SCHEMA, CPU) as batches:
-        found = list(with_next(batches))
-    assert [fed.rows for fed, _ in found] == [[each] for each in TABLES]
-    assert [ahead for _, ahead in found] == [*(fed for fed, _ in found[1:]), None]
+    """And tells for how long there was nothing to do before it could begin."""
+    fed = [
+        Fed([each], [], waited_s) for each, waited_s in zip(TABLES, (8, 4, 2, 1, 16), strict=True)
+    ]
+    found = list(with_next(iter(fed)))
+    assert [step.rows for step, _ in found] == [[each] for each in TABLES]
+    assert [ahead for _, ahead in found] == [*fed[1:], None]
+    assert [step.waited_s for step, _ in found] == [8 + 4, 2, 1, 16, 0]
     assert list(with_next(iter(()))) == []
 
 

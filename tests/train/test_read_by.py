@@ -38,7 +38,7 @@ def test_the_same_ranker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         lasts.append(
             train(SCHEMA, config, tmp_path / "rows", folder, name=read_by, say=said.append)
         )
-        assert said == []
+        assert len(said) == 1, "that rows cost more than a batch may, and nothing else"
         losses.append([step.loss for step in read_story(folder / JOURNAL).steps])
     assert len(losses[0]) > 4
     assert losses[0] == losses[1]

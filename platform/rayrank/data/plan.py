@@ -83,6 +83,8 @@ def plan_epochs(rows: AnyPath, packing: Packing, out: AnyPath, part: DayPart | N
         raise DataError(f"{rows}: no user rows{of}; run jobs/build_rows.py first")
     average = sum(block.costs.sum() for block in blocks) / sum(block.tokens for block in blocks)
     blocks = [block._replace(costs=block.costs / average) for block in blocks]
+    costs = np.concatenate([block.costs for block in blocks])
+    beyond = {"beyond": int((costs > packing.max_cost).sum()), "dearest": float(costs.max())}
     batches = []
     for epoch in range(packing.epochs):
         buckets = plan_epoch(blocks, packing, epoch)
@@ -91,7 +93,7 @@ def plan_epochs(rows: AnyPath, packing: Packing, out: AnyPath, part: DayPart | N
         with pa.ipc.new_file(sink, BUCKETS) as writer:
             writer.write_table(buckets)
         write_whole(out / f"epoch-{epoch}.arrow", sink.getvalue().to_pybytes())
-    write_whole(out / PLAN, json.dumps({**packing._asdict(), "batches": batches}))
+    write_whole(out / PLAN, json.dumps({**packing._asdict(), **beyond, "batches": batches}))
 
 
 def plan_epoch(blocks: list[Block], packing: Packing, epoch: int) -> pa.Table:

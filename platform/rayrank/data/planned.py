@@ -34,6 +34,17 @@ def batches_of_epochs(plan: AnyPath) -> list[int]:
     return batches
 
 
+def rows_beyond(plan: AnyPath) -> str | None:
+    """What is to be said of rows that cost more than a batch may; None where there are none."""
+    told = _told(plan)
+    if not told["beyond"]:
+        return None
+    return (
+        f"{told['beyond']:,} rows cost more than train.max_cost ({told['max_cost']:,.0f}), the "
+        f"dearest {told['dearest']:,.0f}: each is a batch of its own, and other workers wait for it"
+    )
+
+
 def read_here(rows: AnyPath, parts: list[Part]) -> Iterator[pa.Table]:
     """A `Reader` of this process: a part is read when its first batch is asked for."""
     for part in parts:

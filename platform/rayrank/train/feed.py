@@ -5,7 +5,6 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from itertools import islice, tee, zip_longest
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -91,6 +90,12 @@ def feed(
 
 
 def with_next(steps: Iterator[Fed]) -> Iterator[tuple[Fed, Fed | None]]:
-    """Each with the one after it, so that this one's ids are exchanged ahead; None of the last."""
-    now, then = tee(steps)
-    return zip_longest(now, islice(then, 1, None))
+    """Each with the one after it, whose ids are exchanged ahead; None of the last. The trainer
+    stands still for the one after before it begins with a step, and that is told with the step."""
+    now = next(steps, None)
+    waited_s = 0.0 if now is None else now.waited_s
+    while now is not None:
+        then = next(steps, None)
+        waited_s += 0.0 if then is None else then.waited_s
+        yield now._replace(waited_s=waited_s), then
+        now, waited_s = then, 0.0

@@ -25,10 +25,11 @@ from rayrank.train.finite import NotFiniteError
 from rayrank.train.loss_scale import START, LossScale
 from rayrank.train.observed import Observed, Observer
 from rayrank.train.phases import Phases
+from rayrank.train.step_weight import StepWeight
 
 HALVES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
-LOSS_SCALE = "loss_scale"
-"""The name of its tensor in the state."""
+LOSS_SCALE, STEP_WEIGHT = "loss_scale", "step_weight"
+"""The names of their tensors in the state."""
 
 
 class Optimizer:
@@ -43,6 +44,7 @@ class Optimizer:
             shard_dense(self.ranker, next(iter(whole.values())).device.type)
         self.dense = self.ranker.dense_parameters()
         self.scale = LossScale(START if config.precision == "float16" else 1.0)
+        self.weight = StepWeight()
         self.adamw = torch.optim.AdamW(
             self.dense.values(),
             lr=config.learning_rate,
@@ -76,7 +78,8 @@ class Optimizer:
         weights, where they have some), and so is the gradient: each batch's sum is divided by the
         known labels of all. The model's auxiliary loss, a sum as well, is divided by all
         candidates. The gradient of dense parameters and table rows together, each row's over all
-        ranks, is scaled down to the norm `clip_norm`. Raises NotFiniteError, on every rank, before
+        ranks, is scaled down to the norm `clip_norm`, and by the step's candidates over their mean
+        in the steps before (`step_weight`). Raises NotFiniteError, on every rank, before
         anything is changed, for a loss or a gradient that is not finite. warned: whether this rank
         was told of a node that is to go; how many were comes with the totals.
         """
@@ -128,7 +131,8 @@ class Optimizer:
         self.phases.begin("update")
         self.scale.went_well()
         clipped = min(1.0, self.config.clip_norm / max(facts.gradient_norm, 1e-12))
-        self._update(clipped / facts.loss_scale, self.rate(step, done))
+        weight = self.weight.of(facts.candidates)
+        self._update(weight * clipped / facts.loss_scale, self.rate(step, done))
         return facts
 
     def _counts(self, batches: Sequence[JaggedBatch], warned: bool) -> torch.Tensor:
@@ -175,13 +179,15 @@ class Optimizer:
             for i, name in enumerate(self.dense)
             for key, value in state.get(i, {}).items()
         }
-        return copies({LOSS_SCALE: own, **values}, wanted)
+        return copies({LOSS_SCALE: own, STEP_WEIGHT: self.weight.state(), **values}, wanted)
 
     def load_state(self, tensors: dict[str, torch.Tensor]) -> None:
         """Take over what `state` gave, or a part of it."""
         if LOSS_SCALE in tensors:
             value, good = tensors[LOSS_SCALE].tolist()
             self.scale = LossScale(value, int(good))
+        if STEP_WEIGHT in tensors:
+            self.weight = StepWeight(tensors[STEP_WEIGHT])
         state: dict[int, dict[str, torch.Tensor]] = {}
         numbers = {name: i for i, name in enumerate(self.dense)}
         for full_name, tensor in tensors.items():

@@ -175,7 +175,8 @@ class _Gauges:
         if line.balance is not None:
             self.balance.set(line.balance)
         self.tokens.inc(line.tokens)
-        self.waited.inc(line.waited_s)
+        if line.waited_s > 0:  # a counter takes nothing else
+            self.waited.inc(line.waited_s)
         for phase, seconds in line.phases.items():
             if seconds > 0:  # a counter takes nothing else
                 self.phases.inc(seconds, {"phase": phase})

@@ -12,6 +12,7 @@ from ray.train.torch import TorchConfig, TorchTrainer
 from rayrank.data.days import rows_name
 from rayrank.data.held_out import DayPart
 from rayrank.data.plan import Packing, plan_epochs
+from rayrank.data.planned import rows_beyond
 from rayrank.errors import DivergedError, TrainingError
 from rayrank.schema import Schema
 from rayrank.storage import AnyPath, absolute, arrow_place, place
@@ -37,7 +38,7 @@ MAY_CHANGE = (
     "keep_checkpoints",
 )
 """Of the training config, what a resumed run may do otherwise."""
-FORMAT = 4
+FORMAT = 5
 """Of what training computes; raised when the same rows and config would give another ranker."""
 
 
@@ -95,8 +96,9 @@ def train(
         "threads": threads(config.train),
         "start": told_start(start),
     }
-    if lack := reading_lacks(config.train):
-        say(lack)
+    for told_early in (rows_beyond(folder / BATCHES), reading_lacks(config.train)):
+        if told_early is not None:
+            say(told_early)
     most, losses = config.train.max_failures, 0
     while True:
         stacks = stacks_in(folder)
