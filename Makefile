@@ -6,7 +6,7 @@
 # make test                      all tests
 # make lint                      ruff and mypy
 # make bench-serve                the endpoint: over an echo, JSON and Arrow, beyond what it can do
-# make daily                      seven days one after the other, one of them damaged (ten minutes)
+# make daily                      seven days one after the other, one of them damaged (five minutes)
 # make bench-train                training: balance, over fixed and padded batches, a plain loop; memory
 # make chaos-serve                killed replicas, switches, damage, sieges: what is lost (SOAK=10: minutes)
 # make fuzz-serve                 generated requests (N=10000) against a deployed application
