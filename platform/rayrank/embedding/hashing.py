@@ -1,8 +1,13 @@
-"""64-bit mixing in torch, the same on every device, and the vectors that ids start with."""
+# Numba's decorators have no types.
+# mypy: disable-error-code="untyped-decorator"
+"""64-bit mixing, the same in torch on every device and in compiled loops, and the vectors that ids
+start with."""
 
 import zlib
 
+import numpy as np
 import torch
+from numba import njit
 
 # SplitMix64's constants (Steele, Lea, Flood: Fast splittable pseudorandom number generators,
 # OOPSLA 2014) as signed integers: torch's signed 64-bit arithmetic wraps, and it has no other.
@@ -20,6 +25,15 @@ def mix(x: torch.Tensor) -> torch.Tensor:
     x = (x ^ _shift_right(x, 30)) * _MIX_1
     x = (x ^ _shift_right(x, 27)) * _MIX_2
     return x ^ _shift_right(x, 31)
+
+
+@njit(nogil=True, inline="always")
+def mix_one(x: int) -> np.uint64:
+    """As `mix`, of one id, for compiled loops."""
+    mixed = np.uint64(x)
+    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return mixed ^ (mixed >> np.uint64(31))
 
 
 def table_seed(name: str, seed: int) -> int:

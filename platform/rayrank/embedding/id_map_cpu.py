@@ -14,6 +14,8 @@ import torch
 from numba import carray, njit, types
 from numba.extending import intrinsic
 
+from rayrank.embedding.hashing import mix_one
+
 EMPTY = -1
 """The slot of a place without an id, and of an id that is not there."""
 LINE_BYTES, LANES = 64, 5
@@ -57,11 +59,11 @@ class CompiledIdMap:
         return torch.from_numpy(slots)
 
     def find_or_insert(self, ids: torch.Tensor) -> torch.Tensor:
-        slots = self.find(ids)
+        asked, slots = ids.contiguous().numpy(), self.find(ids)
         missing, done = np.flatnonzero(slots.numpy() == EMPTY), 0
         while done < len(missing):
             done, self._count, full = _insert(
-                ids.contiguous().numpy(),
+                asked,
                 missing,
                 done,
                 self._places,
@@ -107,15 +109,6 @@ def _pointer(of):
 
 
 @njit(nogil=True)
-def _mixed(x: int) -> np.uint64:
-    # As `hashing.mix`.
-    mixed = np.uint64(x)
-    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return mixed ^ (mixed >> np.uint64(31))
-
-
-@njit(nogil=True)
 def _part_of(mixed: np.uint64) -> np.int64:
     return np.int64(mixed >> np.uint64(64 - PART_BITS))
 
@@ -135,7 +128,7 @@ def _find(ids: np.ndarray, places: np.ndarray, lines: np.ndarray, slots: np.ndar
     for begin in range(0, len(ids), BLOCK):
         count = min(BLOCK, len(ids) - begin)
         for i in range(count):
-            mixed = _mixed(ids[begin + i])
+            mixed = mix_one(ids[begin + i])
             parts[i] = _part_of(mixed)
             first[i] = _line_of(mixed, lines[parts[i]])
         for i in range(count):
@@ -185,7 +178,7 @@ def _insert(
     the next; -1 where all are done."""
     for number in range(done, len(missing)):
         one = ids[missing[number]]
-        mixed = _mixed(one)
+        mixed = mix_one(one)
         part = int(_part_of(mixed))
         slot, line, lane = _look(one, places[part], lines[part], int(_line_of(mixed, lines[part])))
         if slot == EMPTY:
@@ -210,7 +203,7 @@ def _move(place: int, lines: int, to: int, to_lines: int) -> int:
             slot = slots[SLOTS_FROM + lane]
             if slot == EMPTY:
                 break
-            first = int(_line_of(_mixed(ids[lane]), to_lines))
+            first = int(_line_of(mix_one(ids[lane]), to_lines))
             _, to_line, to_lane = _look(ids[lane], to, to_lines, first)
             _put(ids[lane], np.int64(slot), to, to_line, to_lane)
             found += 1

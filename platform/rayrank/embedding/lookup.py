@@ -16,6 +16,7 @@ import torch
 from numba import njit
 
 from rayrank.embedding.buckets import LANES, Buckets, bucket_of
+from rayrank.embedding.hashing import mix_one
 
 BLOCK = 256
 """Ids that ask together."""
@@ -49,15 +50,6 @@ def _pool(threads: int, _process: int) -> ThreadPoolExecutor:
 
 
 @njit(nogil=True)
-def _mix(x: np.int64) -> np.int64:
-    # As `hashing.mix`.
-    mixed = np.uint64(x)
-    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return np.int64(mixed ^ (mixed >> np.uint64(31)))
-
-
-@njit(nogil=True)
 def _look_up(
     ids: np.ndarray,
     keys: np.ndarray,
@@ -76,7 +68,7 @@ def _look_up(
     for begin in range(first, last, BLOCK):
         count = min(BLOCK, last - begin)
         for i in range(count):
-            keys_of[i] = _mix(ids[begin + i])
+            keys_of[i] = np.int64(mix_one(ids[begin + i]))
         # Short loops of loads alone: the more of them are under way at once.
         for i in range(count):
             seen ^= keys[LANES * bucket_of(keys_of[i], buckets)]

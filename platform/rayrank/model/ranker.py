@@ -20,6 +20,8 @@ from rayrank.strict import Strict
 from rayrank.tensors import copies, held_as
 
 Layer: TypeAlias = Callable[..., torch.Tensor]
+Asked: TypeAlias = dict[str, dict[tuple[Group, str], torch.Tensor]]
+"""Table -> (group, feature) -> the ids it holds."""
 
 
 class ModelConfig(Strict):
@@ -83,34 +85,28 @@ class Ranker(nn.Module):
         tables once for each. Collective where tables are sharded. In serving they are valid until
         the next call: what a prefix keeps is made of them, and is none of them.
         """
-        places = self._places(groups)
-        found = self.tables(self.ids(batch, groups))
-        each = {table: [len(batch.ids(*place)) for place in of] for table, of in places.items()}
+        asked = self._asked(batch, self.schema.groups if groups is None else groups)
+        found = self.tables(_joined(asked, batch))
         return {
             place: vectors
-            for table, of in places.items()
-            for place, vectors in zip(of, found[table].split(each[table]), strict=True)
+            for table, of in asked.items()
+            for place, vectors in zip(
+                of, found[table].split([len(ids) for ids in of.values()]), strict=True
+            )
         }
 
-    def ids(
-        self, batch: JaggedBatch, groups: Sequence[Group] | None = None
-    ) -> dict[str, torch.Tensor]:
-        """What `lookup` asks each table for, int64 [n]; none of a table that no feature of these
-        groups uses."""
-        none = batch.window_start[:0]
-        return {
-            table: torch.cat([none, *(batch.ids(*place) for place in of)])
-            for table, of in self._places(groups).items()
-        }
+    def ids(self, batch: JaggedBatch) -> dict[str, torch.Tensor]:
+        """What `lookup` of all groups asks each table for, int64 [n]."""
+        return _joined(self._asked(batch, self.schema.groups), batch)
 
-    def _places(self, groups: Sequence[Group] | None) -> dict[str, list[tuple[Group, str]]]:
-        """By table, the features that hold its ids, and in which group."""
-        places: dict[str, list[tuple[Group, str]]] = {table: [] for table in self.schema.tables}
-        for group in self.schema.groups if groups is None else groups:
+    def _asked(self, batch: JaggedBatch, groups: Sequence[Group]) -> Asked:
+        """By table, the features of these groups that hold its ids, and those ids."""
+        asked: Asked = {table: {} for table in self.schema.tables}
+        for group in groups:
             for name, feature in self.schema.features_of(group.token).items():
                 if feature.table is not None:
-                    places[feature.table].append((group, name))
-        return places
+                    asked[feature.table][group, name] = batch.ids(group, name)
+        return asked
 
     def encode_prefix(self, batch: JaggedBatch, vectors: Vectors) -> Any:
         """What the model makes of users before it knows what to score: a frozen dataclass of
@@ -255,3 +251,9 @@ def mean_of_known(sums_K: torch.Tensor, known_K: torch.Tensor) -> torch.Tensor:
 
 def _of_tables(name: str) -> bool:
     return name.startswith("tables.")
+
+
+def _joined(asked: Asked, batch: JaggedBatch) -> dict[str, torch.Tensor]:
+    """End to end; none of a table that no feature asks."""
+    none = batch.window_start[:0]
+    return {table: torch.cat([none, *of.values()]) for table, of in asked.items()}

@@ -19,7 +19,7 @@ from rayrank.model.ranker import Ranker
 from rayrank.schema import Schema
 from rayrank.storage import AnyPath, arrow_place
 from rayrank.train.config import RankerConfig
-from rayrank.train.optimize import HALVES
+from rayrank.train.optimize import in_precision
 
 ROWS = 4096
 """User rows that are looked at, at least, where there are so many."""
@@ -107,12 +107,11 @@ def _some_rows(folder: AnyPath) -> pa.Table:
 
 def _seconds(ranker: Ranker, batch: JaggedBatch, config: RankerConfig) -> float:
     """Of a forward and a backward pass; the first one, which makes rows of ids, does not count."""
-    half = HALVES.get(config.train.precision)
     found = []
     for _ in range(1 + TIMES):
         _finish(batch.device)
         begun = time.perf_counter()
-        with torch.autocast(batch.device.type, half, enabled=half is not None):
+        with in_precision(config.train, batch.device):
             logits_CK = ranker(batch)
         ranker.loss(logits_CK, batch).backward()
         _finish(batch.device)

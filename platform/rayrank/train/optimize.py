@@ -153,8 +153,7 @@ class Optimizer:
 
     def _forward(self, batch: JaggedBatch) -> tuple[torch.Tensor, torch.Tensor | None]:
         """logits_CK; the model's auxiliary loss."""
-        half = HALVES.get(self.config.precision)
-        with torch.autocast(batch.device.type, half, enabled=half is not None):
+        with in_precision(self.config, batch.device):
             return self.sharded(batch), self.ranker.auxiliary_loss(batch)
 
     def _update(self, scale: float, rate: float) -> None:
@@ -197,6 +196,12 @@ class Optimizer:
                 of = self.dense[name] if tensor.ndim else tensor
                 state.setdefault(numbers[name], {})[key] = held_as(tensor, of)
         self.adamw.load_state_dict(self.adamw.state_dict() | {"state": state})
+
+
+def in_precision(config: TrainConfig, device: torch.device) -> torch.autocast:
+    """What a forward pass runs under."""
+    half = HALVES.get(config.precision)
+    return torch.autocast(device.type, half, enabled=half is not None)
 
 
 class StepFacts(NamedTuple):
