@@ -38,8 +38,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trained]:
                             "attention_length": 16,
                         },
                         "train": {
-                            "epochs": 4,
-                            "max_cost": 200,
+                            "epochs": 6,
+                            "max_cost": 100,
                             "learning_rate": 1e-2,
                             "table_learning_rate": 0.1,
                             "warmup_steps": 5,
