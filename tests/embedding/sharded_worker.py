@@ -85,11 +85,8 @@ def steps(world: int, rank: int, folder: Path, first: int) -> None:
     """Two steps from where the last world stopped."""
     model, tables = build(world, TABLES)
     if first:
-        held = [
-            torch.load(path, weights_only=False)
-            for path in sorted(folder.glob(f"rows-{first}-*.pt"))
-        ]
-        tables.load_rows({n: [rows[n] for rows in held] for n in TABLES}, rank, world)
+        held = sorted(folder.glob(f"rows-{first}-*.pt"))
+        tables.load_rows([torch.load(path, weights_only=False) for path in held], rank, world)
     seen, gains = [], []
     model.train()
     for step in (first, first + 1):
@@ -124,10 +121,13 @@ def steps(world: int, rank: int, folder: Path, first: int) -> None:
 
 def fill(world: int) -> str:
     """What a table says that is too small."""
-    model, _ = build(world, {"tiny": Table(dim=4, capacity=3)})
+    model, tables = build(world, {"tiny": Table(dim=4, capacity=3)})
     model.train()
     try:
         model({"tiny": torch.arange(4)})
+        counts = tables.counts()
+        dist.all_reduce(counts)
+        tables.heard(counts)
     except CapacityError as error:
         return str(error)
     return "nothing"

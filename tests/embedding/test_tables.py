@@ -114,8 +114,12 @@ def test_id_maps_go_where_the_weights_go() -> None:
     assert torch.equal(tables.rows("item").keys, keys)
     torch.testing.assert_close(wide({"item": asked})["item"], before.double())
 
-    moved = torch.nn.Sequential(tables).to("meta")
-    assert moved[0] is tables
-    rows = tables.rows("item")
-    assert (rows.keys.device.type, rows.vectors.device.type) == ("meta", "meta")
-    assert (rows.keys.dtype, rows.keys.shape) == (torch.int64, (10,))
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+def test_id_maps_go_to_a_gpu() -> None:
+    tables = trained(torch.arange(10)).eval()
+    asked = torch.tensor([3, 1000, 4, 3])
+    before, keys = tables({"item": asked})["item"], tables.rows("item").keys
+    torch.nn.Sequential(tables).to("cuda")
+    assert torch.equal(tables.rows("item").keys.cpu(), keys)
+    torch.testing.assert_close(tables({"item": asked.cuda()})["item"].cpu(), before)

@@ -58,8 +58,7 @@ def fault_of_spoiled(worker: Worker) -> str:
     if worker.rank == worker.world_size - 1:
         own_part(weight.detach())[-1] = torch.nan
     try:
-        rows, dense = worker.tables.local_rows(), worker.optimizer.dense
-        demand_finite(7, dense, rows, worker.device)
+        demand_finite(7, worker.optimizer.dense, worker.tables, worker.device)
     except DivergedError as error:
         return str(error).replace(name, "the weight")
     return "nothing"

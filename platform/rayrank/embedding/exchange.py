@@ -36,9 +36,9 @@ class Exchange:
         if self._sent is None:
             self._sent = self._counts.wait()
 
-    def learned(self) -> dict[str, torch.Tensor]:
-        """What was learned of each table's `keys`, [keys, dim], by those who own them."""
+    def vectors(self) -> dict[str, torch.Tensor]:
+        """Those of each table's `keys`, [keys, dim], from the ranks that own them."""
         self.send()
         arrived = self._sent.wait()
-        learned, _ = self._collection.compute_and_output_dist(self._context, arrived)
-        return {name: learned[name].values() for name in self.keys}
+        found, _ = self._collection.compute_and_output_dist(self._context, arrived)
+        return {name: found[name].values() for name in self.keys}

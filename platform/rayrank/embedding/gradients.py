@@ -1,4 +1,5 @@
-"""The gradients of table rows, gathered where the rows are, and applied once a step.
+"""The vectors of table rows, each read once, and their gradients, gathered where the rows are and
+applied once a step.
 
 TorchRec's fused optimizers update rows inside the backward pass, once for each lookup. Here the
 backward pass ends at what a lookup gave: gradients of several micro-batches add up, their norm is
@@ -12,59 +13,86 @@ from typing import NamedTuple
 import torch
 from torchrec.sparse.jagged_tensor import KeyedJaggedTensor
 
-TABLE_BITS = 40
-"""A row and its table are one key: row + table << TABLE_BITS."""
+from rayrank.embedding.hashing import initial_vectors
+from rayrank.embedding.owned_ids import OwnedIds
 
 
 class _Rows(NamedTuple):
-    """Rows of several tables, and what belongs to each."""
+    """Distinct rows, and what belongs to each."""
 
-    keys: torch.Tensor
+    rows: torch.Tensor
     """int64 [N]"""
     values_ND: torch.Tensor
     """float32: vectors, a leaf that gets its gradient; or a gradient."""
 
 
 class Gathering:
-    """In place of the forward pass of one of TorchRec's lookups: the same vectors, not its update.
+    """In place of the forward pass of one of TorchRec's lookups: the rows' vectors, what their ids
+    start with and what was learned of them, without its update."""
 
-    A pass under `torch.no_grad` is the lookup's own.
-    """
-
-    def __init__(self, look_up: Callable[[KeyedJaggedTensor], torch.Tensor], dim: int) -> None:
-        """look_up: of several tables of this width, with a fused optimizer."""
-        self._look_up, self._dim = look_up, dim
-        self._tables: list[str] = []
+    def __init__(
+        self,
+        look_up: Callable[[KeyedJaggedTensor], torch.Tensor],
+        owned: OwnedIds,
+        dim: int,
+        *,
+        seeds: list[int],
+        init_std: float,
+    ) -> None:
+        """look_up: of one table of this width, with a fused optimizer. seeds: of the tables that
+        share it, in their order."""
+        self._look_up, self._dim, self._init_std = look_up, dim, init_std
+        self._owned, self._pool = owned, owned.pool
+        self._seeds = torch.tensor(seeds, dtype=torch.int64, device=owned.pool.device)
         self._asked: list[_Rows] = []
         self._gathered: _Rows | None = None
+        self.rows_asked, self.rows_read = 0, 0
+        """Since the beginning: rows that other ranks asked for, and how many were read for them."""
 
     def __call__(self, features: KeyedJaggedTensor) -> torch.Tensor:
-        """float32 [rows x dim], of all tables' rows end to end."""
-        if not torch.is_grad_enabled():
-            return self._look_up(features)
+        """float32 [rows x dim], of all features' rows end to end."""
+        rows, back = torch.unique(features.values().long(), return_inverse=True)
+        self.rows_asked, self.rows_read = self.rows_asked + len(back), self.rows_read + len(rows)
         with torch.no_grad():
-            vectors = self._look_up(features)
-        self._tables, rows = features.keys(), features.values().to(torch.int64)
-        each = features.lengths().view(len(self._tables), -1).sum(1)
-        table = torch.arange(len(self._tables), device=rows.device).repeat_interleave(
-            each, output_size=len(rows)
-        )
-        leaf_ND = vectors.view(len(rows), self._dim).requires_grad_()
-        self._asked.append(_Rows(rows + (table << TABLE_BITS), leaf_ND))
-        return leaf_ND.view(-1)
+            learned_ND = self._learned(rows)
+            start_ND = self._start(rows)
+        if not self._owned.training:  # a start of which nothing came is noise
+            start_ND *= learned_ND.any(dim=1, keepdim=True)
+            return (learned_ND + start_ND)[back].view(-1)
+        learned_ND.requires_grad_()
+        self._asked.append(_Rows(rows, learned_ND))
+        return (learned_ND + start_ND)[back].view(-1)
+
+    def _learned(self, rows: torch.Tensor) -> torch.Tensor:
+        """float32 [rows, dim]."""
+        # All features are of one table: which of them asks does not matter.
+        names = self._pool.tables
+        lengths = torch.zeros(len(names), dtype=torch.int64, device=rows.device)
+        lengths[0] = len(rows)
+        asked = KeyedJaggedTensor(keys=list(names), values=rows, lengths=lengths)
+        return self._look_up(asked).view(len(rows), self._dim)
+
+    def _start(self, rows: torch.Tensor) -> torch.Tensor:
+        """float32 [rows, dim]: what the ids in rows start with; the one without an id, zeros."""
+        seeds = self._seeds[self._pool.table[rows].long()]
+        start_ND = initial_vectors(self._pool.keys[rows], self._dim, seeds, self._init_std)
+        return start_ND * (rows != 0)[:, None]
 
     def gather(self) -> None:
         """After a backward pass: add up the gradients of each row. What is kept is one gradient
         for each row that was asked for, however many micro-batches there are."""
         parts = [self._gathered] if self._gathered is not None else []
-        parts += [_Rows(k, leaf.grad) for k, leaf in self._asked if leaf.grad is not None]
+        parts += [_Rows(rows, leaf.grad) for rows, leaf in self._asked if leaf.grad is not None]
         self._asked = []
         if not parts:
             return
-        keys, inverse = torch.unique(torch.cat([part.keys for part in parts]), return_inverse=True)
-        gradients_ND = torch.cat([part.values_ND for part in parts])
-        sums_ND = gradients_ND.new_zeros(len(keys), gradients_ND.shape[1])
-        self._gathered = _Rows(keys, sums_ND.index_add_(0, inverse, gradients_ND))
+        rows, gradients_ND = parts[0]
+        if len(parts) > 1:
+            every_ND = torch.cat([part.values_ND for part in parts])
+            rows, at = torch.unique(torch.cat([part.rows for part in parts]), return_inverse=True)
+            gradients_ND = every_ND.new_zeros(len(rows), self._dim).index_add_(0, at, every_ND)
+        # Nothing is learned of ids that have no row.
+        self._gathered = _Rows(rows, gradients_ND * (rows != 0)[:, None])
 
     def square(self) -> torch.Tensor:
         """Of the norm of what was gathered, float64 []."""
@@ -76,14 +104,16 @@ class Gathering:
         """What was gathered."""
         self._gathered = None
 
+    def rows(self) -> torch.Tensor:
+        """int64: the distinct rows that `update` would change."""
+        if self._gathered is None:
+            return torch.empty(0, dtype=torch.int64, device=self._seeds.device)
+        return self._gathered.rows
+
     def update(self, scale: float) -> None:
         """Apply the gradients that were gathered, times `scale`."""
         if self._gathered is None:
             return
-        keys, sums_ND = self._gathered
+        rows, gradients_ND = self._gathered
         self._gathered = None
-        begins = torch.arange(len(self._tables) + 1, device=keys.device) << TABLE_BITS
-        each = torch.searchsorted(keys, begins).diff()  # keys ascend
-        rows = keys & ((1 << TABLE_BITS) - 1)
-        asked = KeyedJaggedTensor(keys=self._tables, values=rows, lengths=each)
-        self._look_up(asked).backward((sums_ND * scale).view(-1))
+        self._learned(rows).backward(gradients_ND * scale)

@@ -37,17 +37,22 @@ def mix_one(x: int) -> np.uint64:
 
 
 def table_seed(name: str, seed: int) -> int:
-    """The seed of a table, so that one id starts differently in each."""
-    return zlib.crc32(name.encode()) * 0x1_0000_0001 ^ seed
+    """The seed of a table, so that one id starts differently in each: an int64."""
+    mixed = zlib.crc32(name.encode()) * 0x1_0000_0001 ^ seed
+    return mixed - (mixed >> 63 << 64)
 
 
-def initial_vectors(ids: torch.Tensor, dim: int, seed: int, std: float) -> torch.Tensor:
+def initial_vectors(
+    ids: torch.Tensor, dim: int, seed: int | torch.Tensor, std: float
+) -> torch.Tensor:
     """The vectors [n, dim] that ids [n] start with: uniform, mean 0, standard deviation `std`.
 
-    A function of (seed, id) alone. dim must be a multiple of 4: each hash gives four 16-bit draws.
+    A function of (seed, id) alone; seed: of all, or int64 [n]. dim must be a multiple of 4: each
+    hash gives four 16-bit draws.
     """
-    quads = torch.arange(1, dim // 4 + 1, device=ids.device) * _GAMMA + seed
-    words = mix(mix(ids * _GAMMA + seed).unsqueeze(1) + quads)
+    seed_N1 = torch.as_tensor(seed, device=ids.device).view(-1, 1)
+    quads = torch.arange(1, dim // 4 + 1, device=ids.device) * _GAMMA
+    words = mix(mix(ids.unsqueeze(1) * _GAMMA + seed_N1) + (quads + seed_N1))
     draws = torch.stack([_shift_right(words, bits) & 0xFFFF for bits in (0, 16, 32, 48)], dim=2)
     uniform = (draws.view(len(ids), dim).to(torch.float32) + 0.5) / 0x10000 - 0.5
     return uniform * (std * 12**0.5)

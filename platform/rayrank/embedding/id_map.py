@@ -1,43 +1,43 @@
-"""From arbitrary 64-bit ids to dense slots: no collisions, grows while training."""
+"""From arbitrary 64-bit ids to slots: no collisions."""
 
-from collections.abc import Callable
 from typing import Protocol
 
 import torch
 
 from rayrank.embedding.id_map_cpu import EMPTY, CompiledIdMap
-from rayrank.embedding.id_map_torch import TorchIdMap
 
-__all__ = ["EMPTY", "IdMap", "id_map", "moved"]
+__all__ = ["EMPTY", "IdMap", "id_map"]
 
 
 class IdMap(Protocol):
-    """Slots are given out in the order in which ids are first inserted, 0, 1, 2, …"""
-
-    def __len__(self) -> int: ...
-
-    def ids(self) -> torch.Tensor:
-        """Every id, in the order of its slot: int64 [len]."""
+    """Ids int64 of any value, and the slot of each. All tensors are on the map's device."""
 
     def find(self, ids: torch.Tensor) -> torch.Tensor:
-        """The slot of each id, int64 [n]; EMPTY for an id that was never inserted."""
+        """The slot of each id, int64 [n]; EMPTY for one that is not there."""
 
-    def find_or_insert(self, ids: torch.Tensor) -> torch.Tensor:
-        """The slot of each id, int64 [n], giving the next free ones to new ids in order of
-        their first occurrence."""
+    def find_or_insert(
+        self, ids: torch.Tensor, count: torch.Tensor, where: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """The slot of each id, int64 [n]. New ones get the slots `count`, `count + 1`, …, in the
+        order of their first occurrence; `count`, int64 [], is advanced by their number: several
+        maps may draw from one. where: bool [n], which ids may be new; the others are but looked
+        up. On a GPU a slot that the map was not made for is not given: such an id gets EMPTY, and
+        is counted all the same."""
+
+    def remove(self, ids: torch.Tensor) -> None:
+        """Forget distinct ids, which are there."""
+
+    def assign(self, ids: torch.Tensor, slots: torch.Tensor) -> None:
+        """Give distinct ids, which are there, other slots."""
+
+    def bytes(self) -> int:
+        """Of memory."""
 
 
-def id_map(device: torch.device | str = "cpu") -> IdMap:
-    """An empty one."""
-    compiled = torch.device(device).type == "cpu"
-    return CompiledIdMap() if compiled else TorchIdMap(device)
+def id_map(rows: int, device: torch.device | str = "cpu") -> IdMap:
+    """An empty one, for slots below `rows`; on a CPU it grows as it fills."""
+    if torch.device(device).type == "cpu":
+        return CompiledIdMap()
+    from rayrank.embedding.id_map_triton import TritonIdMap  # no Triton where there is no GPU
 
-
-def moved(ids: IdMap, move: Callable[[torch.Tensor], torch.Tensor]) -> IdMap:
-    """The same map where `move` takes tensors: to another device, or nowhere."""
-    if move(torch.empty(0, dtype=torch.int64)).device == ids.ids().device:
-        return ids
-    elsewhere = TorchIdMap()
-    elsewhere.find_or_insert(ids.ids().cpu())
-    elsewhere.apply(move)
-    return elsewhere
+    return TritonIdMap(rows, torch.device(device))

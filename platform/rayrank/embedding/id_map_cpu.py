@@ -6,7 +6,8 @@ A line is 64 bytes: five ids, then their five slots in four bytes each, so that 
 its place to be, with a look into one line, hardly ever a second. Lines stand in parts, by the upper
 bits of the mixed id; every part grows by itself, and no two at the same number of ids: the map
 grows in many small steps. Memory answers many requests at once, if they are made at once: so a
-block of ids asks for all its lines before it looks at the first.
+block of ids asks for all its lines before it looks at the first. An id that goes leaves no trace:
+one that stood behind it, and further from its own line than need be, comes up into its place.
 """
 
 import numpy as np
@@ -43,39 +44,44 @@ class CompiledIdMap:
         self._parts = [np.empty(0, np.uint8)] * PARTS
         for part in range(PARTS):
             self._enlarge(part)
-        self._count = 0
-
-    def __len__(self) -> int:
-        return self._count
-
-    def ids(self) -> torch.Tensor:
-        found = np.empty(self._count, np.int64)
-        _list(self._places, self._lines, found)
-        return torch.from_numpy(found)
 
     def find(self, ids: torch.Tensor) -> torch.Tensor:
         slots = np.empty(len(ids), np.int64)
         _find(ids.contiguous().numpy(), self._places, self._lines, slots)
         return torch.from_numpy(slots)
 
-    def find_or_insert(self, ids: torch.Tensor) -> torch.Tensor:
+    def find_or_insert(
+        self, ids: torch.Tensor, count: torch.Tensor, where: torch.Tensor | None = None
+    ) -> torch.Tensor:
         asked, slots = ids.contiguous().numpy(), self.find(ids)
-        missing, done = np.flatnonzero(slots.numpy() == EMPTY), 0
+        absent = slots.numpy() == EMPTY
+        missing = np.flatnonzero(absent if where is None else absent & where.numpy())
+        done, given = 0, int(count)
         while done < len(missing):
-            done, self._count, full = _insert(
+            done, given, full = _insert(
                 asked,
                 missing,
                 done,
                 self._places,
                 self._lines,
                 self._free,
-                self._count,
+                given,
                 slots.numpy(),
             )
             if full >= 0:
                 self._sizes[full] *= 2
                 self._enlarge(full)
+        count.fill_(given)
         return slots
+
+    def remove(self, ids: torch.Tensor) -> None:
+        _remove(ids.contiguous().numpy(), self._places, self._lines, self._free)
+
+    def assign(self, ids: torch.Tensor, slots: torch.Tensor) -> None:
+        _assign(ids.contiguous().numpy(), slots.contiguous().numpy(), self._places, self._lines)
+
+    def bytes(self) -> int:
+        return sum(part.nbytes for part in self._parts)
 
     def _enlarge(self, part: int) -> None:
         """To the lines that its size says."""
@@ -211,13 +217,54 @@ def _move(place: int, lines: int, to: int, to_lines: int) -> int:
 
 
 @njit(nogil=True)
-def _list(places: np.ndarray, lines: np.ndarray, out: np.ndarray) -> None:
-    """Every id, at its slot."""
-    for part in range(len(places)):
-        for line in range(lines[part]):
-            at = places[part] + np.uint64(LINE_BYTES * line)
-            ids, slots = carray(_words(at), LANES), carray(_halves(at), LINE_BYTES // 4)
-            for lane in range(LANES):
-                if slots[SLOTS_FROM + lane] == EMPTY:
+def _remove(ids: np.ndarray, places: np.ndarray, lines: np.ndarray, free: np.ndarray) -> None:
+    for number in range(len(ids)):
+        mixed = mix_one(ids[number])
+        part = int(_part_of(mixed))
+        first = int(_line_of(mixed, lines[part]))
+        slot, line, lane = _look(ids[number], places[part], lines[part], first)
+        if slot != EMPTY:
+            _close(places[part], lines[part], line, lane)
+            free[part] += 1
+
+
+@njit(nogil=True)
+def _close(place: int, lines: int, line: int, lane: int) -> None:
+    """Take away what stands at a line and lane, so that every other id is found as before: the last
+    of a line comes up into the gap, and where the line was full, one that had to go past it comes
+    back into it, and leaves a gap of its own."""
+    while True:
+        slots = carray(_halves(place + np.uint64(LINE_BYTES * line)), LINE_BYTES // 4)
+        ids = carray(_words(place + np.uint64(LINE_BYTES * line)), LANES)
+        last = LANES - 1
+        while slots[SLOTS_FROM + last] == EMPTY:
+            last -= 1
+        ids[lane], slots[SLOTS_FROM + lane] = ids[last], slots[SLOTS_FROM + last]
+        slots[SLOTS_FROM + last] = EMPTY
+        if last < LANES - 1:
+            return
+        back, at = line, np.int64(-1)
+        while at < 0:
+            back = back + 1 if back + 1 < lines else 0
+            of_back = carray(_halves(place + np.uint64(LINE_BYTES * back)), LINE_BYTES // 4)
+            ids_back = carray(_words(place + np.uint64(LINE_BYTES * back)), LANES)
+            for other in range(LANES):
+                if of_back[SLOTS_FROM + other] == EMPTY:
+                    return  # no id went past a line that is not full
+                first = _line_of(mix_one(ids_back[other]), lines)
+                if (back - first) % lines >= (back - line) % lines:
+                    at = np.int64(other)
                     break
-                out[slots[SLOTS_FROM + lane]] = ids[lane]
+        slot = np.int64(of_back[SLOTS_FROM + at])
+        _put(ids_back[at], slot, place, line, np.int64(LANES - 1))
+        line, lane = back, at
+
+
+@njit(nogil=True)
+def _assign(ids: np.ndarray, to: np.ndarray, places: np.ndarray, lines: np.ndarray) -> None:
+    for number in range(len(ids)):
+        mixed = mix_one(ids[number])
+        part = int(_part_of(mixed))
+        first = int(_line_of(mixed, lines[part]))
+        _, line, lane = _look(ids[number], places[part], lines[part], first)
+        _put(ids[number], to[number], places[part], line, lane)

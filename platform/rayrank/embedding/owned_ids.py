@@ -4,25 +4,31 @@ import torch
 from torchrec.modules.mc_modules import ManagedCollisionModule
 from torchrec.sparse.jagged_tensor import JaggedTensor
 
-from rayrank.embedding.id_map import id_map
-from rayrank.embedding.tables import slots_of
+from rayrank.embedding.budget import Rules, Width
+from rayrank.embedding.pool import Pool
 
 
 class OwnedIds(ManagedCollisionModule):
-    """The ids one rank owns of one table, and their rows in its shard."""
+    """The ids one rank owns of the tables of one width, and their rows in its shard.
+
+    TorchRec has one table for all of them, with a feature for each.
+    """
 
     def __init__(
         self,
-        name: str,
-        capacity: int,
+        width: Width,
+        rules: dict[str, Rules],
         rows: tuple[int, int],
         world_size: int,
         device: torch.device | None = None,
     ) -> None:
+        """rows: first and last of the shard, among those of all ranks."""
         device = device or torch.device("cpu")
         super().__init__(device, output_segments=list(rows), skip_state_validation=True)
-        self.name, self.capacity, self._rows, self._world_size = name, capacity, rows, world_size
-        self.map = id_map(device)
+        self._told, self._rows, self._world_size = (width, rules), rows, world_size
+        # None is made before TorchRec says whose it is.
+        held = width.rows if rows[1] - rows[0] == width.rows + 1 else 0
+        self.pool, self.step = Pool(width.tables, held, rules, device), 0
 
     def remap(
         self,
@@ -30,13 +36,17 @@ class OwnedIds(ManagedCollisionModule):
         mutate_miss_lengths: bool = True,
         write_weights: torch.Tensor | None = None,
     ) -> dict[str, JaggedTensor]:
-        return {
-            key: JaggedTensor(values=self._row_of(jagged.values()), lengths=jagged.lengths())
-            for key, jagged in features.items()
-        }
+        """From keys to rows: of all features end to end, whose sizes TorchRec tells as weights."""
+        ((table, jagged),) = features.items()
+        parts = jagged.values().split(jagged.weights().tolist())
+        rows = [self._rows_of(*of) for of in zip(self.pool.tables, parts, strict=True)]
+        found = torch.cat(rows) + self._rows[0]
+        return {table: JaggedTensor(values=found, lengths=jagged.lengths())}
 
-    def _row_of(self, ids: torch.Tensor) -> torch.Tensor:
-        return slots_of(self.map, ids, self.training, self.capacity, self.name) + self._rows[0]
+    def _rows_of(self, name: str, keys: torch.Tensor) -> torch.Tensor:
+        if self.training:
+            return self.pool.seen_in(self.step, name, keys)
+        return self.pool.find(name, keys)
 
     def rebuild_with_output_id_range(
         self,
@@ -44,7 +54,7 @@ class OwnedIds(ManagedCollisionModule):
         output_segments: list[int],
         device: torch.device | None = None,
     ) -> "OwnedIds":
-        return OwnedIds(self.name, self.capacity, output_id_range, self._world_size, device)
+        return OwnedIds(*self._told, output_id_range, self._world_size, device)
 
     def input_size(self) -> int:
         return 0  # to TorchRec: ids of unbounded range, dealt by value
@@ -56,10 +66,10 @@ class OwnedIds(ManagedCollisionModule):
         return self._world_size
 
     def open_slots(self) -> torch.Tensor:
-        return torch.tensor([self.capacity - len(self.map)])
+        return self.pool.rows - self.pool.count
 
     def evict(self) -> None:
-        return None
+        return None  # ids go at the end of a step (`room`)
 
     def preprocess(self, features: dict[str, JaggedTensor]) -> dict[str, JaggedTensor]:
         return features

@@ -5,8 +5,8 @@ owns them; the planner, the exchange of ids and vectors and the update are Torch
 """
 
 from collections import deque
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
 
 import torch
 import torch.distributed as dist
@@ -24,73 +24,93 @@ from torchrec.modules.embedding_modules import EmbeddingCollection
 from torchrec.modules.mc_embedding_modules import ManagedCollisionEmbeddingCollection
 from torchrec.modules.mc_modules import ManagedCollisionCollection
 
+from rayrank.embedding.budget import TablesConfig, rules_of, widths_of
+from rayrank.embedding.evict import All
 from rayrank.embedding.exchange import Exchange
+from rayrank.embedding.facts import StepTables, counts_of, facts_of
 from rayrank.embedding.gradients import Gathering
 from rayrank.embedding.hashing import table_seed
 from rayrank.embedding.owned_ids import OwnedIds
-from rayrank.embedding.tables import ShardRows, slots_of, vectors_of
+from rayrank.embedding.room import Room
+from rayrank.embedding.shard import Shard
+from rayrank.embedding.snapshot import Snapshot
+from rayrank.embedding.tables import ShardRows
 from rayrank.schema import Table
 
 
+class TablesSnapshot(NamedTuple):
+    """What a rank holds of all tables, as it was."""
+
+    steps: int
+    """That the tables had trained for."""
+    shards: list[Snapshot]
+    aside: dict[str, torch.Tensor]
+    """What is kept of ids without a row, as `load_aside` takes it."""
+
+    def parts(self) -> Iterator[dict[str, ShardRows]]:
+        """Table -> rows, in parts of bounded size, as `load_rows` takes them; once."""
+        return (part for shard in self.shards for part in shard.parts())
+
+
 class ShardedTables(nn.Module):
-    """All tables of a schema; one TorchRec collection per embedding width.
+    """All tables of a schema; one TorchRec collection per embedding width, of one table, which the
+    schema's tables of that width share.
 
     Build it, put it into the model, and wrap the whole model with `shard`.
     """
 
     def __init__(
-        self, tables: dict[str, Table], *, init_std: float, seed: int, world_size: int
+        self,
+        tables: dict[str, Table],
+        *,
+        init_std: float,
+        seed: int,
+        world_size: int,
+        config: TablesConfig | None = None,
+        new_ids: int = 0,
     ) -> None:
+        """new_ids: at most as many come in one step, over all ranks; room is kept for them where
+        ids are evicted."""
         super().__init__()
-        self._tables, self._init_std, self._seed = tables, init_std, seed
+        self.config, rules = config or TablesConfig(), rules_of(tables, config or TablesConfig())
+        self._seeds = {name: table_seed(name, seed) for name in tables}
+        self._init_std = init_std
         self._gatherings: list[Gathering] = []
         self._asked: deque[list[Exchange]] = deque()
+        self.widths = list(widths_of(tables, self.config, world_size, new_ids))
         self.by_width = nn.ModuleDict()
-        for dim in sorted({table.dim for table in tables.values()}):
-            configs = [
-                EmbeddingConfig(
-                    name=name,
-                    embedding_dim=dim,
-                    feature_names=[name],
-                    # Each rank's shard keeps one row for ids it does not know.
-                    num_embeddings=world_size * (_shard_capacity(table, world_size) + 1),
-                    init_fn=nn.init.zeros_,
-                )
-                for name, table in tables.items()
-                if table.dim == dim
-            ]
-            self.by_width[str(dim)] = ManagedCollisionEmbeddingCollection(
-                EmbeddingCollection(tables=configs, device=torch.device("meta")),
+        self.steps = 0
+        """That these tables have ever trained for: what is kept of an id is told in them."""
+        for width in self.widths:
+            table = EmbeddingConfig(
+                name=f"width_{width.dim}",
+                embedding_dim=width.dim,
+                feature_names=list(width.tables),
+                # Each rank's shard keeps one row for ids it does not know.
+                num_embeddings=world_size * (width.rows + 1),
+                init_fn=nn.init.zeros_,
+            )
+            everyone = (0, table.num_embeddings)
+            self.by_width[str(width.dim)] = ManagedCollisionEmbeddingCollection(
+                EmbeddingCollection(tables=[table], device=torch.device("meta")),
                 ManagedCollisionCollection(
-                    {
-                        c.name: OwnedIds(
-                            c.name,
-                            _shard_capacity(tables[c.name], world_size),
-                            (0, c.num_embeddings),
-                            world_size,
-                        )
-                        for c in configs
-                    },
-                    configs,
+                    {table.name: OwnedIds(width, rules, everyone, world_size)}, [table]
                 ),
             )
 
     def forward(self, ids: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         """{table: ids [n]} -> {table: vectors [n, dim]}. Collective: every rank must call it.
 
-        Ids are made unique before the exchange. CapacityError when a table is full.
+        Ids are made unique before the exchange, and after it.
         """
         if not self._asked:
             self.ask(ids)
         vectors: dict[str, torch.Tensor] = {}
         for exchange in self._asked.popleft():
-            for name, learned in exchange.learned().items():
-                keys, back = exchange.keys[name], exchange.back[name]
-                if len(back) != len(ids[name]):
+            for name, found in exchange.vectors().items():
+                if len(exchange.back[name]) != len(ids[name]):
                     raise RuntimeError(f"table {name!r}: other ids were asked for ahead")
-                seed = table_seed(name, self._seed)
-                of = vectors_of(keys, learned, seed, self._init_std, self.training)
-                vectors[name] = of[back]
+                vectors[name] = found[exchange.back[name]]
         return vectors
 
     def ask(self, ids: dict[str, torch.Tensor]) -> None:
@@ -99,10 +119,8 @@ class ShardedTables(nn.Module):
         which they were asked for. Collective, as `send` is."""
         self._asked.append(
             [
-                Exchange(
-                    collection, {n: ids[n] for n, t in self._tables.items() if t.dim == int(dim)}
-                )
-                for dim, collection in self.by_width.items()
+                Exchange(collection, {name: ids[name] for name in width.tables})
+                for width, collection in zip(self.widths, self._sharded(), strict=True)
             ]
         )
 
@@ -117,29 +135,30 @@ class ShardedTables(nn.Module):
             for exchange in asked:
                 exchange.send()
 
-    def shards(self) -> Iterator[tuple[str, "OwnedIds", torch.Tensor, torch.Tensor]]:
-        """Per table, after `shard`: this rank's id map, weights [rows, dim], momentum [rows]."""
-        for collection in self._sharded():
-            maps = collection._managed_collision_collection._managed_collision_modules
-            for name, (kernel, index) in collection._table_to_tbe_and_index.items():
-                number = int(index)
-                yield (
-                    name,
-                    maps[name],
-                    kernel.split_embedding_weights()[number],
-                    kernel.split_optimizer_states()[number][0],
-                )
-
     def _sharded(self) -> list[Any]:
         # TorchRec's ShardedManagedCollisionEmbeddingCollection, which types these loosely.
         return list(self.by_width.values())
 
-    def gather(self) -> None:
-        """What `shard` does at its end: from now on a backward pass ends at the rows' vectors."""
-        for dim, collection in zip(self.by_width, self._sharded(), strict=True):
-            for lookup in collection._embedding_module._lookups:
-                lookup.forward = Gathering(lookup.forward, int(dim))
-                self._gatherings.append(lookup.forward)
+    def take_over(self) -> None:
+        """What `shard` does at its end: a backward pass now ends at the rows' vectors, and the end
+        of a step is this module's."""
+        self._shards = []
+        for width, collection in zip(self.widths, self._sharded(), strict=True):
+            (owned,) = collection._managed_collision_collection._managed_collision_modules.values()
+            ((kernel, number),) = collection._table_to_tbe_and_index.values()
+            weights = kernel.split_embedding_weights()[int(number)]
+            momentum = kernel.split_optimizer_states()[int(number)][0]
+            self._shards.append(Shard(width, owned, weights, momentum))
+            (lookup,) = collection._embedding_module._lookups
+            lookup.forward = Gathering(
+                lookup.forward,
+                owned,
+                width.dim,
+                seeds=[self._seeds[name] for name in width.tables],
+                init_std=self._init_std,
+            )
+            self._gatherings.append(lookup.forward)
+        self._room = Room({of.width.dim: of.owned.pool for of in self._shards}, self.config)
 
     def set_learning_rate(self, rate: float) -> None:
         """The learning rate of all tables from the next update on."""
@@ -165,31 +184,86 @@ class ShardedTables(nn.Module):
 
     def update(self, scale: float) -> None:
         """Row-wise Adagrad on the gathered gradients, times `scale`; each row once."""
-        for gathering in self._gatherings:
+        for shard, gathering in zip(self._shards, self._gatherings, strict=True):
+            shard.before_change(gathering.rows())
             gathering.update(scale)
 
-    def local_rows(self) -> dict[str, ShardRows]:
-        """What this rank owns of every table."""
-        rows = {}
-        for name, owned, weights, momentum in self.shards():
-            used = slice(1, len(owned.map) + 1)
-            rows[name] = ShardRows(
-                owned.map.ids().clone(),
-                weights[used].detach().clone(),
-                momentum[used].detach().clone(),
-            )
-        return rows
+    def counts(self) -> torch.Tensor:
+        """Float64, on the device: what this rank has to tell of the step, to be summed over all
+        ranks and told to `heard`; counted anew from now on."""
+        return counts_of([shard.owned.pool for shard in self._shards])
 
-    def load_rows(self, rows: dict[str, list[ShardRows]], rank: int, world_size: int) -> None:
-        """Take over the rows this rank owns, out of all ranks' rows of any former world size."""
-        for name, owned, weights, momentum in self.shards():
-            for saved in rows[name]:
-                part = saved.to(weights.device)  # where the map and the weights are
-                mine = owner(part.keys, world_size) == rank
-                slots = slots_of(owned.map, part.keys[mine], True, owned.capacity, name)
-                with torch.no_grad():
-                    weights[slots] = part.vectors[mine]
-                    momentum[slots] = part.momentum[mine]
+    def heard(self, counts: torch.Tensor) -> StepTables:
+        """What the sum of all ranks' `counts`, on the CPU, says of all tables. Raises
+        CapacityError, on every rank, where they hold more than they may."""
+        told = facts_of(
+            [shard.owned.pool for shard in self._shards],
+            [width.dim for width in self.widths],
+            counts,
+        )
+        self._room.demand(told)
+        return told
+
+    def end_step(self, told: StepTables) -> None:
+        """Let ids go where there is no room, or that have outlived their time. Collective."""
+        all_ = All(self._shards[0].weights.device)
+        for dim, rows in self._room.gone(self.steps, told, all_).items():
+            (shard,) = (of for of in self._shards if of.width.dim == dim)
+            shard.drop(rows, self.steps)
+        self.steps += 1
+        for shard in self._shards:
+            shard.owned.step = self.steps
+
+    def snapshot(self) -> TablesSnapshot:
+        """What this rank holds now, to be read part by part while training goes on; the one before
+        is over."""
+        aside = {k: v for shard in self._shards for k, v in shard.pool.aside().items()}
+        return TablesSnapshot(self.steps, [shard.snapshot() for shard in self._shards], aside)
+
+    def forget_snapshot(self) -> None:
+        """It has been read, or nobody will."""
+        for shard in self._shards:
+            shard.forget_snapshot()
+
+    def local_rows(self) -> dict[str, ShardRows]:
+        """What this rank owns of every table, whole."""
+        found = {name: [ShardRows.none(w.dim)] for w in self.widths for name in w.tables}
+        for shard in self._shards:
+            for part in Snapshot(shard.pool, shard.weights, shard.momentum).parts():
+                for name, rows in part.items():
+                    found[name].append(rows)
+        return {name: ShardRows.joined(parts) for name, parts in found.items()}
+
+    def load_rows(
+        self, parts: Iterable[Mapping[str, ShardRows]], rank: int, world_size: int
+    ) -> None:
+        """Take over the rows this rank owns, out of all ranks' parts of any former world size, in
+        the order in which they were. Raises CapacityError where they are too many."""
+        for part in parts:
+            mine = {n: rows.at(owner(rows.keys, world_size) == rank) for n, rows in part.items()}
+            for shard in self._shards:
+                shard.load(mine)
+
+    def load_aside(self, told: Mapping[str, torch.Tensor], rank: int, world_size: int) -> None:
+        """Take over what was kept of ids without a row, out of a rank's of any former world."""
+        for shard in self._shards:
+            shard.pool.load_aside(told, lambda keys: owner(keys, world_size) == rank)
+
+    def continue_from(self, steps: int) -> None:
+        """Count on from so many steps."""
+        self.steps = steps
+        for shard in self._shards:
+            shard.owned.step = steps
+
+    def not_finite(self) -> list[str]:
+        """Tables of which this rank holds a vector that is not finite."""
+        found = []
+        for shard in self._shards:
+            finite = torch.isfinite(shard.weights[: int(shard.pool.count) + 1]).all(dim=1)
+            if not finite.all():
+                of = shard.pool.table[(~finite).nonzero().flatten()].unique().tolist()
+                found += [shard.width.tables[number] for number in of]
+        return found
 
 
 def owner(keys: torch.Tensor, world_size: int) -> torch.Tensor:
@@ -221,7 +295,7 @@ def shard(
     by_row = ParameterConstraints(sharding_types=["row_wise"], compute_kernels=["fused"])
     planner = EmbeddingShardingPlanner(
         topology=Topology(world_size=group.size(), compute_device=device.type),
-        constraints=dict.fromkeys(tables._tables, by_row),
+        constraints={f"width_{width.dim}": by_row for width in tables.widths},
     )
     sharded = DistributedModelParallel(
         model,
@@ -232,11 +306,5 @@ def shard(
         init_data_parallel=False,
     )
     sharded.module.to(device)
-    tables.gather()
+    tables.take_over()
     return sharded
-
-
-def _shard_capacity(table: Table, world_size: int) -> int:
-    # Keys are dealt by value, evenly but not exactly so.
-    even = -(-table.capacity // world_size)
-    return even if world_size == 1 else even + even // 4 + 16

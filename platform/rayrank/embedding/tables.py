@@ -1,6 +1,6 @@
 """What every kind of table offers a model: ids of each table in, vectors of each table out."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from typing import Protocol
 
@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from rayrank.embedding.hashing import initial_vectors, mix, table_seed
-from rayrank.embedding.id_map import EMPTY, IdMap, id_map, moved
+from rayrank.embedding.id_map import EMPTY, id_map
 from rayrank.errors import CapacityError
 from rayrank.schema import Table
 
@@ -39,14 +39,37 @@ class LearnedRows:
 
 @dataclass(frozen=True)
 class ShardRows(LearnedRows):
-    """What one rank holds of one table, in the order of its slots, with optimizer state."""
+    """What one rank holds of one table, in the order of its rows, with all that is kept of each."""
 
     momentum: torch.Tensor
     """float32 [n]: the accumulated squared gradients of row-wise Adagrad."""
+    last: torch.Tensor
+    """int32 [n]: the step in which the id was last seen, by the tables' own count."""
+    sightings: torch.Tensor
+    """int32 [n]: the steps in which it was seen."""
+    row: torch.Tensor
+    """int32 [n]: where it stands among all rows of its rank and width."""
 
     def to(self, device: torch.device) -> "ShardRows":
         """The same on a device."""
         return ShardRows(*(getattr(self, f.name).to(device) for f in fields(self)))
+
+    @staticmethod
+    def joined(parts: Sequence["ShardRows"]) -> "ShardRows":
+        """End to end."""
+        names = [f.name for f in fields(ShardRows)]
+        return ShardRows(*(torch.cat([getattr(part, name) for part in parts]) for name in names))
+
+    @staticmethod
+    def none(dim: int) -> "ShardRows":
+        """Of no id."""
+        whole, number = torch.empty(0, dtype=torch.int64), torch.empty(0)
+        count = whole.int()
+        return ShardRows(whole, torch.empty(0, dim), number, count, count, count)
+
+    def at(self, which: torch.Tensor) -> "ShardRows":
+        """Some of them: by a mask or by numbers."""
+        return ShardRows(*(getattr(self, f.name)[which] for f in fields(self)))
 
 
 class LocalTables(nn.Module):
@@ -59,7 +82,7 @@ class LocalTables(nn.Module):
     def __init__(self, tables: dict[str, Table], *, init_std: float, seed: int) -> None:
         super().__init__()
         self._tables, self._init_std, self._seed = tables, init_std, seed
-        self._maps = {name: id_map() for name in tables}
+        self._ids = {name: _Ids(table.capacity) for name, table in tables.items()}
         self.learned = nn.ParameterDict(
             {
                 name: nn.Parameter(torch.zeros(table.capacity + 1, table.dim))
@@ -74,22 +97,30 @@ class LocalTables(nn.Module):
     def _lookup(self, name: str, ids: torch.Tensor) -> torch.Tensor:
         table = self._tables[name]
         distinct, inverse = torch.unique(mix(ids), return_inverse=True)
-        slots = slots_of(self._maps[name], distinct, self.training, table.capacity, name)
-        learned = nn.functional.embedding(slots, self.learned[name])
+        ids_of = self._ids[name]
+        rows = ids_of.rows_of(distinct, self.training)
+        if ids_of.count > table.capacity:
+            raise CapacityError(
+                f"table {name!r} has met {int(ids_of.count)} ids and holds {table.capacity}; "
+                f"raise tables.{name}.capacity in schema.yaml"
+            )
+        learned = nn.functional.embedding(rows, self.learned[name])
         seed = table_seed(name, self._seed)
         return vectors_of(distinct, learned, seed, self._init_std, self.training)[inverse]
 
     def rows(self, name: str) -> LearnedRows:
         """Every id of a table and what was learned for it."""
-        keys = self._maps[name].ids()
-        return LearnedRows(keys.clone(), self.learned[name].detach()[1 : len(keys) + 1].clone())
+        used = slice(1, int(self._ids[name].count) + 1)
+        keys = self._ids[name].keys[used].clone()
+        return LearnedRows(keys, self.learned[name].detach()[used].clone())
 
     def _apply(
         self, fn: Callable[[torch.Tensor], torch.Tensor], recurse: bool = True
     ) -> "LocalTables":
         # What `.to(device)` calls: the id maps, which are no modules, go where the weights go.
         super()._apply(fn, recurse)
-        self._maps = {name: moved(ids, fn) for name, ids in self._maps.items()}
+        for ids in self._ids.values():
+            ids.move(fn)
         return self
 
     @staticmethod
@@ -103,7 +134,7 @@ class LocalTables(nn.Module):
         }
         local = LocalTables(exact, init_std=init_std, seed=seed)
         for name, learned in rows.items():
-            local._maps[name].find_or_insert(learned.keys)
+            local._ids[name].rows_of(learned.keys, True)
             with torch.no_grad():
                 local.learned[name][1 : len(learned.keys) + 1] = learned.vectors
         return local.eval()
@@ -119,19 +150,28 @@ def vectors_of(
     return learned + start
 
 
-def slots_of(
-    ids: IdMap, asked: torch.Tensor, training: bool, capacity: int, name: str
-) -> torch.Tensor:
-    """The weight row of each id: 1 + its slot, or UNKNOWN outside training.
+class _Ids:
+    """The ids of one table of one process, and the row of each: 1, 2, …; UNKNOWN for the rest."""
 
-    Raises CapacityError, naming the table, when training meets more ids than it may hold.
-    """
-    if not training:
-        return ids.find(asked) - EMPTY + UNKNOWN
-    slots = ids.find_or_insert(asked)
-    if len(ids) > capacity:
-        raise CapacityError(
-            f"table {name!r} has met {len(ids)} ids on one worker and holds {capacity} there; "
-            f"raise tables.{name}.capacity in schema.yaml"
-        )
-    return slots + 1
+    def __init__(self, capacity: int) -> None:
+        self._map, self.count = id_map(capacity), torch.zeros((), dtype=torch.int64)
+        self.keys = torch.zeros(capacity + 1, dtype=torch.int64)
+
+    def rows_of(self, keys: torch.Tensor, training: bool) -> torch.Tensor:
+        """int64 [n]. In training new keys get rows; beyond the capacity only `count` tells."""
+        if not training:
+            return self._map.find(keys) - EMPTY + UNKNOWN
+        slots = self._map.find_or_insert(keys, self.count)
+        rows = torch.where(slots + 1 < len(self.keys), slots + 1, UNKNOWN)
+        self.keys[rows] = keys
+        return rows
+
+    def move(self, to: Callable[[torch.Tensor], torch.Tensor]) -> None:
+        """To where `to` takes tensors: another device, or nowhere."""
+        keys = to(self.keys)
+        if keys.device == self.keys.device:
+            return
+        held = keys[1 : int(self.count) + 1]
+        self.keys, self._map = keys, id_map(len(keys) - 1, keys.device)
+        self.count = torch.zeros((), dtype=torch.int64, device=keys.device)
+        self._map.find_or_insert(held, self.count)

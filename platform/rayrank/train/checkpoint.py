@@ -3,7 +3,9 @@
     checkpoints/step-00000200.000002/     step 200, written by attempt 2
         dense.safetensors        dense weights, whole
         optimizer.safetensors    AdamW's state, whole
-        tables-0.safetensors     what rank 0 holds of every table, with optimizer state; …
+        tables-0-0000.safetensors    a part of what rank 0 holds of the tables, with optimizer
+                                     state, at most 64 MiB of vectors; …
+        ids-0.safetensors        ids of rank 0 without a row: those that wait, those that went; …
         random-0.safetensors     rank 0's random state; …
         state.json               position in the data, attempt, world size, quality
         manifest.json            SHA-256 of every file above; written last
@@ -13,7 +15,7 @@ nothing is renamed: object stores cannot. Nothing is pickled.
 """
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
@@ -49,6 +51,8 @@ class State:
     position: Position
     quality: float | None
     """On later data, where an epoch had just ended: more is better."""
+    table_steps: int
+    """That the tables had trained for, in this run and those that it began from."""
 
 
 class Keep(NamedTuple):
@@ -88,8 +92,11 @@ def fault_of(checkpoint: AnyPath, rank: int, world_size: int) -> str | None:
     try:
         verify(checkpoint, [STATE])
         before = read_state(checkpoint).position.world_size
-        ranks = read_by(rank, world_size, before)
-        tables = [f"tables-{of}.safetensors" for of in ranks]
+        tables = [
+            path.name
+            for of in read_by(rank, world_size, before)
+            for path in (*_parts_of(checkpoint, of), checkpoint / f"ids-{of}.safetensors")
+        ]
         own = [f"random-{rank}.safetensors"] if before == world_size else []
         verify(checkpoint, ["dense.safetensors", "optimizer.safetensors", *tables, *own])
     except CheckpointError as error:
@@ -116,20 +123,25 @@ def set_random_state(state: dict[str, torch.Tensor], device: torch.device) -> No
         torch.cuda.set_rng_state(state["cuda"], device)
 
 
-def write_rank(
-    checkpoint: AnyPath, rank: int, rows: dict[str, ShardRows], random: dict[str, torch.Tensor]
-) -> Hashes:
-    """One rank's files: its rows of every table and its random state."""
-    tensors = {
-        f"{name}/{field}": value
-        for name, part in rows.items()
-        for field, value in vars(part).items()
-    }
-    files = {
-        f"tables-{rank}.safetensors": tensors,
-        f"random-{rank}.safetensors": random,
-    }
-    return {name: write_tensors(checkpoint / name, content) for name, content in files.items()}
+def rank_files(
+    rank: int,
+    parts: Iterable[Mapping[str, ShardRows]],
+    aside: Mapping[str, torch.Tensor],
+    random: Mapping[str, torch.Tensor],
+) -> Iterator[tuple[str, Mapping[str, torch.Tensor]]]:
+    """The names and contents of a rank's files, one after the other: its rows of all tables, in
+    parts; what it keeps of ids without a row; its random state."""
+    for number, part in enumerate(parts):
+        yield (
+            f"tables-{rank}-{number:04d}.safetensors",
+            {
+                f"{name}/{field}": value
+                for name, rows in part.items()
+                for field, value in vars(rows).items()
+            },
+        )
+    yield f"ids-{rank}.safetensors", aside
+    yield f"random-{rank}.safetensors", random
 
 
 def publish(
@@ -188,23 +200,47 @@ def verify(checkpoint: AnyPath, files: list[str] | None = None) -> None:
 def read_state(checkpoint: AnyPath) -> State:
     """Where a checkpoint stands, and how good it is."""
     content: dict[str, Any] = json.loads((checkpoint / STATE).read_text())
-    return State(Position(**content["position"]), content["quality"])
+    return State(Position(**content.pop("position")), **content)
 
 
-def read_rows(
+def read_parts(
     checkpoint: AnyPath, ranks: Iterable[int] | None = None
-) -> dict[str, list[ShardRows]]:
-    """Every table's rows, one part per rank that wrote the checkpoint, or for each of `ranks`."""
+) -> Iterator[dict[str, ShardRows]]:
+    """Table -> rows, part by part, of every rank that wrote the checkpoint, or of `ranks`."""
+    for rank in _ranks(checkpoint, ranks):
+        for path in _parts_of(checkpoint, rank):
+            part: dict[str, dict[str, torch.Tensor]] = {}
+            for full_name, tensor in read_tensors(path).items():
+                name, field = full_name.rsplit("/", 1)
+                part.setdefault(name, {})[field] = tensor
+            yield {name: ShardRows(**fields) for name, fields in part.items()}
+
+
+def read_rows(checkpoint: AnyPath) -> dict[str, ShardRows]:
+    """Every table's rows, whole; a table without any is not among them."""
     rows: dict[str, list[ShardRows]] = {}
-    all_ranks = range(read_state(checkpoint).position.world_size)
-    for rank in all_ranks if ranks is None else ranks:
-        parts: dict[str, dict[str, torch.Tensor]] = {}
-        for full_name, tensor in read_tensors(checkpoint / f"tables-{rank}.safetensors").items():
-            name, field = full_name.rsplit("/", 1)
-            parts.setdefault(name, {})[field] = tensor
-        for name, fields in parts.items():
-            rows.setdefault(name, []).append(ShardRows(**fields))
-    return rows
+    for part in read_parts(checkpoint):
+        for name, held in part.items():
+            rows.setdefault(name, []).append(held)
+    return {name: ShardRows.joined(parts) for name, parts in rows.items()}
+
+
+def read_aside(
+    checkpoint: AnyPath, ranks: Iterable[int] | None = None
+) -> Iterator[dict[str, torch.Tensor]]:
+    """What each rank kept of ids without a row."""
+    for rank in _ranks(checkpoint, ranks):
+        yield read_tensors(checkpoint / f"ids-{rank}.safetensors")
+
+
+def _ranks(checkpoint: AnyPath, ranks: Iterable[int] | None) -> Iterable[int]:
+    return range(read_state(checkpoint).position.world_size) if ranks is None else ranks
+
+
+def _parts_of(checkpoint: AnyPath, rank: int) -> list[AnyPath]:
+    """A rank's, in their order, as the manifest has them."""
+    names: Hashes = json.loads((checkpoint / MANIFEST).read_text())
+    return [checkpoint / name for name in sorted(names) if name.startswith(f"tables-{rank}-")]
 
 
 def read_dense(checkpoint: AnyPath) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:

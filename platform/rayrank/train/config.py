@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from rayrank.embedding.budget import TablesConfig
 from rayrank.model.build import AnyModelConfig
 from rayrank.strict import Positive, Strict
 
@@ -34,6 +35,8 @@ class TrainConfig(Strict):
     """AdamW's, of the dense parameters."""
     table_learning_rate: Annotated[float, Field(gt=0)] = 0.02
     """Row-wise Adagrad's, of the embedding tables."""
+    tables: TablesConfig = TablesConfig()
+    """What embedding tables may hold, and what makes room (docs/tables.md)."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     """AdamW's, of the dense parameters."""
     warmup_steps: Annotated[int, Field(ge=0)] = 20

@@ -31,12 +31,8 @@ together."""
 
 def learned_rows(checkpoint: AnyPath) -> dict[str, LearnedRows]:
     """Every table's rows, all ranks' together."""
-    return {
-        name: LearnedRows(
-            torch.cat([part.keys for part in parts]), torch.cat([part.vectors for part in parts])
-        )
-        for name, parts in ckpt.read_rows(checkpoint).items()
-    }
+    rows = ckpt.read_rows(checkpoint)
+    return {name: LearnedRows(of.keys, of.vectors) for name, of in rows.items()}
 
 
 def local_ranker(config: RankerConfig, schema: Schema, checkpoint: AnyPath) -> Ranker:

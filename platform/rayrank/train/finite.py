@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import torch
 import torch.distributed as dist
 
-from rayrank.embedding.tables import ShardRows
+from rayrank.embedding.sharded import ShardedTables
 from rayrank.errors import DivergedError
 from rayrank.storage import AnyPath, writing_file
 from rayrank.train.dense import own_part
@@ -62,13 +62,13 @@ def stopped_at(step: int, rows: pa.Table, error: NotFiniteError, folder: AnyPath
 
 
 def demand_finite(
-    step: int, dense: Mapping[str, torch.Tensor], rows: dict[str, ShardRows], device: torch.device
+    step: int, dense: Mapping[str, torch.Tensor], tables: ShardedTables, device: torch.device
 ) -> None:
     """Before a checkpoint is written, of parameters (a buffer may be infinite). Collective.
 
     Raises DivergedError naming each parameter and table that holds anything else, on any rank."""
     wrong = [name for name, value in dense.items() if not _finite(own_part(value))]
-    wrong += [f"table {name}" for name, part in rows.items() if not _finite(part.vectors)]
+    wrong += [f"table {name}" for name in tables.not_finite()]
     count = torch.tensor(float(len(wrong)), device=device)
     dist.all_reduce(count)
     if count == 0:

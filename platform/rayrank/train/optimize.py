@@ -9,6 +9,7 @@ import torch.distributed as dist
 from torchrec.distributed.model_parallel import DistributedModelParallel
 
 from rayrank.data.jagged import JaggedBatch
+from rayrank.embedding.facts import StepTables, TableFacts
 from rayrank.embedding.sharded import ShardedTables
 from rayrank.model.ranker import Ranker, mean_of_known
 from rayrank.tensors import copies, held_as
@@ -79,8 +80,9 @@ class Optimizer:
         known labels of all. The model's auxiliary loss, a sum as well, is divided by all
         candidates. The gradient of dense parameters and table rows together, each row's over all
         ranks, is scaled down to the norm `clip_norm`, and by the step's candidates over their mean
-        in the steps before (`step_weight`). Raises NotFiniteError, on every rank, before
-        anything is changed, for a loss or a gradient that is not finite. warned: whether this rank
+        in the steps before (`step_weight`). Raises, on every rank and before anything is changed,
+        NotFiniteError for a loss or a gradient that is not finite, and CapacityError for tables
+        that hold more than they may. warned: whether this rank
         was told of a node that is to go; how many were comes with the totals.
         """
         self.phases.begin("totals")
@@ -112,14 +114,16 @@ class Optimizer:
         self.phases.begin("totals")
         average_gradients(list(self.dense.values()))
         square = gradient_square(list(self.dense.values())) + tables.gradient_square(sums.device)
-        of_all = torch.cat([sums, square[None], observed])
+        of_tables = tables.counts()
+        of_all = torch.cat([sums, square[None], observed, of_tables])
         dist.all_reduce(of_all)
         # The one time that a step waits for its device.
         told = torch.cat([sums, of_all, counts]).cpu()
-        mine, totals, seen, counts = told.split(
-            [len(sums), len(sums) + 1, len(observed), len(counts)]
+        mine, totals, seen, of_tables, counts = told.split(
+            [len(sums), len(sums) + 1, len(observed), len(of_tables), len(counts)]
         )
-        facts = _facts(totals, counts, self.scale.value, self.observer.read(seen))
+        held = tables.heard(of_tables)
+        facts = _facts(totals, counts, self.scale.value, self.observer.read(seen), held)
         if not isfinite(facts.loss + facts.auxiliary):
             raise NotFiniteError("loss", mine=not torch.isfinite(mine).all())
         if not isfinite(facts.gradient_norm):
@@ -127,12 +131,14 @@ class Optimizer:
                 raise NotFiniteError("gradient", mine=True)  # it is everybody's by now
             self.adamw.zero_grad()
             tables.forget_gradients()
+            tables.end_step(held)
             return facts
         self.phases.begin("update")
         self.scale.went_well()
         clipped = min(1.0, self.config.clip_norm / max(facts.gradient_norm, 1e-12))
         weight = self.weight.of(facts.candidates)
         self._update(weight * clipped / facts.loss_scale, self.rate(step, done))
+        tables.end_step(held)
         return facts
 
     def _counts(self, batches: Sequence[JaggedBatch], warned: bool) -> torch.Tensor:
@@ -220,12 +226,18 @@ class StepFacts(NamedTuple):
     loss_scale: float
     """That the step was taken with; 1 but for float16."""
     observed: Observed
+    tables: dict[str, TableFacts]
+    """Table -> what it held when the step was taken."""
     warned: int = 0
     """Ranks that were told of a node that is to go (`preemption`)."""
 
 
 def _facts(
-    totals: torch.Tensor, counts: torch.Tensor, loss_scale: float, observed: Observed
+    totals: torch.Tensor,
+    counts: torch.Tensor,
+    loss_scale: float,
+    observed: Observed,
+    held: StepTables,
 ) -> StepFacts:
     sums_K, (auxiliary, square) = totals[:-2], totals[-2:].tolist()
     known_K, (candidates, tokens, users, warned) = counts[:-4], counts[-4:].tolist()
@@ -239,6 +251,7 @@ def _facts(
         gradient_norm=sqrt(square) / loss_scale,
         loss_scale=loss_scale,
         observed=observed,
+        tables=held.tables,
         warned=int(warned),
     )
 

@@ -6,14 +6,16 @@ A store that fails costs a checkpoint, not the run: it is said, and the next one
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple, TypeVar
 
 import torch
 import torch.distributed as dist
 
-from rayrank.embedding.tables import ShardRows
+from rayrank.embedding.sharded import TablesSnapshot
 from rayrank.errors import TrainingError
 from rayrank.storage import AnyPath
+from rayrank.tensors import write_tensors
 from rayrank.train import checkpoint as ckpt
 from rayrank.train.attempt import ensure_newest
 from rayrank.train.finished import ATTEMPTS, CHECKPOINTS
@@ -24,16 +26,20 @@ T = TypeVar("T")
 
 
 class Snapshot(NamedTuple):
-    """What a checkpoint holds of one rank, in memory of its own."""
+    """What a checkpoint holds of one rank, as it is, whatever happens to it."""
 
     position: ckpt.Position
-    rows: dict[str, ShardRows]
+    tables: TablesSnapshot
     random: dict[str, torch.Tensor]
     dense: dict[str, torch.Tensor]
     """This, and the optimizer's state, of rank 0 alone; the others have {}."""
     optimizer: dict[str, torch.Tensor]
     quality: float | None
     """Of an epoch that has just ended, on later data."""
+
+
+class StoreError(Exception):
+    """A store could not be written to, and says why."""
 
 
 class Outcome(NamedTuple):
@@ -84,8 +90,12 @@ class Saver:
     def _write(self, snapshot: Snapshot) -> str | None:
         position, rank = snapshot.position, dist.get_rank()
         checkpoint = ckpt.checkpoint_folder(self.folder / CHECKPOINTS, position)
-        own = tried(lambda: ckpt.write_rank(checkpoint, rank, snapshot.rows, snapshot.random))
         written: list[ckpt.Hashes | str] = [""] * position.world_size
+        own: ckpt.Hashes | str
+        try:
+            own = _written(checkpoint, rank, snapshot)
+        except StoreError as error:
+            own = str(error)
         dist.all_gather_object(written, own, group=self._group)  # all ranks' files are there
         faults = [f"rank {of}: {told}" for of, told in enumerate(written) if isinstance(told, str)]
         if faults:
@@ -104,17 +114,28 @@ class Saver:
     ) -> str | TrainingError | None:
         def publish() -> None:
             ensure_newest(self.folder / ATTEMPTS, of.position.attempt)
-            state = ckpt.State(of.position, of.quality)
+            state = ckpt.State(of.position, of.quality, of.tables.steps)
             ckpt.publish(checkpoint, state, of.dense, of.optimizer, hashes, self.keep)
 
         try:
-            return tried(publish)
+            tried(publish)
+        except StoreError as error:
+            return str(error)
         except TrainingError as error:
             return error
+        return None
 
 
-def tried(write: Callable[[], T]) -> T | str:
-    """What `write` returns; where it still fails after the last pause, what the store says.
+def _written(checkpoint: AnyPath, rank: int, of: Snapshot) -> ckpt.Hashes:
+    """Write a rank's files, one after the other. Raises StoreError."""
+    files = ckpt.rank_files(rank, of.tables.parts(), of.tables.aside, of.random)
+    return {
+        name: tried(partial(write_tensors, checkpoint / name, content)) for name, content in files
+    }
+
+
+def tried(write: Callable[[], T]) -> T:
+    """What `write` returns. Raises StoreError where it still fails after the last pause.
 
     Stores fail in many ways, and few of them are an OSError."""
     for pause_s in (*PAUSES_S, None):
@@ -124,6 +145,6 @@ def tried(write: Callable[[], T]) -> T | str:
             raise
         except Exception as error:
             if pause_s is None:
-                return f"{type(error).__name__}: {error}"
+                raise StoreError(f"{type(error).__name__}: {error}") from error
             time.sleep(pause_s)
     raise AssertionError

@@ -161,9 +161,14 @@ class Taken(NamedTuple):
     """All of its dense tensors, as `Ranker.load_dense` takes them."""
     optimizer: dict[str, torch.Tensor]
     """AdamW's state of what was taken whole, as `Optimizer.load_state` takes it."""
-    rows: dict[str, list[ShardRows]]
-    """Of all of its tables, as `ShardedTables.load_rows` takes them."""
     account: Account
+
+    def of_part(self, part: Mapping[str, ShardRows]) -> dict[str, ShardRows]:
+        """What it takes of a part of the tables' rows, which is added to the account."""
+        taken = {name: rows for name, rows in part.items() if name in self.account.rows}
+        for name, rows in taken.items():
+            self.account.rows[name] += len(rows.keys)
+        return taken
 
 
 def take(
@@ -171,10 +176,9 @@ def take(
     ranker: Ranker,
     dense: Mapping[str, torch.Tensor],
     optimizer: Mapping[str, torch.Tensor],
-    rows: Mapping[str, list[ShardRows]],
 ) -> Taken:
-    """What `ranker`, as initialised, takes of a checkpoint's dense tensors, AdamW's state and
-    tables' rows. Changes nothing."""
+    """What `ranker`, as initialised, takes of a checkpoint's dense tensors and AdamW's state, and
+    of which tables it takes the rows. Changes nothing."""
     account = Account()
     old_layouts = layouts_of(_shapes_of(start), start.schema.groups)
     new_layouts = layouts_of(ranker, ranker.schema.groups)
@@ -202,17 +206,14 @@ def take(
     account.left += [name for name in dense if name not in own]
     whole = set(account.whole)
     state = {key: value for key, value in optimizer.items() if key.rsplit("/", 1)[0] in whole}
-    of_tables: dict[str, list[ShardRows]] = {}
+    before = start.schema.tables
     for name, table in ranker.schema.tables.items():
-        parts = rows.get(name, [])
-        fits = name in rows and start.schema.tables[name].dim == table.dim
-        of_tables[name] = parts if fits else []
-        if fits:
-            account.rows[name] = sum(len(part.keys) for part in parts)
+        if name in before and before[name].dim == table.dim:
+            account.rows[name] = 0
         else:
             account.new_tables.append(name)
-    account.left_tables = [name for name in rows if name not in account.rows]
-    return Taken(taken, state, of_tables, account)
+    account.left_tables = [name for name in before if name not in account.rows]
+    return Taken(taken, state, account)
 
 
 def _shapes_of(start: Start) -> Ranker:
@@ -234,8 +235,12 @@ def begin_from(
     it, and takes its own rows. load_optimizer takes AdamW's state."""
     start = _start_of(checkpoint)
     dense, optimizer = ckpt.read_dense(checkpoint)
-    taken = take(start, ranker, dense, optimizer, ckpt.read_rows(checkpoint))
+    taken = take(start, ranker, dense, optimizer)
     ranker.load_dense(taken.dense)
     load_optimizer(taken.optimizer)
-    tables.load_rows(taken.rows, rank, world_size)
+    parts = (taken.of_part(part) for part in ckpt.read_parts(checkpoint))
+    tables.load_rows(parts, rank, world_size)
+    for told in ckpt.read_aside(checkpoint):
+        tables.load_aside(told, rank, world_size)
+    tables.continue_from(ckpt.read_state(checkpoint).table_steps)
     return [f"begins from {checkpoint}", *taken.account.lines()]

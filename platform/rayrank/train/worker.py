@@ -38,6 +38,8 @@ from rayrank.train.validate import Metrics, validate
 from rayrank.train.warm import begin_from
 from rayrank.train.watchdog import Watchdog
 
+NEW_IDS = 2
+"""Ids that a token of a step brings at most, for which tables that evict keep rows free."""
 READERS = {"workers": read_here, "cluster": read_on_cluster}
 T = TypeVar("T")
 WORKERS = "workers"
@@ -87,6 +89,8 @@ class Worker:
             init_std=config.model.embedding_std,
             seed=seed,
             world_size=self.world_size,
+            config=config.train.tables,
+            new_ids=int(NEW_IDS * config.train.max_cost) * self.world_size * self.config.accumulate,
         )
         self.ranker = build_model(schema, config.model, self.tables, stats.scales())
         self.ranker.recompute = config.train.recompute
@@ -220,7 +224,10 @@ class Worker:
         notes.append(f"attempt {self.attempt} goes on from {newest.name}")
         position = ckpt.read_state(newest).position
         ranks = ckpt.read_by(self.rank, self.world_size, position.world_size)
-        self.tables.load_rows(ckpt.read_rows(newest, ranks), self.rank, self.world_size)
+        self.tables.load_rows(ckpt.read_parts(newest, ranks), self.rank, self.world_size)
+        for told in ckpt.read_aside(newest, ranks):
+            self.tables.load_aside(told, self.rank, self.world_size)
+        self.tables.continue_from(ckpt.read_state(newest).table_steps)
         dense, optimizer = ckpt.read_dense(newest)
         self.ranker.load_dense(dense)
         self.optimizer.load_state(optimizer)
@@ -241,16 +248,16 @@ class Worker:
         self.optimizer.phases.begin("saving")
         progress.flush()  # who resumes from the checkpoint finds what led to it
         self._await_saved(position, progress)
+        demand_finite(position.step, self.optimizer.dense, self.tables, self.device)
         first = self.rank == 0
         snapshot = Snapshot(
             position,
-            self.tables.local_rows(),
+            self.tables.snapshot(),
             ckpt.random_state(self.device),
             self.ranker.dense_state(first),
             self.optimizer.state(first),
             quality,
         )
-        demand_finite(position.step, self.optimizer.dense, snapshot.rows, self.device)
         self.saver.save(snapshot)
         ray.train.report({"step": position.step, "epoch": position.epoch})
         self.optimizer.phases.begin("waiting")
@@ -261,6 +268,7 @@ class Worker:
         """Until the checkpoint before is written. One that could not be is said; the run goes on
         without it, unless it is the last."""
         outcome = self.saver.wait()
+        self.tables.forget_snapshot()
         if outcome is None or outcome.fault is None:
             return
         what = f"the checkpoint of step {outcome.step} could not be written: {outcome.fault}"

@@ -1,0 +1,164 @@
+"""At the end of a step: whether tables hold more than they may, and which ids go."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from rayrank.embedding.budget import TablesConfig, bytes_of, row_bytes
+from rayrank.embedding.evict import FREED, All, orders, threshold
+from rayrank.embedding.facts import StepTables
+from rayrank.embedding.pool import Pool
+from rayrank.errors import CapacityError
+
+SWEEPS = 16
+"""In the time that an id lives unseen, how often it is looked for those that are beyond theirs."""
+
+
+@dataclass
+class _Held:
+    """Rows of a pool, and which of them stay."""
+
+    pool: Pool
+    cost: int
+    stays: torch.Tensor
+    """bool [rows in use]: of rows 1, 2, …"""
+
+    @staticmethod
+    def of(pool: Pool, cost: int = 1) -> "_Held":
+        stays = torch.ones(int(pool.count), dtype=torch.bool, device=pool.device)
+        return _Held(pool, cost, stays)
+
+    def rows(self, table: str | None = None) -> torch.Tensor:
+        """Those that stay, of a table or of all: int64 ascending."""
+        rows = self.stays.nonzero().flatten() + 1
+        return rows if table is None else rows[self.pool.of_table(table, rows)]
+
+    def let_go(self, rows: torch.Tensor) -> None:
+        self.stays[rows - 1] = False
+
+    def gone(self) -> torch.Tensor:
+        """int64 ascending."""
+        return (~self.stays).nonzero().flatten() + 1
+
+
+class Room:
+    """Of all tables on one rank; every rank decides the same."""
+
+    def __init__(self, pools: Mapping[int, Pool], config: TablesConfig) -> None:
+        """pools: by width."""
+        self._pools, self._config = dict(pools), config
+        in_bytes = isinstance(config.budget, str)
+        self._costs = {dim: row_bytes(dim) if in_bytes else 1 for dim in pools}
+        self._budget = bytes_of(config.budget) if in_bytes else config.budget
+
+    def demand(self, told: StepTables) -> None:
+        """Raises CapacityError, before anything is changed, on every rank, where tables hold more
+        than they may and no id is to go, or where a step brings more than there are rows for."""
+        if self._config.evict == "never":
+            self._demand_budget(told)
+        for dim, beyond in told.beyond.items():
+            if beyond:
+                raise CapacityError(
+                    f"tables {', '.join(self._pools[dim].tables)}: a step brings {beyond:,} ids "
+                    f"more than its ranks have rows for ({self._pools[dim].rows:,} each); raise "
+                    "their capacity, or lower train.max_cost"
+                )
+
+    def _demand_budget(self, told: StepTables) -> None:
+        for name, facts in told.tables.items():
+            capacity = self._pool_of(name).rules[name].capacity
+            if facts.ids > capacity:
+                raise CapacityError(
+                    f"table {name!r} has met {facts.ids:,} ids and holds {capacity:,}; raise "
+                    f"tables.{name}.capacity in schema.yaml, or let ids go (train.tables.evict)"
+                )
+        if self._budget is not None and self._spent(told) > self._budget:
+            raise CapacityError(
+                f"tables hold {sum(of.ids for of in told.tables.values()):,} ids, more than "
+                f"train.tables.budget: {self._config.budget}; raise it, or let ids go "
+                "(train.tables.evict)"
+            )
+
+    def gone(self, step: int, told: StepTables, all_: All) -> dict[int, torch.Tensor]:
+        """Width -> the rows whose ids go at the end of a step, int64 ascending. Collective in a
+        step in which ids may go; in others nothing is looked at. told: of this step."""
+        if self._config.half_life is not None and step and step % self._config.half_life == 0:
+            for pool in self._pools.values():
+                pool.sightings //= 2
+        swept = [name for name in told.tables if self._is_swept(name, step)]
+        crowded = self._config.evict != "never" and self._is_crowded(told)
+        if swept or crowded or self._is_waiting_crowded(told):
+            self._tidy_waiting(step, all_)
+        if not swept and not crowded:
+            return {}
+        held = {dim: _Held.of(pool, self._costs[dim]) for dim, pool in self._pools.items()}
+        for of in held.values():
+            for name in of.pool.tables:
+                lives = of.pool.rules[name].time_to_live
+                if name in swept and lives is not None:
+                    rows = of.rows(name)
+                    of.let_go(rows[of.pool.last[rows] <= step - lives])
+        if crowded:
+            for of in held.values():
+                for name, rules in of.pool.rules.items():
+                    self._shrink([_Held(of.pool, 1, of.stays)], rules.capacity, all_, name)
+            if self._budget is not None:
+                self._shrink(list(held.values()), self._budget, all_)
+        return {dim: of.gone() for dim, of in held.items()}
+
+    def _tidy_waiting(self, step: int, all_: All) -> None:
+        """Ids that have a row by now wait no more; of the others there are as many as there may be
+        ids in their table, those that were seen last."""
+        for pool in self._pools.values():
+            for name, waiting in pool.waiting.items():
+                held, rules = _Held.of(waiting), pool.rules[name]
+                rows = held.rows()
+                held.let_go(rows[waiting.sightings[rows] >= rules.admit_after])
+                self._shrink([held], rules.capacity, all_)
+                waiting.drop(held.gone(), step)
+
+    def _shrink(
+        self, held: Sequence[_Held], allowed: int, all_: All, table: str | None = None
+    ) -> None:
+        """Let ids of the least orders go where all together cost more than `allowed`."""
+        rows = [of.rows(table) for of in held]
+        spent = sum(of.cost * len(of_rows) for of, of_rows in zip(held, rows, strict=True))
+        over = int(all_.sum(torch.tensor([spent]))) - allowed
+        if over <= 0:
+            return
+        frequent = self._config.evict == "least_frequent"
+        found = [
+            orders(of.pool, of_rows, by_sightings=frequent)
+            for of, of_rows in zip(held, rows, strict=True)
+        ]
+        upto = threshold(found, [of.cost for of in held], over + allowed // FREED, all_)
+        for of, of_rows, of_orders in zip(held, rows, found, strict=True):
+            of.let_go(of_rows[of_orders <= upto])
+
+    def _pool_of(self, name: str) -> Pool:
+        return next(pool for pool in self._pools.values() if name in pool.tables)
+
+    def _spent(self, told: StepTables) -> int:
+        return sum(
+            told.tables[name].ids * self._costs[dim]
+            for dim, pool in self._pools.items()
+            for name in pool.tables
+        )
+
+    def _is_crowded(self, told: StepTables) -> bool:
+        over = self._budget is not None and self._spent(told) > self._budget
+        return over or any(
+            facts.ids > self._pool_of(name).rules[name].capacity
+            for name, facts in told.tables.items()
+        )
+
+    def _is_waiting_crowded(self, told: StepTables) -> bool:
+        return any(
+            facts.waiting > self._pool_of(name).rules[name].capacity
+            for name, facts in told.tables.items()
+        )
+
+    def _is_swept(self, name: str, step: int) -> bool:
+        lives = self._pool_of(name).rules[name].time_to_live
+        return lives is not None and step % -(-lives // SWEEPS) == 0
