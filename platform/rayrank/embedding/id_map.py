@@ -38,6 +38,7 @@ def id_map(rows: int, device: torch.device | str = "cpu") -> IdMap:
     """An empty one, for slots below `rows`; on a CPU it grows as it fills."""
     if torch.device(device).type == "cpu":
         return CompiledIdMap()
-    from rayrank.embedding.id_map_triton import TritonIdMap  # no Triton where there is no GPU
+    # Triton, where there is a GPU alone.
+    from rayrank.embedding.id_map_triton import TritonIdMap  # noqa: PLC0415
 
     return TritonIdMap(rows, torch.device(device))

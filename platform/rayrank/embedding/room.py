@@ -48,9 +48,10 @@ class Room:
     def __init__(self, pools: Mapping[int, Pool], config: TablesConfig) -> None:
         """pools: by width."""
         self._pools, self._config = dict(pools), config
-        in_bytes = isinstance(config.budget, str)
+        told = config.budget
+        in_bytes = isinstance(told, str)
         self._costs = {dim: row_bytes(dim) if in_bytes else 1 for dim in pools}
-        self._budget = bytes_of(config.budget) if in_bytes else config.budget
+        self._budget = bytes_of(told) if isinstance(told, str) else told
 
     def demand(self, told: StepTables) -> None:
         """Raises CapacityError, before anything is changed, on every rank, where tables hold more
