@@ -68,6 +68,8 @@ def facts_of(pools: Sequence[Pool], dims: Sequence[int], counts: torch.Tensor) -
     sizes = [6 * len(pool.tables) + 1 for pool in pools]
     for pool, dim, of in zip(pools, dims, counts.long().split(sizes), strict=True):
         for name, told in zip(pool.tables, of[:-1].view(6, -1).t().tolist(), strict=True):
-            found.tables[name] = TableFacts(*told, told[0] * row_bytes(dim))
+            ids, asked, inserted, refused, waiting, evicted = told
+            held = ids * row_bytes(dim)
+            found.tables[name] = TableFacts(ids, asked, inserted, refused, waiting, evicted, held)
         found.beyond[dim] = int(of[-1])
     return found
