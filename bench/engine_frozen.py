@@ -17,7 +17,7 @@ def frozen() -> dict[str, float]:
     ids = torch.randint(-(1 << 62), 1 << 62, (IDS,), generator=generator)
     vectors_ND = torch.randn(IDS, DIM, generator=generator)
     rows = LearnedRows(mix(ids), vectors_ND)
-    table = FrozenTables({"t": freeze("t", rows, dim=DIM, init_std=0.02, seed=0)})
+    table = FrozenTables({"t": freeze("t", rows, init_std=0.02, seed=0)})
     places = [torch.randint(IDS, (ASKED,), generator=generator) for _ in range(ROUNDS)]
     of_embedding, of_frozen = itertools.cycle(places), itertools.cycle([ids[p] for p in places])
     with torch.inference_mode():

@@ -98,7 +98,7 @@ def engine(
     if isinstance(trained, LocalTables):
         ranker.tables = FrozenTables(
             {
-                name: freeze(name, trained.rows(name), dim=table.dim, init_std=0.02, seed=0)
+                name: freeze(name, trained.rows(name), init_std=0.02, seed=0)
                 for name, table in SCHEMA.tables.items()
             }
         )

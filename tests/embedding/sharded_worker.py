@@ -6,9 +6,11 @@ of each world to the next, and write what they saw to FOLDER.
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.distributed as dist
+from rayrank.embedding.budget import TableRules, TablesConfig
 from rayrank.embedding.sharded import ShardedTables, shard
 from rayrank.embedding.tables import ShardRows
 from rayrank.errors import CapacityError
@@ -23,6 +25,15 @@ TABLES = {
     "tag": Table(dim=8, capacity=400),
     "city": Table(dim=4, capacity=400),
 }
+CROWDED = TablesConfig(
+    budget=150,
+    evict="least_frequent",
+    half_life=10,
+    admit_after=2,
+    time_to_live=20,
+    only={"tag": TableRules(capacity=40, admit_after=1, priority=1)},
+)
+CROWD_STEPS, DELTA_SINCE = 40, 17
 PROBE = torch.tensor([0, -1, 5, 9, 1 << 62, -(1 << 63), 123_456])
 Ids = dict[str, Tensor]
 Batch = tuple[Ids, Ids]
@@ -76,8 +87,12 @@ class Model(nn.Module):
         return {n: v * self.gain for n, v in self.tables(ids).items()}
 
 
-def build(world: int, tables: dict[str, Table]) -> tuple[nn.Module, ShardedTables]:
-    sharded = ShardedTables(tables, init_std=STD, seed=SEED, world_size=world)
+def build(
+    world: int, tables: dict[str, Table], config: TablesConfig | None = None
+) -> tuple[nn.Module, ShardedTables]:
+    sharded = ShardedTables(
+        tables, init_std=STD, seed=SEED, world_size=world, config=config, new_ids=400
+    )
     return shard(Model(sharded), sharded, learning_rate=RATE, device=torch.device("cpu")), sharded
 
 
@@ -117,6 +132,55 @@ def steps(world: int, rank: int, folder: Path, first: int) -> None:
         },
         folder / f"saw-{first}-{rank}.pt",
     )
+
+
+def crowd_of(step: int, rank: int, world: int) -> Batch:
+    """A rank's part of a step of many ids, some of which come again and again."""
+    draw = torch.Generator().manual_seed(1000 + step)
+    ids, gradients = {}, {}
+    for name, table in TABLES.items():
+        drawn = (torch.rand(60, generator=draw).pow(3) * 400).long() + 5 * step
+        upstream = torch.randn(60, table.dim, generator=draw)
+        cuts = {1: [0, 60], 2: [0, 13, 60], 3: [0, 20, 20, 60]}[world]
+        mine = slice(cuts[rank], cuts[rank + 1])
+        ids[name], gradients[name] = drawn[mine], upstream[mine]
+    return ids, gradients
+
+
+def crowded(world: int, rank: int) -> dict[str, Any]:
+    """What is left after many steps of tables with a budget; halfway its rows go to new tables, as
+    from a checkpoint."""
+    model, tables = build(world, TABLES, CROWDED)
+    went, before = 0, {}
+    for step in range(CROWD_STEPS):
+        if step == DELTA_SINCE:
+            before = tables.local_rows()
+        if step == CROWD_STEPS // 2:
+            saved = tables.snapshot()
+            parts, aside, steps = list(saved.parts()), saved.aside, saved.steps
+            model, tables = build(world, TABLES, CROWDED)
+            tables.load_rows(parts, rank, world)
+            tables.load_aside(aside, rank, world)
+            tables.continue_from(steps)
+        model.train()
+        ids, upstream = crowd_of(step, rank, world)
+        vectors = model(ids)
+        loss = sum(((vectors[n] * upstream[n]).sum() for n in TABLES), torch.zeros(()))
+        (loss * (world / 60)).backward()
+        tables.gather_gradients()
+        counts = tables.counts()
+        dist.all_reduce(counts)
+        told = tables.heard(counts)
+        tables.update(1.0)
+        tables.end_step(told)
+        went += sum(of.evicted for of in told.tables.values())
+    return {
+        "before": before,
+        "rows": tables.local_rows(),
+        "deltas": tables.deltas(DELTA_SINCE),
+        "evicted": went,
+        "aside": tables.snapshot().aside,
+    }
 
 
 def fill(world: int) -> str:
@@ -167,6 +231,7 @@ def main() -> None:
         )
         steps(world, rank, folder, 2 * number)
         torch.save(asked_ahead(world, rank), folder / f"ahead-{world}-{rank}.pt")
+        torch.save(crowded(world, rank), folder / f"crowded-{world}-{rank}.pt")
         if world == 1:
             (folder / "full.txt").write_text(fill(world))
         dist.barrier()

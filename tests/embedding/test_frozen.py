@@ -18,8 +18,7 @@ def rows(ids: torch.Tensor, dim: int = 8) -> LearnedRows:
 
 
 def frozen(of: LearnedRows, name: str = "item") -> FrozenTables:
-    dim = of.vectors.shape[1]
-    return FrozenTables({name: freeze(name, of, dim=dim, init_std=STD, seed=SEED)})
+    return FrozenTables({name: freeze(name, of, init_std=STD, seed=SEED)})
 
 
 def test_a_vector_is_its_start_and_what_was_learned_in_half_precision() -> None:

@@ -61,7 +61,7 @@ def frozen(ranker: Ranker, kind: str) -> FrozenTables:
     std = CONFIGS[kind].embedding_std
     return FrozenTables(
         {
-            name: freeze(name, rows, dim=ranker.schema.tables[name].dim, init_std=std, seed=SEED)
+            name: freeze(name, rows, init_std=std, seed=SEED)
             for name, rows in learned(ranker).items()
         }
     )

@@ -29,7 +29,7 @@ class FrozenTable:
     """float16 [n + 1, dim]: zeros where no id is, and last, for ids that are not there."""
 
 
-def freeze(name: str, rows: LearnedRows, *, dim: int, init_std: float, seed: int) -> FrozenTable:
+def freeze(name: str, rows: LearnedRows, *, init_std: float, seed: int) -> FrozenTable:
     """A table as training left it, without ids of which nothing was learned. Raises WeightsError
     for a vector that half precision cannot hold."""
     learned = rows.vectors.any(dim=1)
@@ -41,10 +41,22 @@ def freeze(name: str, rows: LearnedRows, *, dim: int, init_std: float, seed: int
             f"table {name!r}: the vector of an id has a value of {float(vectors.abs().max()):.3g}, "
             f"more than half precision holds ({torch.finfo(HALF).max:.0f})"
         )
+    return place(keys, half)
+
+
+def place(keys: torch.Tensor, half: torch.Tensor) -> FrozenTable:
+    """The table of distinct keys int64 [k] with vectors float16 [k, dim]: the same one in whatever
+    order they come."""
     buckets, places = build(keys)
-    placed = torch.zeros(len(buckets.keys) + 1, dim, dtype=HALF)
+    placed = torch.zeros(len(buckets.keys) + 1, half.shape[1], dtype=HALF)
     placed[places] = half
     return FrozenTable(buckets, placed)
+
+
+def content_of(table: FrozenTable) -> tuple[torch.Tensor, torch.Tensor]:
+    """What `place` was given, in the order of places."""
+    places = (table.buckets.keys != table.buckets.empty).nonzero().flatten()
+    return table.buckets.keys[places], table.vectors[places]
 
 
 class FrozenTables(nn.Module):

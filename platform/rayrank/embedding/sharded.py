@@ -25,6 +25,7 @@ from torchrec.modules.mc_embedding_modules import ManagedCollisionEmbeddingColle
 from torchrec.modules.mc_modules import ManagedCollisionCollection
 
 from rayrank.embedding.budget import TablesConfig, rules_of, widths_of
+from rayrank.embedding.delta import Delta
 from rayrank.embedding.evict import All
 from rayrank.embedding.exchange import Exchange
 from rayrank.embedding.facts import StepTables, counts_of, facts_of
@@ -34,7 +35,7 @@ from rayrank.embedding.owned_ids import OwnedIds
 from rayrank.embedding.room import Room
 from rayrank.embedding.shard import Shard
 from rayrank.embedding.snapshot import Snapshot
-from rayrank.embedding.tables import ShardRows
+from rayrank.embedding.tables import LearnedRows, ShardRows
 from rayrank.schema import Table
 
 
@@ -254,6 +255,25 @@ class ShardedTables(nn.Module):
         self.steps = steps
         for shard in self._shards:
             shard.owned.step = steps
+
+    def deltas(self, since: int) -> dict[str, Delta]:
+        """What changed on this rank in step `since` and those after it, by the tables' own count
+        (`steps`). Raises ValueError where it is not known any more which ids went since."""
+        found = {}
+        for shard in self._shards:
+            pool = shard.pool
+            rows = (pool.last[1 : int(pool.count) + 1] >= since).nonzero().flatten() + 1
+            for name in pool.tables:
+                if since < pool.gone[name].since:
+                    raise ValueError(
+                        f"table {name!r}: which ids went is known from step "
+                        f"{pool.gone[name].since} on, not from {since} on; freeze it whole"
+                    )
+                mine = rows[pool.of_table(name, rows)]
+                touched = LearnedRows(pool.keys[mine].cpu(), shard.weights[mine].cpu())
+                gone = pool.gone[name].from_step(since)
+                found[name] = Delta(since, self.steps, touched, gone)
+        return found
 
     def not_finite(self) -> list[str]:
         """Tables of which this rank holds a vector that is not finite."""

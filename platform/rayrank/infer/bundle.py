@@ -93,9 +93,9 @@ def write_bundle(
     for a vector that half precision cannot hold.
     """
     tensors: dict[str, torch.Tensor] = {}
-    for name, table in schema.tables.items():
+    for name in schema.tables:
         std = model.embedding_std
-        frozen = freeze(name, rows[name], dim=table.dim, init_std=std, seed=seed)
+        frozen = freeze(name, rows[name], init_std=std, seed=seed)
         tensors |= _table_tensors(name, frozen)
     with new_folder(bundles) as writing:
         content: dict[str, Any] = {

@@ -1,0 +1,190 @@
+"""Pools and what makes room in them, against `budgets`: random steps, any policy."""
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+import torch.distributed as dist
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rayrank.embedding.budget import TableRules, TablesConfig, rules_of, widths_of
+from rayrank.embedding.evict import All, threshold
+from rayrank.embedding.facts import counts_of, facts_of
+from rayrank.embedding.hashing import mix
+from rayrank.embedding.pool import Pool
+from rayrank.embedding.room import Room
+from rayrank.errors import CapacityError
+from rayrank.schema import Table
+
+from .budgets import Budgeted
+
+CPU = torch.device("cpu")
+TABLES = {
+    "item": Table(dim=8, capacity=24),
+    "tag": Table(dim=8, capacity=16),
+    "city": Table(dim=4, capacity=12),
+}
+STEPS = st.lists(
+    st.fixed_dictionaries({name: st.lists(st.integers(0, 60), max_size=20) for name in TABLES}),
+    min_size=1,
+    max_size=25,
+)
+OWN = st.builds(
+    TableRules,
+    capacity=st.none() | st.integers(1, 20) | st.just("1KiB"),
+    admit_after=st.none() | st.integers(1, 3),
+    time_to_live=st.none() | st.integers(1, 40),
+    priority=st.integers(0, 7),
+)
+CONFIGS = st.builds(
+    TablesConfig,
+    budget=st.none() | st.integers(1, 60) | st.sampled_from(["1KiB", "3KB"]),
+    evict=st.sampled_from(["least_recent", "least_frequent"]),
+    half_life=st.none() | st.integers(1, 6),
+    admit_after=st.integers(1, 3),
+    time_to_live=st.none() | st.integers(1, 20),
+    only=st.dictionaries(st.sampled_from(list(TABLES)), OWN, max_size=2),
+)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_rank() -> Iterator[None]:
+    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+    yield
+    dist.destroy_process_group()
+
+
+class Held:
+    """Tables of one rank, without vectors."""
+
+    def __init__(self, config: TablesConfig, new_ids: int = 200) -> None:
+        self.rules = rules_of(TABLES, config)
+        widths = list(widths_of(TABLES, config, 1, new_ids))
+        self.pools = {w.dim: Pool(w.tables, w.rows, self.rules) for w in widths}
+        self.room, self.step = Room(self.pools, config), 0
+
+    def take(self, asked: dict[str, list[int]]) -> dict[str, set[int]]:
+        """One step; the keys that go at its end."""
+        for pool in self.pools.values():
+            for name in pool.tables:
+                # As micro-batches and ranks do: in two parts, one of them with every key twice.
+                keys = mix(torch.tensor(asked[name], dtype=torch.int64))
+                half = len(keys) // 2
+                for part in (torch.cat([keys[:half], keys[:half]]), keys[half:]):
+                    pool.seen_in(self.step, name, part)
+        pools = list(self.pools.values())
+        told = facts_of(pools, list(self.pools), counts_of(pools))
+        self.room.demand(told)
+        gone = {name: set[int]() for name in TABLES}
+        for dim, rows in self.room.gone(self.step, told, All(CPU)).items():
+            pool = self.pools[dim]
+            for name in pool.tables:
+                gone[name] |= set(pool.keys[rows[pool.of_table(name, rows)]].tolist())
+            pool.drop(rows, self.step)
+        self.step += 1
+        return gone
+
+    def content(self) -> dict[str, dict[int, list[int]]]:
+        """Table -> key -> its last step and sightings."""
+        found: dict[str, dict[int, list[int]]] = {}
+        for pool in self.pools.values():
+            rows = torch.arange(1, int(pool.count) + 1)
+            for name in pool.tables:
+                mine = rows[pool.of_table(name, rows)]
+                assert torch.equal(pool.find(name, pool.keys[mine]), mine)
+                assert int(pool.sizes[pool.tables.index(name)]) == len(mine)
+                told = zip(pool.last[mine].tolist(), pool.sightings[mine].tolist(), strict=True)
+                found[name] = dict(zip(pool.keys[mine].tolist(), map(list, told), strict=True))
+        return found
+
+
+@settings(max_examples=300, deadline=None)
+@given(config=CONFIGS, steps=STEPS)
+def test_who_goes(config: TablesConfig, steps: list[dict[str, list[int]]]) -> None:
+    held = Held(config)
+    dims = {name: table.dim for name, table in TABLES.items()}
+    expected = Budgeted(dims, held.rules, config)
+    for asked in steps:
+        keys = {n: mix(torch.tensor(of, dtype=torch.int64)).tolist() for n, of in asked.items()}
+        assert held.take(asked) == expected.take(keys)
+        assert held.content() == expected.held
+
+
+def ids(*of_item: int) -> dict[str, list[int]]:
+    return {"item": list(of_item), "tag": [], "city": []}
+
+
+def sizes(held: Held) -> int:
+    return len(held.content()["item"])
+
+
+def test_the_least_recent_go_until_a_sixteenth_is_free() -> None:
+    own = TableRules(capacity=32)
+    held = Held(TablesConfig(evict="least_recent", only={"item": own}))
+    for one in range(32):
+        assert held.take(ids(one))["item"] == set()
+    held.take(ids(0, 1))
+    assert held.take(ids(100))["item"] == set(mix(torch.tensor([2, 3, 4])).tolist())
+    assert sizes(held) == 30
+
+
+def test_what_was_seen_often_stays() -> None:
+    own = TableRules(capacity=3)
+    held = Held(TablesConfig(evict="least_frequent", only={"item": own}))
+    for asked in (ids(1, 2), ids(1, 2), ids(3), ids(4)):
+        gone = held.take(asked)["item"]
+    assert gone == set(mix(torch.tensor([3])).tolist()), "of two seen once the older one"
+
+
+def test_an_id_seen_once_has_no_row() -> None:
+    held = Held(TablesConfig(evict="least_recent", admit_after=2))
+    (pool, _) = held.pools[8], held.pools[4]
+    key = mix(torch.tensor([7]))
+    assert pool.seen_in(0, "item", key).tolist() == [0]
+    assert pool.seen_in(0, "item", key).tolist() == [0], "the same step"
+    assert pool.seen_in(1, "item", key).tolist() == [1]
+    told = facts_of([pool], [8], counts_of([pool])).tables["item"]
+    assert (told.ids, told.asked, told.inserted, told.refused) == (1, 3, 1, 2)
+    assert told.hit_rate == 0
+
+
+def test_an_id_that_went_waits_anew() -> None:
+    config = TablesConfig(
+        evict="least_recent", admit_after=2, only={"item": TableRules(capacity=1)}
+    )
+    held = Held(config)
+    for asked in (ids(1), ids(1), ids(2), ids(2), ids(1)):
+        held.take(asked)
+    assert set(held.content()["item"]) == set(mix(torch.tensor([2])).tolist())
+
+
+def test_without_a_policy_the_end_of_a_table_is_an_error() -> None:
+    held = Held(TablesConfig())
+    with pytest.raises(CapacityError, match="table 'item' has met 25 ids and holds 24"):
+        held.take(ids(*range(25)))
+
+
+def test_more_new_ids_than_there_is_room_for() -> None:
+    held = Held(TablesConfig(evict="least_recent"), new_ids=5)
+    with pytest.raises(CapacityError, match="tables item, tag: a step brings 55 ids more"):
+        held.take(ids(*range(100)))
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    orders=st.lists(
+        st.lists(st.integers(0, 40) | st.integers(0, (1 << 63) - 1), max_size=40),
+        min_size=1,
+        max_size=3,
+    ).filter(any),
+    share=st.floats(0, 1),
+)
+def test_the_threshold(orders: list[list[int]], share: float) -> None:
+    costs = [1, 7, 20][: len(orders)]
+    each = sorted((one, cost) for of, cost in zip(orders, costs, strict=True) for one in of)
+    excess = max(1, int(share * sum(cost for _, cost in each)))
+    upto = threshold(
+        [torch.tensor(of, dtype=torch.int64) for of in orders], costs, excess, All(CPU)
+    )
+    spent = {one: sum(cost for other, cost in each if other <= one) for one, _ in each}
+    assert upto == min(one for one, cost in spent.items() if cost >= excess)
