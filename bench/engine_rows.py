@@ -99,7 +99,7 @@ def engine(
         ranker.tables = FrozenTables(
             {
                 name: freeze(name, trained.rows(name), init_std=0.02, seed=0)
-                for name, table in SCHEMA.tables.items()
+                for name in SCHEMA.tables
             }
         )
     manifest = Manifest.model_construct(ranker="mtgr", version="bench")

@@ -33,7 +33,7 @@ CROWDED = TablesConfig(
     time_to_live=20,
     only={"tag": TableRules(capacity=40, admit_after=1, priority=1)},
 )
-CROWD_STEPS, DELTA_SINCE = 40, 17
+CROWD_STEPS, CROWD_MOVES, DELTA_SINCE = 40, 30, 28
 PROBE = torch.tensor([0, -1, 5, 9, 1 << 62, -(1 << 63), 123_456])
 Ids = dict[str, Tensor]
 Batch = tuple[Ids, Ids]
@@ -148,14 +148,14 @@ def crowd_of(step: int, rank: int, world: int) -> Batch:
 
 
 def crowded(world: int, rank: int) -> dict[str, Any]:
-    """What is left after many steps of tables with a budget; halfway its rows go to new tables, as
-    from a checkpoint."""
+    """What is left after many steps of tables with a budget; once its rows go to new tables, as from
+    a checkpoint."""
     model, tables = build(world, TABLES, CROWDED)
     went, before = 0, {}
     for step in range(CROWD_STEPS):
         if step == DELTA_SINCE:
             before = tables.local_rows()
-        if step == CROWD_STEPS // 2:
+        if step == CROWD_MOVES:
             saved = tables.snapshot()
             parts, aside, steps = list(saved.parts()), saved.aside, saved.steps
             model, tables = build(world, TABLES, CROWDED)
