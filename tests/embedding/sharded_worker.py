@@ -148,8 +148,8 @@ def crowd_of(step: int, rank: int, world: int) -> Batch:
 
 
 def crowded(world: int, rank: int) -> dict[str, Any]:
-    """What is left after many steps of tables with a budget; once its rows go to new tables, as from
-    a checkpoint."""
+    """What is left after many steps of tables with a budget, which once go to new tables, as from a
+    checkpoint."""
     model, tables = build(world, TABLES, CROWDED)
     went, before = 0, {}
     for step in range(CROWD_STEPS):
