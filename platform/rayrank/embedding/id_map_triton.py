@@ -167,8 +167,8 @@ def _give_kernel(
     ids_ptr, asking_ptr, first_ptr, rank_ptr, count_ptr, out_ptr, keys_ptr, slots_ptr,
     n, rows, last, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """Each id that asks gets the slot of its first occurrence, which puts it into the map. rank:
-    of each position, how many first occurrences there are up to and with it."""
+    """Each id that asks gets the slot of its first occurrence, also in the map. rank: of each
+    position, how many first occurrences there are up to and with it."""
     i = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     ids = tl.load(ids_ptr + i, mask=i < n, other=FREE)
     asking = tl.load(asking_ptr + i, mask=i < n, other=0) != 0
@@ -176,9 +176,9 @@ def _give_kernel(
     slot = tl.load(count_ptr) + tl.load(rank_ptr + first, mask=asking, other=0) - 1
     fits = asking & (slot < rows)
     tl.store(out_ptr + i, slot, mask=fits)
-    new = fits & (first == i)
-    place = _place_of(ids, new, keys_ptr, last, CLAIM=True)
-    tl.store(slots_ptr + place, slot, mask=new)
+    # Where an id comes again, all its threads put the same.
+    place = _place_of(ids, fits, keys_ptr, last, CLAIM=True)
+    tl.store(slots_ptr + place, slot, mask=fits)
 
 
 @triton.jit(do_not_specialize=["n", "last"])
