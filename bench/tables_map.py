@@ -6,12 +6,13 @@ from statistics import median
 
 import numpy as np
 import torch
-from pandas._libs.hashtable import Int64Factorizer, Int64HashTable
+from pandas._libs.hashtable import Int64HashTable, Int64Vector
 from rayrank.embedding.hashing import mix
 from rayrank.embedding.id_map import id_map
 from torchrec.modules.mc_modules import LFU_EvictionPolicy, MCHManagedCollisionModule
 from torchrec.sparse.jagged_tensor import JaggedTensor
 
+Ways = dict[str, Callable[[torch.Tensor], object]]
 BATCH = 100_000
 NEW = 0.1
 """Of the ids that may come, the share that is not there at first."""
@@ -37,18 +38,17 @@ def over_khash(ids: int, batches: int) -> dict[str, float]:
     where most ids are there and some are new; to find."""
     there = everyone(ids)[: int(ids * (1 - NEW))]
     ours, count = id_map(ids), torch.zeros((), dtype=torch.int64)
-    khash = Int64Factorizer(ids)
+    khash = Int64HashTable(ids)
     ours.find_or_insert(there, count)
-    khash.factorize(there.numpy())
+    khash.map_locations(there.numpy())
+
+    def of_khash(keys: torch.Tensor) -> object:
+        return khash.get_labels(keys.numpy(), Int64Vector(), count_prior=len(khash))
+
     asked = zipf(ids, batches)
-    inserting = {
-        "ours": lambda keys: ours.find_or_insert(keys, count),
-        "khash": lambda keys: khash.factorize(keys.numpy()),
-    }
+    inserting: Ways = {"ours": lambda keys: ours.find_or_insert(keys, count), "khash": of_khash}
     inserted = _in_turns(inserting, asked)
-    table = Int64HashTable(ids)
-    table.map_locations(there.numpy())
-    finding = {"ours": ours.find, "khash": lambda keys: table.lookup(keys.numpy())}
+    finding: Ways = {"ours": ours.find, "khash": lambda keys: khash.lookup(keys.numpy())}
     found = _in_turns(finding, asked)
     return {
         "find_or_insert_over_khash": inserted["khash"] / inserted["ours"],
@@ -76,7 +76,7 @@ def over_mch(ids: int, batches: int) -> float:
         told = mch.profile({"t": JaggedTensor(values=keys & ((1 << 62) - 1), lengths=lengths)})
         return mch.remap(told)
 
-    ways = {"ours": lambda keys: ours.find_or_insert(keys, count), "mch": of_mch}
+    ways: Ways = {"ours": lambda keys: ours.find_or_insert(keys, count), "mch": of_mch}
     took = _in_turns(ways, zipf(ids, batches), of=lambda seconds: sum(seconds) / len(seconds))
     return took["mch"] / took["ours"]
 
@@ -108,7 +108,7 @@ def distinct(ids: int) -> dict[str, float]:
 
 
 def _in_turns(
-    ways: dict[str, Callable[[torch.Tensor], object]],
+    ways: Ways,
     batches: torch.Tensor,
     of: Callable[[list[float]], float] = median,
 ) -> dict[str, float]:

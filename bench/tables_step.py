@@ -10,6 +10,7 @@ from rayrank.embedding.budget import TablesConfig
 from rayrank.embedding.sharded import ShardedTables, shard
 from rayrank.schema import Table
 from torch import nn
+from torch._C._distributed_c10d import HashStore
 
 from bench.tables_map import BATCH, everyone, zipf
 
@@ -62,7 +63,7 @@ class _Steps:
 def evict_over_insert(ids: int, steps: int) -> dict[str, float]:
     """A step of a table that is full, on average over steps that let ids go and those that do not,
     over the same step of one with room for all: a third of what comes is new. In turns."""
-    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+    dist.init_process_group("gloo", store=HashStore(), rank=0, world_size=1)
     try:
         full, roomy = _Steps(ids, ids), _Steps(2 * ids + steps * BATCH, ids)
         before, seconds = full.evicted, {"full": list[float](), "roomy": list[float]()}

@@ -5,12 +5,17 @@ from typing import NamedTuple
 
 import torch
 from hypothesis import strategies as st
+from rayrank.embedding.hashing import mix
 from rayrank.embedding.id_map import IdMap
 from torch import Tensor
 
 LOWEST, HIGHEST = -(1 << 63), (1 << 63) - 1
+_MANY = torch.arange(100_000)
+CROWDED = _MANY[((mix(_MANY) >> 58) & 63) == 5][:300].tolist()
+"""Of one of the compiled body's parts, where lines overflow."""
 IDS = st.one_of(
     st.integers(-5, 40),
+    st.sampled_from(CROWDED),
     st.integers(LOWEST, HIGHEST),
     st.sampled_from([LOWEST, LOWEST + 1, -1, 0, HIGHEST]),
 )

@@ -1,4 +1,4 @@
-"""The compiled id map against a Python dict."""
+"""The compiled id map against a Python dict (`id_map_model`), and what it is made for."""
 
 import pytest
 import torch
@@ -7,55 +7,17 @@ from hypothesis import strategies as st
 from rayrank.embedding.hashing import mix
 from rayrank.embedding.id_map_cpu import PARTS, CompiledIdMap
 
-LOWEST, HIGHEST = -(1 << 63), (1 << 63) - 1
-_MANY = torch.arange(200_000)
-CROWDED = _MANY[((mix(_MANY) >> 58) & 63) == 5][:300].tolist()
-"""Of one part, where lines overflow."""
-IDS = st.one_of(
-    st.integers(-5, 40),
-    st.sampled_from(CROWDED),
-    st.integers(LOWEST, HIGHEST),
-    st.sampled_from([LOWEST, LOWEST + 1, -1, 0, HIGHEST]),
-)
-WAYS = ["insert", "insert some", "find", "remove", "assign"]
-BATCHES = st.lists(st.tuples(st.sampled_from(WAYS), st.lists(IDS, max_size=60)), max_size=12)
-
-
-def ints(values: list[int]) -> torch.Tensor:
-    return torch.tensor(values, dtype=torch.int64)
+from .id_map_model import Call, calls, follow
 
 
 def zero() -> torch.Tensor:
     return torch.zeros((), dtype=torch.int64)
 
 
-@settings(max_examples=300, deadline=None)
-@given(batches=BATCHES)
-def test_it_is_a_dict(batches: list[tuple[str, list[int]]]) -> None:
-    ids, expected, count = CompiledIdMap(), dict[int, int](), zero()
-    given_out = 0
-    for way, batch in batches:
-        there = [one for one in dict.fromkeys(batch) if one in expected]
-        if way == "remove":
-            ids.remove(ints(there))
-            for one in there:
-                del expected[one]
-        elif way == "assign":
-            ids.assign(ints(there), ints([7 * i for i in range(len(there))]))
-            expected |= {one: 7 * i for i, one in enumerate(there)}
-        elif way != "find":
-            where = [way == "insert" or one % 3 == 0 for one in batch]
-            for one, new in zip(batch, where, strict=True):
-                if new and one not in expected:
-                    expected[one] = given_out
-                    given_out += 1
-            told = None if way == "insert" else torch.tensor(where, dtype=torch.bool)
-            found = ids.find_or_insert(ints(batch), count, told)
-            assert found.tolist() == [expected.get(one, -1) for one in batch]
-        assert ids.find(ints(batch)).tolist() == [expected.get(one, -1) for one in batch]
-        assert int(count) == given_out
-    everyone = list(expected)
-    assert ids.find(ints(everyone)).tolist() == list(expected.values())
+@settings(max_examples=400, deadline=None)
+@given(stream=st.lists(calls(), max_size=20))
+def test_it_is_a_dict(stream: list[Call]) -> None:
+    follow(stream, CompiledIdMap, rows=float("inf"))
 
 
 def some(number: int) -> torch.Tensor:

@@ -15,6 +15,7 @@ from rayrank.embedding.pool import Pool
 from rayrank.embedding.room import Room
 from rayrank.errors import CapacityError
 from rayrank.schema import Table
+from torch._C._distributed_c10d import HashStore
 
 from .budgets import Budgeted
 
@@ -49,7 +50,7 @@ CONFIGS = st.builds(
 
 @pytest.fixture(scope="module", autouse=True)
 def one_rank() -> Iterator[None]:
-    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+    dist.init_process_group("gloo", store=HashStore(), rank=0, world_size=1)
     yield
     dist.destroy_process_group()
 

@@ -58,6 +58,10 @@ class TorchIdMap:
         """Take what `move` makes of every tensor, on another device for example."""
         self._ids, self._slots = move(self._ids), move(self._slots)
 
+    def bytes(self) -> int:
+        """Of memory."""
+        return self._ids.nbytes + self._slots.nbytes
+
     def _place(self, ids: Tensor) -> Tensor:
         """Of each id, or where it were to be inserted."""
         return torch.searchsorted(self._ids, ids.contiguous())

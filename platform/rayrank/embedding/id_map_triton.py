@@ -86,6 +86,10 @@ class TritonIdMap:
         """Give these distinct ids, which are there, other slots, int64 [n]."""
         self._put(ids, slots)
 
+    def bytes(self) -> int:
+        """Of memory."""
+        return self._keys.nbytes + self._slots.nbytes
+
     def _put(self, ids: Tensor, slots: Tensor) -> None:
         _put_kernel[_grid(ids)](
             ids.contiguous(), slots.contiguous(), self._keys, self._slots,
