@@ -152,10 +152,17 @@ def _look(one: int, place: int, lines: int, line: int) -> tuple[int, int, int]:
     while True:
         at = place + np.uint64(LINE_BYTES * line)
         ids, slots = carray(_words(at), LANES), carray(_halves(at), LINE_BYTES // 4)
-        for lane in range(LANES):
-            slot = slots[SLOTS_FROM + lane]
-            if slot == EMPTY or ids[lane] == one:
-                return np.int64(slot), line, np.int64(lane)
+        found = -1
+        # Without a branch; the first lane wins, as behind the last id of a line may be old ones.
+        for lane in range(LANES - 1, -1, -1):
+            found = lane if ids[lane] == one else found
+        if found >= 0 and slots[SLOTS_FROM + found] != EMPTY:
+            return np.int64(slots[SLOTS_FROM + found]), line, np.int64(found)
+        if slots[SLOTS_FROM + LANES - 1] == EMPTY:
+            lane = 0
+            while slots[SLOTS_FROM + lane] != EMPTY:
+                lane += 1
+            return np.int64(EMPTY), line, np.int64(lane)
         line += 1
         if line == lines:
             line = 0
