@@ -7,7 +7,8 @@ import numpy as np
 import torch
 import torch.distributed as dist
 from rayrank.embedding.budget import TablesConfig
-from rayrank.embedding.sharded import ShardedTables, shard
+from rayrank.embedding.place import shard
+from rayrank.embedding.sharded import ShardedTables
 from rayrank.schema import Table
 from torch import nn
 from torch._C._distributed_c10d import HashStore

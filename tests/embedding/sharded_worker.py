@@ -11,9 +11,10 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from rayrank.embedding.budget import TableRules, TablesConfig
-from rayrank.embedding.sharded import ShardedTables, shard
+from rayrank.embedding.place import shard
+from rayrank.embedding.sharded import ShardedTables
 from rayrank.embedding.tables import ShardRows
-from rayrank.errors import CapacityError
+from rayrank.errors import CapacityError, ConfigError
 from rayrank.schema import Table
 from rayrank.train.dense import average_gradients
 from torch import Tensor, nn
@@ -197,6 +198,15 @@ def fill(world: int) -> str:
     return "nothing"
 
 
+def too_large(world: int) -> str:
+    """What is said of a table that no machine holds."""
+    try:
+        build(world, {"vast": Table(dim=1024, capacity=1 << 30)})
+    except ConfigError as error:
+        return str(error)
+    return "nothing"
+
+
 def asked_ahead(world: int, rank: int) -> tuple[list[Ids], list[Ids], str]:
     """Vectors of two calls, first as they come, then both asked for ahead of the first; what is
     said where others were asked for than the call is about."""
@@ -234,6 +244,7 @@ def main() -> None:
         torch.save(crowded(world, rank), folder / f"crowded-{world}-{rank}.pt")
         if world == 1:
             (folder / "full.txt").write_text(fill(world))
+            (folder / "large.txt").write_text(too_large(world))
         dist.barrier()
         dist.destroy_process_group()
 

@@ -4,6 +4,7 @@ Real processes over Gloo: a world of three trains two steps, its rows move to a 
 trains two more, and so on to one. Every world must continue the one reference.
 """
 
+import re
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from rayrank.embedding.delta import Delta, apply, read_deltas, write_deltas
 from rayrank.embedding.delta import joined as joined_deltas
 from rayrank.embedding.frozen import content_of, freeze
 from rayrank.embedding.hashing import initial_vectors, mix, table_seed
+from rayrank.embedding.memory import host_memory
 from rayrank.embedding.sharded import owner
 from rayrank.embedding.tables import LearnedRows, LocalTables, ShardRows
 from torch import Tensor
@@ -277,6 +279,18 @@ def test_deltas_of_different_steps_are_not_joined() -> None:
 
 def test_a_full_table_says_its_name(folder: Path) -> None:
     assert "table 'tiny' has met 4 ids" in (folder / "full.txt").read_text()
+
+
+def test_the_planner_knows_the_memory_that_is_there(folder: Path) -> None:
+    said = (folder / "large.txt").read_text()
+    assert re.match(r"tables: 4,\d{3}\.\d GB on each rank", said), said
+    assert f"do not fit into {host_memory() / 1e9:,.1f} GB" in said
+
+
+def test_a_container_may_have_less_memory_than_its_host(tmp_path: Path) -> None:
+    for limit, expected in (("max", host_memory(())), (f"{1 << 20}", 1 << 20)):
+        (tmp_path / "memory.max").write_text(limit + "\n")
+        assert host_memory((str(tmp_path / "memory.max"), "/no/such/file")) == expected
 
 
 @pytest.mark.parametrize(("world", "rank"), [(3, 0), (3, 2), (2, 1), (1, 0)])

@@ -2,7 +2,8 @@
 
 import torch
 from rayrank.data.jagged import JaggedBatch
-from rayrank.embedding.sharded import ShardedTables, shard
+from rayrank.embedding.place import shard
+from rayrank.embedding.sharded import ShardedTables
 from rayrank.embedding.tables import Tables
 from rayrank.model.dlrm import DLRM, DLRMConfig, DLRMPrefix
 from rayrank.model.features import Behaviours, Scales, Vectors

@@ -9,16 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import torch
-import torch.distributed as dist
-from fbgemm_gpu.split_embedding_configs import EmbOptimType
 from torch import nn
-from torchrec.distributed.embedding import EmbeddingCollectionSharder
-from torchrec.distributed.mc_embedding import ManagedCollisionEmbeddingCollectionSharder
-from torchrec.distributed.mc_modules import ManagedCollisionCollectionSharder
-from torchrec.distributed.model_parallel import DistributedModelParallel
-from torchrec.distributed.planner import EmbeddingShardingPlanner, Topology
-from torchrec.distributed.planner.types import ParameterConstraints
-from torchrec.distributed.types import ShardingEnv
 from torchrec.modules.embedding_configs import EmbeddingConfig
 from torchrec.modules.embedding_modules import EmbeddingCollection
 from torchrec.modules.mc_embedding_modules import ManagedCollisionEmbeddingCollection
@@ -293,38 +284,3 @@ def owner(keys: torch.Tensor, world_size: int) -> torch.Tensor:
     return torch.remainder(
         torch.remainder(keys, world_size) + (keys < 0) * ((1 << 64) % world_size), world_size
     )
-
-
-def shard(
-    model: nn.Module, tables: ShardedTables, *, learning_rate: float, device: torch.device
-) -> DistributedModelParallel:
-    """Shard the tables in `model` over the default process group. Everything else stays as it is:
-    on every rank, its gradients the rank's own."""
-    sharder = ManagedCollisionEmbeddingCollectionSharder(
-        EmbeddingCollectionSharder(
-            fused_params={
-                "optimizer": EmbOptimType.EXACT_ROWWISE_ADAGRAD,
-                "learning_rate": learning_rate,
-                "eps": 1e-8,
-            }
-        ),
-        ManagedCollisionCollectionSharder(),
-    )
-    group = dist.group.WORLD
-    assert group is not None
-    by_row = ParameterConstraints(sharding_types=["row_wise"], compute_kernels=["fused"])
-    planner = EmbeddingShardingPlanner(
-        topology=Topology(world_size=group.size(), compute_device=device.type),
-        constraints={f"width_{width.dim}": by_row for width in tables.widths},
-    )
-    sharded = DistributedModelParallel(
-        model,
-        env=ShardingEnv.from_process_group(group),
-        device=device,
-        plan=planner.collective_plan(model, [sharder], group),
-        sharders=[sharder],
-        init_data_parallel=False,
-    )
-    sharded.module.to(device)
-    tables.take_over()
-    return sharded

@@ -16,7 +16,8 @@ from rayrank.data.on_cluster import read_on_cluster
 from rayrank.data.planned import PlannedBatches, batches_of_epochs, read_here
 from rayrank.data.row_stats import RowStats, read_stats
 from rayrank.data.stochastic_length import StochasticLength
-from rayrank.embedding.sharded import ShardedTables, shard
+from rayrank.embedding.place import shard
+from rayrank.embedding.sharded import ShardedTables
 from rayrank.errors import TrainingError
 from rayrank.metrics import QUALITY
 from rayrank.model.build import build_model
