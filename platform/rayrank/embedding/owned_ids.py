@@ -20,14 +20,14 @@ class OwnedIds(ManagedCollisionModule):
         rules: dict[str, Rules],
         rows: tuple[int, int],
         world_size: int,
+        held: int = 0,
         device: torch.device | None = None,
     ) -> None:
-        """rows: first and last of the shard, among those of all ranks."""
+        """rows: first and last of the shard, among those of all ranks. held: of them those that are
+        this rank's; none before TorchRec says which."""
         device = device or torch.device("cpu")
         super().__init__(device, output_segments=list(rows), skip_state_validation=True)
         self._told, self._rows, self._world_size = (width, rules), rows, world_size
-        # None is made before TorchRec says whose it is.
-        held = width.rows if rows[1] - rows[0] == width.rows + 1 else 0
         self.pool, self.step = Pool(width.tables, held, rules, device), 0
 
     def remap(
@@ -54,7 +54,8 @@ class OwnedIds(ManagedCollisionModule):
         output_segments: list[int],
         device: torch.device | None = None,
     ) -> "OwnedIds":
-        return OwnedIds(*self._told, output_id_range, self._world_size, device)
+        width, rules = self._told
+        return OwnedIds(width, rules, output_id_range, self._world_size, width.rows, device)
 
     def input_size(self) -> int:
         return 0  # to TorchRec: ids of unbounded range, dealt by value
