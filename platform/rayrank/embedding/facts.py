@@ -26,6 +26,8 @@ class TableFacts(NamedTuple):
     """Ids that went since the step before."""
     bytes: int
     """Of the rows in use, with all that is kept of each id."""
+    capacity: int
+    """The most ids it may have."""
 
     @property
     def hit_rate(self) -> float:
@@ -70,6 +72,9 @@ def facts_of(pools: Sequence[Pool], dims: Sequence[int], counts: torch.Tensor) -
         for name, told in zip(pool.tables, of[:-1].view(6, -1).t().tolist(), strict=True):
             ids, asked, inserted, refused, waiting, evicted = told
             held = ids * row_bytes(dim)
-            found.tables[name] = TableFacts(ids, asked, inserted, refused, waiting, evicted, held)
+            capacity = pool.rules[name].capacity
+            found.tables[name] = TableFacts(
+                ids, asked, inserted, refused, waiting, evicted, held, capacity
+            )
         found.beyond[dim] = int(of[-1])
     return found

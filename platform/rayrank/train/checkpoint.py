@@ -200,6 +200,11 @@ def verify(checkpoint: AnyPath, files: list[str] | None = None) -> None:
 def read_state(checkpoint: AnyPath) -> State:
     """Where a checkpoint stands, and how good it is."""
     content: dict[str, Any] = json.loads((checkpoint / STATE).read_text())
+    if "table_steps" not in content:
+        raise CheckpointError(
+            f"{checkpoint}: was written by an older rayrank, whose tables were kept otherwise; "
+            "train anew"
+        )
     return State(Position(**content.pop("position")), **content)
 
 

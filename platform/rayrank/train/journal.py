@@ -52,6 +52,9 @@ class StepLine:
     """The work of the rank that has most, by the mean over ranks."""
     phases: dict[str, float] = field(default_factory=dict)
     """Phase -> seconds of rank 0 (`phases`; on a GPU those of the step before)."""
+    tables: dict[str, dict[str, float]] = field(default_factory=dict)
+    """Table -> what it held and did: `ids`, `load` (of its capacity), `bytes`, `hit_rate`,
+    `inserted`, `refused`, `waiting`, `evicted` (`embedding.facts`)."""
 
 
 @dataclass(frozen=True)

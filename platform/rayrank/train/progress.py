@@ -8,6 +8,7 @@ from typing import Self
 
 from ray.util.metrics import Counter, Gauge
 
+from rayrank.embedding.facts import TableFacts
 from rayrank.storage import AnyPath
 from rayrank.train.checkpoint import Position
 from rayrank.train.events import Events
@@ -16,6 +17,7 @@ from rayrank.train.journal import EpochLine, Journal, NoteLine, StepLine
 from rayrank.train.optimize import StepFacts
 from rayrank.train.running_auc import RunningAUC
 from rayrank.train.scalars import scalars_of
+from rayrank.train.tally import Tally
 from rayrank.train.validate import Metrics
 
 
@@ -43,7 +45,7 @@ class Progress:
             self.journal = Journal(folder / JOURNAL, *at, position.epoch)
             self.events = Events(folder / EVENTS, *at)
             self.auc = RunningAUC(tasks)
-            self.gauges = _Gauges()
+            self.gauges, self.tally = _Gauges(), Tally()
             self.since = time.perf_counter()
 
     def __enter__(self) -> Self:
@@ -95,14 +97,21 @@ class Progress:
             mfu=mfu,
             balance=seen.balance,
             phases=phases,
+            tables={name: numbers_of(of) for name, of in facts.tables.items()},
         )
         self._write(line)
         self.gauges.show(line)
+        begun = self.tally.add(facts.tables)
+        if begun is not None:
+            self.note(position, begun)
 
     def epoch(self, position: Position, metrics: Metrics) -> None:
         """An epoch has ended, with these metrics on later data."""
         if self.writes:
             self._write(EpochLine(position.step, position.epoch, metrics))
+            told = self.tally.take()
+            if told is not None:
+                self.note(position, told)
             self.since = time.perf_counter()
 
     def flush(self) -> None:
@@ -145,6 +154,20 @@ class Progress:
         self.flush()
 
 
+def numbers_of(table: TableFacts) -> dict[str, float]:
+    """As the journal tells them."""
+    return {
+        "ids": table.ids,
+        "load": table.ids / table.capacity,
+        "bytes": table.bytes,
+        "hit_rate": table.hit_rate,
+        "inserted": table.inserted,
+        "refused": table.refused,
+        "waiting": table.waiting,
+        "evicted": table.evicted,
+    }
+
+
 class _Gauges:
     """What Prometheus sees of a step."""
 
@@ -159,6 +182,24 @@ class _Gauges:
         self.waited = Counter(
             "rayrank_train_waited_seconds_total", "Without a batch to train on, on rank 0"
         )
+        self.tables = {
+            what: Gauge(f"rayrank_train_table_{what}", of, ("table",))
+            for what, of in {
+                "ids": "That have a row, over all workers",
+                "load": "Ids over the table's capacity",
+                "bytes": "Of the rows in use, over all workers",
+                "hit_rate": "Share of the ids looked up in a step that had a row",
+                "waiting": "Ids not seen in enough steps for a row",
+            }.items()
+        }
+        self.table_ids = {
+            what: Counter(f"rayrank_train_table_{what}_total", of, ("table",))
+            for what, of in {
+                "inserted": "Ids that got a row",
+                "evicted": "Ids that went",
+                "refused": "Lookups of ids that got no row",
+            }.items()
+        }
         self.phases = Counter(
             "rayrank_train_phase_seconds_total", "Where rank 0's time went", ("phase",)
         )
@@ -174,6 +215,12 @@ class _Gauges:
             self.mfu.set(line.mfu)
         if line.balance is not None:
             self.balance.set(line.balance)
+        for name, told in line.tables.items():
+            for what, gauge in self.tables.items():
+                gauge.set(told[what], {"table": name})
+            for what, counter in self.table_ids.items():
+                if told[what] > 0:  # a counter takes nothing else
+                    counter.inc(told[what], {"table": name})
         self.tokens.inc(line.tokens)
         if line.waited_s > 0:  # a counter takes nothing else
             self.waited.inc(line.waited_s)

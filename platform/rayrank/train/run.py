@@ -13,6 +13,7 @@ from rayrank.data.days import rows_name
 from rayrank.data.held_out import DayPart
 from rayrank.data.plan import Packing, plan_epochs
 from rayrank.data.planned import rows_beyond
+from rayrank.embedding.budget import rules_of
 from rayrank.errors import DivergedError, TrainingError
 from rayrank.schema import Schema
 from rayrank.storage import AnyPath, absolute, arrow_place, place
@@ -38,7 +39,7 @@ MAY_CHANGE = (
     "keep_checkpoints",
 )
 """Of the training config, what a resumed run may do otherwise."""
-FORMAT = 5
+FORMAT = 6
 """Of what training computes; raised when the same rows and config would give another ranker."""
 
 
@@ -82,8 +83,9 @@ def train(
     said and replaced, up to `max_failures` times; those whose node was told to go, always. Returns
     the last checkpoint. Raises TrainingError for a fault that would come again, and for one loss
     too many; DivergedError, which is one, where numbers are not finite any more; ConfigError where
-    `start` is of another seed.
+    `start` is of another seed, or tables have rules that cannot be.
     """
+    rules_of(schema.tables, config.train.tables)
     if start is not None:
         start.demand_fit(schema, config)
     keep_schema(folder, schema)

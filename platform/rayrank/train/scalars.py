@@ -6,7 +6,8 @@ from rayrank.train.journal import EpochLine, StepLine
 
 
 def scalars_of(line: StepLine | EpochLine) -> dict[str, float]:
-    """Name -> number: `loss`, `auc/click`, `speed/…`, `seconds/…` of a step; `later/click/auc`, …
+    """Name -> number: `loss`, `auc/click`, `speed/…`, `seconds/…`, `tables/…` of a
+    step; `later/click/auc`, …
     of an epoch. What a line does not know has no name in it."""
     if isinstance(line, EpochLine):
         return {
@@ -26,6 +27,11 @@ def scalars_of(line: StepLine | EpochLine) -> dict[str, float]:
         "speed/balance": line.balance,
         "seconds/step": line.seconds,
         **{f"seconds/{phase}": seconds for phase, seconds in line.phases.items()},
+        **{
+            f"tables/{name}/{what}": value
+            for name, told in line.tables.items()
+            for what, value in told.items()
+        },
         "batch/candidates": line.candidates,
         "batch/tokens": line.tokens,
         "batch/users": line.users,

@@ -25,6 +25,7 @@ from rayrank.storage import AnyPath, absolute, sha256, write_whole
 from rayrank.train import checkpoint as ckpt
 from rayrank.train.config import RankerConfig
 from rayrank.train.finished import CHECKPOINTS, FINISHED
+from rayrank.train.restore import restore_tables
 from rayrank.versions import MADE_FROM, made_from
 
 SCHEMA = "schema.json"
@@ -238,9 +239,5 @@ def begin_from(
     taken = take(start, ranker, dense, optimizer)
     ranker.load_dense(taken.dense)
     load_optimizer(taken.optimizer)
-    parts = (taken.of_part(part) for part in ckpt.read_parts(checkpoint))
-    tables.load_rows(parts, rank, world_size)
-    for told in ckpt.read_aside(checkpoint):
-        tables.load_aside(told, rank, world_size)
-    tables.continue_from(ckpt.read_state(checkpoint).table_steps)
+    restore_tables(tables, checkpoint, rank, world_size, taken=taken.of_part)
     return [f"begins from {checkpoint}", *taken.account.lines()]

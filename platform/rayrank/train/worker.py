@@ -3,9 +3,9 @@
 import json
 import os
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from math import isfinite, nan
-from typing import Any, NamedTuple, NoReturn, TypeVar, cast
+from typing import Any, NamedTuple, NoReturn
 
 import pyarrow as pa
 import ray.train
@@ -34,6 +34,8 @@ from rayrank.train.optimize import Optimizer
 from rayrank.train.peak import peak_flops
 from rayrank.train.preemption import TOO_SOON, PreemptedError, in_words, told_to_go
 from rayrank.train.progress import Progress
+from rayrank.train.rank_0 import from_rank_0
+from rayrank.train.restore import restore_tables
 from rayrank.train.saver import Saver, Snapshot
 from rayrank.train.validate import Metrics, validate
 from rayrank.train.warm import begin_from
@@ -42,7 +44,6 @@ from rayrank.train.watchdog import Watchdog
 NEW_IDS = 2
 """Ids that a token of a step brings at most, for which tables that evict keep rows free."""
 READERS = {"workers": read_here, "cluster": read_on_cluster}
-T = TypeVar("T")
 WORKERS = "workers"
 """Who trains: a small file per rank, for a person who has to look at a process."""
 
@@ -103,7 +104,7 @@ class Worker:
 
         keep = ckpt.Keep(config.train.keep_checkpoints, config.train.keep_best)
         self.saver = Saver(folder, keep)
-        self.attempt: int = self._from_rank_0(lambda: begin_attempt(folder / ATTEMPTS))
+        self.attempt: int = from_rank_0(lambda: begin_attempt(folder / ATTEMPTS))
         facts = {"pid": os.getpid(), "host": socket.gethostname(), "attempt": self.attempt}
         write_whole(folder / WORKERS / f"rank-{self.rank}.json", json.dumps(facts))
 
@@ -215,7 +216,7 @@ class Worker:
         return ckpt.Position(epoch, batches, step, self.world_size, self.attempt)
 
     def _resume(self) -> tuple[ckpt.Position, list[str]]:
-        there = self._from_rank_0(lambda: ckpt.complete(self.folder / CHECKPOINTS))
+        there = from_rank_0(lambda: ckpt.complete(self.folder / CHECKPOINTS))
         newest, notes = ckpt.newest_sound(there, self._faults_of)
         if newest is None:
             if self.start is not None:
@@ -225,10 +226,7 @@ class Worker:
         notes.append(f"attempt {self.attempt} goes on from {newest.name}")
         position = ckpt.read_state(newest).position
         ranks = ckpt.read_by(self.rank, self.world_size, position.world_size)
-        self.tables.load_rows(ckpt.read_parts(newest, ranks), self.rank, self.world_size)
-        for told in ckpt.read_aside(newest, ranks):
-            self.tables.load_aside(told, self.rank, self.world_size)
-        self.tables.continue_from(ckpt.read_state(newest).table_steps)
+        restore_tables(self.tables, newest, self.rank, self.world_size, ranks)
         dense, optimizer = ckpt.read_dense(newest)
         self.ranker.load_dense(dense)
         self.optimizer.load_state(optimizer)
@@ -284,12 +282,6 @@ class Worker:
         ]
         quality = sum(told) / len(told) if told else nan
         return quality if isfinite(quality) else None
-
-    def _from_rank_0(self, ask: Callable[[], T]) -> T:
-        """What rank 0 finds, on every rank."""
-        found = [ask() if self.rank == 0 else None]
-        dist.broadcast_object_list(found)
-        return cast(T, found[0])
 
 
 def run_worker(told: dict[str, Any]) -> None:
