@@ -6,7 +6,7 @@ from statistics import median
 
 import numpy as np
 import torch
-from pandas._libs.hashtable import Int64HashTable, Int64Vector
+from pandas._libs.hashtable import Int64HashTable, Int64Vector  # type: ignore[import-not-found]
 from rayrank.embedding.hashing import mix
 from rayrank.embedding.id_map import id_map
 from torchrec.modules.mc_modules import LFU_EvictionPolicy, MCHManagedCollisionModule

@@ -66,15 +66,15 @@ def counts_of(pools: Sequence[Pool]) -> torch.Tensor:
 
 def facts_of(pools: Sequence[Pool], dims: Sequence[int], counts: torch.Tensor) -> StepTables:
     """What the sum of all ranks' `counts_of` says; counts: on the CPU."""
-    found = StepTables({}, {})
-    sizes = [6 * len(pool.tables) + 1 for pool in pools]
-    for pool, dim, of in zip(pools, dims, counts.long().split(sizes), strict=True):
-        for name, told in zip(pool.tables, of[:-1].view(6, -1).t().tolist(), strict=True):
-            ids, asked, inserted, refused, waiting, evicted = told
-            held = ids * row_bytes(dim)
-            capacity = pool.rules[name].capacity
+    found, left = StepTables({}, {}), counts.long().tolist()
+    for pool, dim in zip(pools, dims, strict=True):
+        count = len(pool.tables)
+        of_tables, (beyond, *left) = left[: 6 * count], left[6 * count :]
+        for number, name in enumerate(pool.tables):
+            ids, asked, inserted, refused, waiting, evicted = of_tables[number::count]
+            capacity, held = pool.rules[name].capacity, ids * row_bytes(dim)
             found.tables[name] = TableFacts(
                 ids, asked, inserted, refused, waiting, evicted, held, capacity
             )
-        found.beyond[dim] = int(of[-1])
+        found.beyond[dim] = beyond
     return found

@@ -56,7 +56,8 @@ class CompiledIdMap:
         asked, slots = ids.contiguous().numpy(), self.find(ids)
         absent = slots.numpy() == EMPTY
         missing = np.flatnonzero(absent if where is None else absent & where.numpy())
-        done, given = 0, int(count)
+        counted = count.numpy()
+        done, given = 0, int(counted)
         while done < len(missing):
             done, given, full = _insert(
                 asked,
@@ -71,7 +72,7 @@ class CompiledIdMap:
             if full >= 0:
                 self._sizes[full] *= 2
                 self._enlarge(full)
-        count.fill_(given)
+        counted[...] = given
         return slots
 
     def remove(self, ids: torch.Tensor) -> None:
