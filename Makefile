@@ -14,6 +14,8 @@
 # make mutants                   break a hundred things, one at a time: would the tests notice?
 # make kuairand                  the KuaiRand table of the README: three seeds, standard deviations
 # make bench-kernels             the CPU operators against plain PyTorch, as ratios
+# make bench-tables              tables: the id map, a step at a budget, duplicates, growth
+# make table-policies            what a budget of a tenth of the ids costs in quality, by policy
 # make bench-data                user rows and plans against Polars, at 1, 3 and 10 million exposures
 # make bench-engine              what the engine's parts bring: kept prefixes, halves, frozen tables …
 # make bench-delayed             labels that are not known yet: masked against taken for negatives
@@ -28,7 +30,7 @@ BIN := .venv/bin
 SETUP := .venv/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test lint docs mutants kuairand bench-kernels bench-data bench-engine bench-delayed bench-serve bench-train chaos-serve fuzz-serve daily constraints clean
+.PHONY: help demo serve test lint docs mutants kuairand bench-kernels bench-data bench-engine bench-delayed bench-tables table-policies bench-serve bench-train chaos-serve fuzz-serve daily constraints clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -88,6 +90,12 @@ kuairand: $(SETUP)
 
 bench-kernels: $(SETUP)
 	PYTHONPATH=kernels $(BIN)/python -m benchmarks.bench_kernels
+
+bench-tables: $(SETUP) runs/demo/bundles/current
+	PYTHONPATH=kernels $(BIN)/python -m bench.tables
+
+table-policies: $(SETUP)
+	PYTHONPATH=kernels $(BIN)/python -m bench.table_policies
 
 bench-data: $(SETUP)
 	$(BIN)/python -m bench.data

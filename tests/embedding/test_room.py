@@ -1,30 +1,29 @@
 """Pools and what makes room in them, against `budgets`: random steps, any policy."""
 
+import pickle
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 import torch.distributed as dist
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rayrank.embedding.budget import TableRules, TablesConfig, rules_of, widths_of
+from rayrank.embedding.budget import TableRules, TablesConfig, rules_of
 from rayrank.embedding.evict import All, threshold
 from rayrank.embedding.facts import counts_of, facts_of
 from rayrank.embedding.hashing import mix
-from rayrank.embedding.pool import Pool
-from rayrank.embedding.room import Room
 from rayrank.errors import CapacityError
-from rayrank.schema import Table
 from torch._C._distributed_c10d import HashStore
 
 from .budgets import Budgeted
+from .held import CPU, TABLES, Held, Saved
 
-CPU = torch.device("cpu")
-TABLES = {
-    "item": Table(dim=8, capacity=24),
-    "tag": Table(dim=8, capacity=16),
-    "city": Table(dim=4, capacity=12),
-}
+ROOT = Path(__file__).parents[2]
+
 STEPS = st.lists(
     st.fixed_dictionaries({name: st.lists(st.integers(0, 60), max_size=20) for name in TABLES}),
     min_size=1,
@@ -55,50 +54,6 @@ def one_rank() -> Iterator[None]:
     dist.destroy_process_group()
 
 
-class Held:
-    """Tables of one rank, without vectors."""
-
-    def __init__(self, config: TablesConfig, new_ids: int = 200) -> None:
-        self.rules = rules_of(TABLES, config)
-        widths = list(widths_of(TABLES, config, 1, new_ids))
-        self.pools = {w.dim: Pool(w.tables, w.rows, self.rules) for w in widths}
-        self.room, self.step = Room(self.pools, config), 0
-
-    def take(self, asked: dict[str, list[int]]) -> dict[str, set[int]]:
-        """One step; the keys that go at its end."""
-        for pool in self.pools.values():
-            for name in pool.tables:
-                # As micro-batches and ranks do: in two parts, one of them with every key twice.
-                keys = mix(torch.tensor(asked[name], dtype=torch.int64))
-                half = len(keys) // 2
-                for part in (torch.cat([keys[:half], keys[:half]]), keys[half:]):
-                    pool.seen_in(self.step, name, part)
-        pools = list(self.pools.values())
-        told = facts_of(pools, list(self.pools), counts_of(pools))
-        self.room.demand(told)
-        gone = {name: set[int]() for name in TABLES}
-        for dim, rows in self.room.gone(self.step, told, All(CPU)).items():
-            pool = self.pools[dim]
-            for name in pool.tables:
-                gone[name] |= set(pool.keys[rows[pool.of_table(name, rows)]].tolist())
-            pool.drop(rows, self.step)
-        self.step += 1
-        return gone
-
-    def content(self) -> dict[str, dict[int, list[int]]]:
-        """Table -> key -> its last step and sightings."""
-        found: dict[str, dict[int, list[int]]] = {}
-        for pool in self.pools.values():
-            rows = torch.arange(1, int(pool.count) + 1)
-            for name in pool.tables:
-                mine = rows[pool.of_table(name, rows)]
-                assert torch.equal(pool.find(name, pool.keys[mine]), mine)
-                assert int(pool.sizes[pool.tables.index(name)]) == len(mine)
-                told = zip(pool.last[mine].tolist(), pool.sightings[mine].tolist(), strict=True)
-                found[name] = dict(zip(pool.keys[mine].tolist(), map(list, told), strict=True))
-        return found
-
-
 @settings(max_examples=300, deadline=None)
 @given(config=CONFIGS, steps=STEPS)
 def test_who_goes(config: TablesConfig, steps: list[dict[str, list[int]]]) -> None:
@@ -109,6 +64,71 @@ def test_who_goes(config: TablesConfig, steps: list[dict[str, list[int]]]) -> No
         keys = {n: mix(torch.tensor(of, dtype=torch.int64)).tolist() for n, of in asked.items()}
         assert held.take(asked) == expected.take(keys)
         assert held.content() == expected.held
+
+
+class World:
+    """So many ranks, a process each."""
+
+    def __init__(self, size: int, folder: Path) -> None:
+        here = [sys.executable, "-m", "tests.embedding.held"]
+        self.ranks = [
+            subprocess.Popen(
+                [*here, str(rank), str(size), str(folder / f"meeting-{size}")],
+                cwd=ROOT,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+            )
+            for rank in range(size)
+        ]
+
+    def all(self, what: str, *told: object) -> list[Any]:
+        """What every rank answers."""
+        for rank in self.ranks:
+            assert rank.stdin is not None
+            pickle.dump((what, told if what != "new" else told[0]), rank.stdin)
+            rank.stdin.flush()
+        return [pickle.load(rank.stdout) for rank in self.ranks if rank.stdout]
+
+
+@pytest.fixture(scope="module")
+def worlds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[int, World]]:
+    folder = tmp_path_factory.mktemp("worlds")
+    worlds = {size: World(size, folder) for size in (1, 2, 3)}
+    yield worlds
+    for world in worlds.values():
+        for rank in world.ranks:
+            rank.communicate()  # it ends with its input
+            assert rank.returncode == 0
+
+
+def together(of_ranks: list[dict[str, Any]]) -> dict[str, Any]:
+    """Sets or dicts of every rank, which have nothing in common, by table."""
+    found = dict(of_ranks[0])
+    for of in of_ranks[1:]:
+        for name, told in of.items():
+            assert not set(told) & set(found[name])
+            found[name] = found[name] | told
+    return found
+
+
+@settings(max_examples=40, deadline=None)
+@given(config=CONFIGS, stays=st.lists(st.tuples(st.sampled_from([1, 2, 3]), STEPS), max_size=4))
+def test_who_goes_in_worlds_that_change(
+    worlds: dict[int, World], config: TablesConfig, stays: list[tuple[int, Any]]
+) -> None:
+    """Each goes on with what the one before had saved."""
+    dims = {name: table.dim for name, table in TABLES.items()}
+    expected = Budgeted(dims, rules_of(TABLES, config), config)
+    saved: list[Saved] = []
+    for size, steps in stays:
+        world = worlds[size]
+        world.all("new", config)
+        world.all("load", saved)
+        for asked in steps:
+            keys = {n: mix(torch.tensor(of, dtype=torch.int64)).tolist() for n, of in asked.items()}
+            assert together(world.all("take", asked)) == expected.take(keys)
+        assert together(world.all("content")) == expected.held
+        saved = world.all("save")
 
 
 def ids(*of_item: int) -> dict[str, list[int]]:
