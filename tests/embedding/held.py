@@ -41,10 +41,6 @@ class Held:
     def __init__(self, config: TablesConfig, new_ids: int = 200) -> None:
         self.rules = rules_of(TABLES, config)
         self.rank, self.world = dist.get_rank(), dist.get_world_size()
-            rules_of(TABLES, config),
-            dist.get_rank(),
-            dist.get_world_size(),
-        )
         self.shards = []
         for width in widths_of(TABLES, config, self.world, new_ids):
             owned = OwnedIds(width, self.rules, (0, width.rows + 1), 1, width.rows)
@@ -66,10 +62,8 @@ class Held:
                     has = rows > 0
                     shard.weights[rows[has]] = learned(part[has])[:, None]
                     shard.momentum[rows[has]] = learned(part[has])
-        counts, gone = (
-            counts_of([shard.pool for shard in self.shards]),
-            {n: set[int]() for n in TABLES},
-        )
+        pools = list(self.pools.values())
+        counts, gone = counts_of(pools), {name: set[int]() for name in TABLES}
         dist.all_reduce(counts)
         told = facts_of(pools, list(self.pools), counts)
         self.room.demand(told)
