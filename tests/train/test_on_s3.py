@@ -68,7 +68,9 @@ def saved(folder: AnyPath, step: int) -> AnyPath:
     checkpoint = ckpt.checkpoint_folder(folder, position)
     hashes: ckpt.Hashes = {}
     for rank in range(2):
-        rows = shard_rows(torch.tensor([rank]), torch.full((1, 4), step + rank), torch.ones(1))
+        rows = shard_rows(
+            torch.tensor([rank]), torch.full((1, 4), float(step + rank)), torch.ones(1)
+        )
         hashes |= write_rank(checkpoint, rank, snapshot_of({"item": rows}))
     dense = {"w": torch.full((3,), float(step))}
     state = ckpt.State(position, None, table_steps=step)
