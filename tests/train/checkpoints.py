@@ -8,7 +8,7 @@ from rayrank.embedding.budget import Rules, Width
 from rayrank.embedding.owned_ids import OwnedIds
 from rayrank.embedding.shard import Shard
 from rayrank.embedding.sharded import TablesSnapshot
-from rayrank.embedding.tables import ShardRows
+from rayrank.embedding.tables import LearnedRows, LocalTables, ShardRows
 from rayrank.model.ranker import Ranker
 from rayrank.schema import Schema
 from rayrank.storage import AnyPath
@@ -16,7 +16,7 @@ from rayrank.tensors import write_tensors
 from rayrank.train import checkpoint as ckpt
 from rayrank.train.finished import CHECKPOINTS, write_finished
 
-from ..infer.bundles import learned, trained
+from ..infer.bundles import CONFIGS, SEED, learned, trained
 from ..model.rows import SCHEMA
 
 
@@ -84,11 +84,21 @@ def save(
 
 
 def finish_training(
-    folder: Path, kind: str, step: int = 12, weights: int = 0, schema: Schema = SCHEMA
+    folder: Path,
+    kind: str,
+    step: int = 12,
+    weights: int = 0,
+    schema: Schema = SCHEMA,
+    empty: str | None = None,
 ) -> tuple[Ranker, Path]:
     """A training run in `folder` that has ended: its ranker and its last checkpoint, the rows of
-    whose tables are dealt to two ranks."""
+    whose tables are dealt to two ranks. empty: a table that has none."""
     ranker = trained(kind, weights, schema)
+    if empty is not None:
+        tables, dim = learned(ranker), schema.tables[empty].dim
+        tables[empty] = LearnedRows(torch.empty(0, dtype=torch.int64), torch.empty(0, dim))
+        std = CONFIGS[kind].embedding_std
+        ranker.tables = LocalTables.of_rows(schema.tables, tables, init_std=std, seed=SEED)
     ranks = [
         {
             name: shard_rows(rows.keys[part], rows.vectors[part], torch.ones(len(rows.keys[part])))
