@@ -185,7 +185,7 @@ def test_a_promotion_is_followed_and_a_damaged_bundle_is_not(
         trained_steps=manifest.trained_steps + 1,
         dense=bundle.ranker.dense_state(),
         seed=run.config.train.seed,
-        rows=learned_rows(finished_checkpoint(run.folder)),
+        rows=learned_rows(finished_checkpoint(run.folder), bundle.schema),
     ).version
 
     def served() -> set[tuple[str, str | None]]:

@@ -179,9 +179,8 @@ def test_the_optimizer_goes_on_too(days: Days) -> None:
     before, after = (
         {
             (name, key): square
-            for name, parts in ckpt.read_rows(of).items()
-            for part in parts
-            for key, square in zip(part.keys.tolist(), part.momentum.tolist(), strict=True)
+            for name, rows in ckpt.read_rows(of).items()
+            for key, square in zip(rows.keys.tolist(), rows.momentum.tolist(), strict=True)
         }
         for of in (one, other)
     )

@@ -14,7 +14,7 @@ from rayrank.infer.drift import Distribution
 from rayrank.model.ranker import Ranker
 from rayrank.storage import sha256
 from rayrank.train import export as export_module
-from rayrank.train.checkpoint import MANIFEST
+from rayrank.train.checkpoint import MANIFEST, read_rows
 from rayrank.train.config import RankerConfig, TrainConfig
 from rayrank.train.export import export
 from rayrank.train.finished import FINISHED
@@ -85,6 +85,17 @@ def test_a_bundle_scores_what_the_last_checkpoint_would(
     bundle = load_bundle(tmp_path / "bundles" / manifest.version)
     assert bundle.manifest == manifest
     assert_scores_of(bundle.ranker, ranker, kind)
+
+
+@pytest.mark.parametrize("kind", CONFIGS)
+def test_a_table_of_which_nothing_was_learned_is_empty(
+    tmp_path: Path, rows: Path, kind: str
+) -> None:
+    """None of its ids occurred, or none often enough for a row: a checkpoint has no part of it."""
+    ranker, checkpoint = finish_training(tmp_path / "run", kind, empty="tag")
+    assert read_rows(checkpoint).keys() == SCHEMA.tables.keys() - {"tag"}
+    manifest = exported(tmp_path / "run", kind, rows, tmp_path / "bundles")
+    assert_scores_of(load_bundle(tmp_path / "bundles" / manifest.version).ranker, ranker, kind)
 
 
 @pytest.mark.parametrize("name", FILES)

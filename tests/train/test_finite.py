@@ -51,7 +51,7 @@ def failing(work: Path, *, poisoned: bool, rate: float = 0.05) -> str:
     for checkpoint in ckpt.complete(work / "run" / CHECKPOINTS):
         ckpt.verify(checkpoint)
         dense, _ = ckpt.read_dense(checkpoint)
-        vectors = [part.vectors for of in ckpt.read_rows(checkpoint).values() for part in of]
+        vectors = [rows.vectors for rows in ckpt.read_rows(checkpoint).values()]
         bounds = (".low", ".high")  # of numbers: infinite where the rows have none
         weights = [value for name, value in dense.items() if not name.endswith(bounds)]
         assert all(torch.isfinite(value).all() for value in [*weights, *vectors])

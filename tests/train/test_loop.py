@@ -9,7 +9,6 @@ import pytest
 import torch
 from rayrank.data.planned import PlannedBatches
 from rayrank.data.row_stats import STATS, RowStats
-from rayrank.embedding.tables import ShardRows
 from rayrank.train import checkpoint as ckpt
 from rayrank.train.finished import BATCHES, CHECKPOINTS, EVENTS, JOURNAL
 from rayrank.train.journal import read_story
@@ -66,13 +65,11 @@ def checkpoints(folder: Path) -> list[Path]:
 
 def rows_of(checkpoint: Path) -> Rows:
     """(table, key) -> what was learned, and the squares so far, in float64."""
-    parts: dict[str, list[ShardRows]] = ckpt.read_rows(checkpoint)
     return {
         (name, key): (vector, squares)
-        for name, ranks in parts.items()
-        for part in ranks
+        for name, rows in ckpt.read_rows(checkpoint).items()
         for key, vector, squares in zip(
-            part.keys.tolist(), part.vectors.double(), part.momentum.tolist(), strict=True
+            rows.keys.tolist(), rows.vectors.double(), rows.momentum.tolist(), strict=True
         )
     }
 

@@ -5,7 +5,6 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
-from rayrank.embedding.tables import ShardRows
 from rayrank.errors import TrainingError
 from rayrank.storage import AnyPath, place, write_whole
 from rayrank.train import checkpoint as ckpt
@@ -14,7 +13,7 @@ from rayrank.train.attempt import begin_attempt, ensure_newest, newest_attempt
 from rayrank.train.finished import CHECKPOINTS, JOURNAL, finished_checkpoint, write_finished
 from rayrank.train.journal import EpochLine, Journal, NoteLine, StepLine, Story, read_story
 
-from .checkpoints import newest_sound
+from .checkpoints import newest_sound, shard_rows, snapshot_of, write_rank
 
 
 @pytest.fixture
@@ -69,12 +68,12 @@ def saved(folder: AnyPath, step: int) -> AnyPath:
     checkpoint = ckpt.checkpoint_folder(folder, position)
     hashes: ckpt.Hashes = {}
     for rank in range(2):
-        rows = ShardRows(torch.tensor([rank]), torch.full((1, 4), step + rank), torch.ones(1))
-        hashes |= ckpt.write_rank(
-            checkpoint, rank, {"item": rows}, ckpt.random_state(torch.device("cpu"))
+        rows = shard_rows(
+            torch.tensor([rank]), torch.full((1, 4), float(step + rank)), torch.ones(1)
         )
+        hashes |= write_rank(checkpoint, rank, snapshot_of({"item": rows}))
     dense = {"w": torch.full((3,), float(step))}
-    state = ckpt.State(position, None)
+    state = ckpt.State(position, None, table_steps=step)
     ckpt.publish(checkpoint, state, dense, {"w/step": torch.ones(())}, hashes, ckpt.Keep(2))
     return checkpoint
 
@@ -92,10 +91,14 @@ def test_checkpoints_are_kept_verified_and_read_back(folder: AnyPath) -> None:
     dense, optimizer = ckpt.read_dense(sound)
     assert dense["w"].tolist() == [3.0] * 3
     assert optimizer["w/step"] == 1
-    assert [part.vectors[0, 0] for part in ckpt.read_rows(sound)["item"]] == [3, 4]
+    parts = list(ckpt.read_parts(sound))
+    assert [(part["item"].keys.tolist(), part["item"].vectors.tolist()) for part in parts] == [
+        ([0], [[3.0] * 4]),
+        ([1], [[4.0] * 4]),
+    ]
     assert torch.equal(ckpt.read_random(sound, 1)["cpu"], torch.get_rng_state())
 
-    damaged = newer / "tables-1.safetensors"
+    damaged = newer / "tables-1-0000.safetensors"
     write_whole(damaged, damaged.read_bytes()[:-1] + b"\x07")
     sound, faults = newest_sound(checkpoints)
     assert str(sound) == str(older)

@@ -33,7 +33,7 @@ def facts(step: int) -> StepFacts:
     counts = np.zeros((1, 2, BINS))
     counts[0, 0, 7] = counts[0, 1, 99] = 1
     observed = Observed(counts, flops=6e6 * step, balance=1 + step / 4)
-    return StepFacts(1 / step, 10 * step, 100 * step, step, step / 8, 2.0, 1.0, observed)
+    return StepFacts(1 / step, 10 * step, 100 * step, step, step / 8, 2.0, 1.0, observed, {})
 
 
 def telling(folder: Path, position: Position, rank: int = 0) -> Progress:
@@ -225,7 +225,8 @@ def test_tensorboard_shows_what_the_journal_tells(tmp_path: Path) -> None:
 def test_what_is_not_known_is_not_told(tmp_path: Path) -> None:
     """A model that tells no FLOPs, a device of which no peak is known, a task with one class."""
     counts = np.zeros((1, 2, BINS))
-    facts = StepFacts(0.5, 10, 100, 1, 0.0, 1.0, 1.0, Observed(counts, None, balance=1.0))
+    observed = Observed(counts, None, balance=1.0)
+    facts = StepFacts(0.5, 10, 100, 1, 0.0, 1.0, 1.0, observed, {})
     with Progress(tmp_path, 0, at(0), total=8, tasks=["click"], peak_flops=None) as progress:
         progress.step(at(1), 2, facts, 0.01, {})
     (line,) = read_story(tmp_path).steps

@@ -25,6 +25,7 @@ from rayrank.train.watchdog import stacks_in
 from rayrank.train.worker import WORKERS
 
 from ..clusters import wait_until
+from .checkpoints import rows_in
 from .small import EPOCHS, build_small, small_config
 
 
@@ -180,16 +181,24 @@ def rows_to_train(rows: Path) -> int:
 
 
 def assert_same_state(one: Path, other: Path) -> None:
-    """Bit for bit: weights, AdamW's state, tables and their optimizer's state."""
+    """Bit for bit: weights, AdamW's state, tables and all that is kept of their ids, rank by rank
+    and row by row."""
     for a, b in zip(ckpt.read_dense(one), ckpt.read_dense(other), strict=True):
         assert a.keys() == b.keys()
         for name in a:
             assert torch.equal(a[name], b[name]), name
-    tables, same = ckpt.read_rows(one), ckpt.read_rows(other)
-    for name, parts in tables.items():
-        for part, twin in zip(parts, same[name], strict=True):
-            for field, value in vars(part).items():
-                assert torch.equal(value, getattr(twin, field)), (name, field)
+    states = ckpt.read_state(one), ckpt.read_state(other)
+    assert states[0].table_steps == states[1].table_steps > 0
+    assert states[0].position.world_size == states[1].position.world_size
+    for rank in range(states[0].position.world_size):
+        tables, same = rows_in(one, [rank]), rows_in(other, [rank])
+        assert tables.keys() == same.keys()
+        for name, rows in tables.items():
+            for field, value in vars(rows).items():
+                assert torch.equal(value, getattr(same[name], field)), (rank, name, field)
+        (aside,), (same_aside,) = ckpt.read_aside(one, [rank]), ckpt.read_aside(other, [rank])
+        assert aside.keys() == same_aside.keys()
+        assert all(torch.equal(aside[name], same_aside[name]) for name in aside)
 
 
 def test_resume_on_one_worker(rows: Path, tmp_path: Path) -> None:

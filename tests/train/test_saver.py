@@ -6,13 +6,14 @@ from pathlib import Path
 import pytest
 import torch
 import torch.distributed as dist
-from rayrank.embedding.tables import ShardRows
 from rayrank.errors import TrainingError
 from rayrank.train import checkpoint as ckpt
 from rayrank.train import saver
 from rayrank.train.attempt import begin_attempt
 from rayrank.train.finished import ATTEMPTS, CHECKPOINTS
 from rayrank.train.saver import Outcome, Saver, Snapshot
+
+from .checkpoints import shard_rows, snapshot_of
 
 
 @pytest.fixture(autouse=True)
@@ -26,7 +27,7 @@ def alone(tmp_path: Path) -> Iterator[None]:
 def snapshot(step: int) -> Snapshot:
     return Snapshot(
         ckpt.Position(0, step, step, world_size=1, attempt=1),
-        {"item": ShardRows(torch.tensor([step]), torch.ones(1, 2), torch.ones(1))},
+        snapshot_of({"item": shard_rows(torch.tensor([step]), torch.ones(1, 2), torch.ones(1))}, 7),
         ckpt.random_state(torch.device("cpu")),
         {"w": torch.full((2,), float(step))},
         {"w/step": torch.ones(())},
@@ -50,7 +51,8 @@ def test_what_is_saved_is_there_after_a_wait(tmp_path: Path) -> None:
     checkpoint = run / CHECKPOINTS / "step-00000003.000001"
     assert ckpt.fault_of(checkpoint, 0, 1) is None
     assert ckpt.read_dense(checkpoint)[0]["w"].tolist() == [3.0, 3.0]
-    assert ckpt.read_rows(checkpoint)["item"][0].keys.tolist() == [3]
+    assert ckpt.read_rows(checkpoint)["item"].keys.tolist() == [3]
+    assert ckpt.read_state(checkpoint).table_steps == 7
 
 
 def test_a_store_that_fails_is_named_and_the_next_one_is_written(

@@ -23,7 +23,7 @@ from rayrank.train.warm import Start, Taken, keep_schema, start_at, take
 from ..infer.bundles import CONFIGS
 from ..model.rankers import ranker, tables_with_rows
 from ..model.rows import SCHEMA, Element, User, behaviour, candidate, features, jagged
-from .checkpoints import finish_training, flip_a_byte
+from .checkpoints import finish_training, flip_a_byte, shard_rows
 
 MTGR = MTGRConfig(size=None, layers=2, d_model=32, heads=2, attention_length=4)
 DLRM = DLRMConfig(hidden=[16])
@@ -58,10 +58,10 @@ def state_of(model: Ranker) -> dict[str, torch.Tensor]:
     }
 
 
-def rows_of(model: Ranker) -> dict[str, list[ShardRows]]:
+def rows_of(model: Ranker) -> dict[str, ShardRows]:
     assert isinstance(model.tables, LocalTables)
     return {
-        name: [ShardRows(of.keys, of.vectors.float(), torch.full((len(of.keys),), 3.0))]
+        name: shard_rows(of.keys, of.vectors.float(), torch.full((len(of.keys),), 3.0))
         for name in model.schema.tables
         for of in [model.tables.rows(name)]
     }
@@ -75,7 +75,7 @@ def fresh(schema: Schema, config: ModelConfig) -> Ranker:
 
 def taken(old: Ranker, old_config: ModelConfig, schema: Schema, config: ModelConfig) -> Taken:
     start = Start(Path("unused"), old.schema, old_config, SEED)
-    return take(start, fresh(schema, config), dense_of(old), state_of(old), rows_of(old))
+    return take(start, fresh(schema, config), dense_of(old), state_of(old))
 
 
 @pytest.mark.parametrize("config", [MTGR, DLRM], ids=lambda c: c.kind)
@@ -87,8 +87,17 @@ def test_the_same_model_is_taken_whole(config: ModelConfig) -> None:
     for name, value in dense_of(old).items():
         assert torch.equal(found.dense[name], value)
     assert found.optimizer.keys() == state_of(old).keys()
-    assert found.account.rows == {name: len(of[0].keys) for name, of in rows_of(old).items()}
+    # Rows come in parts, and not every part has some of every table.
+    rows, of_first = rows_of(old), torch.arange(2)
+    (first, *_), parts = rows, [rows, {name: of.at(of_first) for name, of in rows.items()}]
+    parts.append({first: rows[first].at(of_first)})
+    for part in parts:
+        assert found.of_part(part) == part
+    assert found.account.rows == {
+        name: len(of.keys) + (4 if name == first else 2) for name, of in rows.items()
+    }
     (told,) = found.account.lines()
+    assert f"rows of tables: {first} {found.account.rows[first]}, " in told
     assert f"{len(old.dense_state())} dense tensors taken whole, 0 in part, 0 new, 0 left" in told
 
 
@@ -137,13 +146,14 @@ def test_with_features_more_scores_are_the_same_until_those_are_learned(
     assert (found.account.new, found.account.left) == ([], [])
     assert not {key.rsplit("/", 1)[0] for key in found.optimizer} & set(told)
 
-    new = restored(MORE, config, found)
+    new = restored(MORE, config, found, rows_of(old))
     with torch.no_grad():
         for name in told:
             if name.endswith("weight"):
                 value = new.get_parameter(name)
                 value[:] = torch.where(is_new(found, old, name), 0, value)
-        expected = restored(SCHEMA, config, taken(old, config, SCHEMA, config))(jagged(USERS))
+        same = restored(SCHEMA, config, taken(old, config, SCHEMA, config), rows_of(old))
+        expected = same(jagged(USERS))
         torch.testing.assert_close(new(jagged(USERS, MORE)), expected, rtol=1e-5, atol=1e-5)
 
 
@@ -154,8 +164,10 @@ def is_new(found: Taken, old: Ranker, name: str) -> torch.Tensor:
     return found.dense[name] == initial
 
 
-def restored(schema: Schema, config: ModelConfig, found: Taken) -> Ranker:
-    rows = {name: LearnedRows(p[0].keys, p[0].vectors) for name, p in found.rows.items()}
+def restored(
+    schema: Schema, config: ModelConfig, found: Taken, old: dict[str, ShardRows]
+) -> Ranker:
+    rows = {name: LearnedRows(of.keys, of.vectors) for name, of in found.of_part(old).items()}
     tables = LocalTables.of_rows(schema.tables, rows, init_std=1.0, seed=SEED)
     return restore_ranker(schema, config, found.dense, tables)
 
@@ -197,11 +209,12 @@ def test_tables_are_taken_by_name_and_width() -> None:
     for feature in content["features"].values():
         if feature.get("table") == "small":
             feature["table"] = "little"
-    found = taken(ranker(DLRM), DLRM, Schema.model_validate(content), DLRM)
-    assert list(found.account.rows) == ["tag"]
+    old = ranker(DLRM)
+    found, rows = taken(old, DLRM, Schema.model_validate(content), DLRM), rows_of(old)
+    assert found.of_part(rows) == {"tag": rows["tag"]}
+    assert found.account.rows == {"tag": len(rows["tag"].keys)}
     assert found.account.new_tables == ["item", "little"]
     assert found.account.left_tables == ["item", "small"]
-    assert [len(parts) for parts in found.rows.values()] == [0, 1, 0]
     lines = "\n".join(found.account.lines())
     assert "new tables: item, little" in lines
     assert "tables left behind: item, small" in lines

@@ -70,10 +70,9 @@ def test_everything_is_taken_along(runs: tuple[Path, Path]) -> None:
     before, after = (
         {
             (name, key): (vector, squares)
-            for name, parts in ckpt.read_rows(run).items()
-            for part in parts
+            for name, rows in ckpt.read_rows(run).items()
             for key, vector, squares in zip(
-                part.keys.tolist(), part.vectors, part.momentum.tolist(), strict=True
+                rows.keys.tolist(), rows.vectors, rows.momentum.tolist(), strict=True
             )
         }
         for run in runs

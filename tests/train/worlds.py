@@ -173,7 +173,7 @@ def in_float64(config: RankerConfig, states: list[State], *, training: bool = Fa
     if training:
         roomy = LocalTables(SCHEMA.tables, init_std=std, seed=seed)
         for name, of in rows.items():
-            roomy._maps[name] = tables._maps[name]
+            roomy._ids[name].rows_of(of.keys, training=True)
             roomy.learned[name].data[1 : len(of.keys) + 1] = of.vectors
         tables = roomy
     ranker = restore_ranker(SCHEMA, config.model, states[0]["dense"], tables)

@@ -45,6 +45,8 @@ class Snapshot:
     def before_change(self, rows: torch.Tensor) -> None:
         """Keep what stands in these distinct rows, int64 [n], as far as it is still to be read."""
         with self._lock:
+            if self._read == len(self._is_aside):  # to pick rows the host waits for the device
+                return
             rows = rows[(rows >= self._read) & (rows < len(self._is_aside))]
             rows = rows[~self._is_aside[rows]]
             self._is_aside[rows] = True

@@ -12,7 +12,7 @@ from rayrank.data.jagged import to_jagged
 from rayrank.data.packing import pack, row_costs
 from rayrank.data.row_files import SPLITS, row_files
 from rayrank.data.row_stats import read_stats
-from rayrank.embedding.tables import LearnedRows, LocalTables
+from rayrank.embedding.tables import LearnedRows, LocalTables, ShardRows
 from rayrank.errors import DataError
 from rayrank.infer.bundle import Manifest, restore_ranker, write_bundle
 from rayrank.infer.drift import Reference, reference_of
@@ -29,16 +29,17 @@ SAMPLED_ROWS, SCORED_TOKENS, BATCH_TOKENS = 2000, 100_000, 8192
 together."""
 
 
-def learned_rows(checkpoint: AnyPath) -> dict[str, LearnedRows]:
-    """Every table's rows, all ranks' together."""
-    rows = ckpt.read_rows(checkpoint)
+def learned_rows(checkpoint: AnyPath, schema: Schema) -> dict[str, LearnedRows]:
+    """Every table's rows, all ranks' together; none of a table of which nothing was learned."""
+    held = ckpt.read_rows(checkpoint)
+    rows = {name: held.get(name, ShardRows.none(of.dim)) for name, of in schema.tables.items()}
     return {name: LearnedRows(of.keys, of.vectors) for name, of in rows.items()}
 
 
 def local_ranker(config: RankerConfig, schema: Schema, checkpoint: AnyPath) -> Ranker:
     """The trained ranker on one process, as the trainer knows it."""
     dense, _ = ckpt.read_dense(checkpoint)
-    return _ranker_of(config, schema, dense, learned_rows(checkpoint))
+    return _ranker_of(config, schema, dense, learned_rows(checkpoint, schema))
 
 
 def export(
@@ -59,7 +60,7 @@ def export(
     """
     checkpoint = finished_checkpoint(trained)
     dense, _ = ckpt.read_dense(checkpoint)
-    learned, stats = learned_rows(checkpoint), read_stats(rows)
+    learned, stats = learned_rows(checkpoint, schema), read_stats(rows)
     return write_bundle(
         bundles,
         ranker=name,
