@@ -18,7 +18,8 @@ EVERY_SLOT = 1 << 31
 
 
 def _amount(told: str) -> str:
-    TypeAdapter(ByteSize).validate_python(told)
+    if not told[-1:].isalpha() or bytes_of(told) <= 0:
+        raise ValueError("expected a number of ids, or of bytes with their unit, such as 64MiB")
     return told
 
 
@@ -135,7 +136,7 @@ def widths_of(
         if config.budget is not None:
             held = min(held, _in_ids(config.budget, dim))
         if config.evict != "never":
-            held = min(held + new_ids, sum(rules[name].capacity for name in names) + new_ids)
+            held += new_ids
         # Keys are dealt by value, evenly but not exactly so.
         even = -(-held // world_size)
         rows = even if world_size == 1 else even + even // 4 + 16
