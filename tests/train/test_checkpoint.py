@@ -30,9 +30,9 @@ FILES = [
     "random-0.safetensors",
     "random-1.safetensors",
     "state.json",
-    "tables-0-0000.safetensors",
+    "tables-0-000000.safetensors",
     "tables-0-0001.safetensors",
-    "tables-1-0000.safetensors",
+    "tables-1-000000.safetensors",
 ]
 
 
@@ -155,7 +155,7 @@ def test_rows_of_a_rank_come_in_parts_of_bounded_size(
         in_order = [sorted(torch.cat([of.row for of in p.values()]).tolist()) for p in parts]
         assert list(itertools.chain(*in_order)) == [*range(1, 41), *range(1, 6)]
         files = [name for name in names(checkpoint) if name.startswith(f"tables-{rank}-")]
-        assert files == [f"tables-{rank}-{number:04d}.safetensors" for number in range(19)]
+        assert files == [f"tables-{rank}-{number:06d}.safetensors" for number in range(19)]
         assert_same(rows_in(checkpoint, [rank]), held)
     assert_same(
         ckpt.read_rows(checkpoint),
@@ -222,13 +222,13 @@ def test_a_rank_reads_its_own_rows_or_where_they_are_dealt_anew_all(tmp_path: Pa
         "item": [0, -9, 1, -10],
         "tag/odd": [0, 1],
     }
-    flip_a_byte(checkpoint / "tables-1-0000.safetensors")
+    flip_a_byte(checkpoint / "tables-1-000000.safetensors")
     # Who does not read it does not see it.
     assert ckpt.fault_of(checkpoint, 0, 2) is None
     for rank, world_size in ((1, 2), (0, 1), (0, 3)):
         fault = ckpt.fault_of(checkpoint, rank, world_size)
         assert fault is not None
-        assert "tables-1-0000.safetensors" in fault
+        assert "tables-1-000000.safetensors" in fault
     flip_a_byte(checkpoint / "random-0.safetensors")
     assert ckpt.fault_of(checkpoint, 0, 2) is not None
 

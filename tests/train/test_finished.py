@@ -57,7 +57,7 @@ def test_the_last_checkpoint_is_the_one_that_was_named(tmp_path: Path) -> None:
     assert json.loads((tmp_path / FINISHED).read_text()) == {"checkpoint": checkpoint.name}
 
 
-@pytest.mark.parametrize("name", ["dense.safetensors", "tables-1-0000.safetensors", "state.json"])
+@pytest.mark.parametrize("name", ["dense.safetensors", "tables-1-000000.safetensors", "state.json"])
 def test_a_damaged_one_is_named(tmp_path: Path, name: str) -> None:
     _, checkpoint = finish_training(tmp_path, "dlrm")
     flip_a_byte(checkpoint / name)

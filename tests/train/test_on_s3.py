@@ -98,7 +98,7 @@ def test_checkpoints_are_kept_verified_and_read_back(folder: AnyPath) -> None:
     ]
     assert torch.equal(ckpt.read_random(sound, 1)["cpu"], torch.get_rng_state())
 
-    damaged = newer / "tables-1-0000.safetensors"
+    damaged = newer / "tables-1-000000.safetensors"
     write_whole(damaged, damaged.read_bytes()[:-1] + b"\x07")
     sound, faults = newest_sound(checkpoints)
     assert str(sound) == str(older)

@@ -74,7 +74,8 @@ class Snapshot:
             yield part
 
     def _part(self, first: int, end: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """The rows of [first, end) as they were."""
+        """The rows of [first, end) as they were. On a GPU every thread's work is on the device's
+        default stream, unless it says otherwise: in the order of these locks."""
         with self._lock:
             vectors = self._weights[first:end].detach().to("cpu", copy=True)
             momentum = self._momentum[first:end].detach().to("cpu", copy=True)

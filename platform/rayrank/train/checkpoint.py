@@ -3,7 +3,7 @@
     checkpoints/step-00000200.000002/     step 200, written by attempt 2
         dense.safetensors        dense weights, whole
         optimizer.safetensors    AdamW's state, whole
-        tables-0-0000.safetensors    a part of what rank 0 holds of the tables, with optimizer
+        tables-0-000000.safetensors    a part of what rank 0 holds of the tables, with optimizer
                                      state, at most 64 MiB of vectors; …
         ids-0.safetensors        ids of rank 0 without a row: those that wait, those that went; …
         random-0.safetensors     rank 0's random state; …
@@ -133,7 +133,7 @@ def rank_files(
     parts; what it keeps of ids without a row; its random state."""
     for number, part in enumerate(parts):
         yield (
-            f"tables-{rank}-{number:04d}.safetensors",
+            f"tables-{rank}-{number:06d}.safetensors",
             {
                 f"{name}/{field}": value
                 for name, rows in part.items()

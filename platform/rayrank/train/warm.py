@@ -239,5 +239,6 @@ def begin_from(
     taken = take(start, ranker, dense, optimizer)
     ranker.load_dense(taken.dense)
     load_optimizer(taken.optimizer)
-    restore_tables(tables, checkpoint, rank, world_size, taken=taken.of_part)
+    names = set(taken.account.rows)
+    restore_tables(tables, checkpoint, rank, world_size, taken=taken.of_part, names=names)
     return [f"begins from {checkpoint}", *taken.account.lines()]
