@@ -38,7 +38,7 @@ class Training:
 
     def __init__(self, rows: int = ROWS) -> None:
         rules = dict.fromkeys(TABLES, Rules(rows, 1, None, 0))
-        owned = OwnedIds(Width(DIM, TABLES, rows), rules, (0, rows + 1), world_size=1)
+        owned = OwnedIds(Width(DIM, TABLES, rows), rules, (0, rows + 1), 1, rows)
         self.shard = Shard(
             Width(DIM, TABLES, rows),
             owned,

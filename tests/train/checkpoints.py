@@ -35,7 +35,7 @@ def snapshot_of(rows: Mapping[str, ShardRows], steps: int = 0) -> TablesSnapshot
         mine = {name: of for name, of in rows.items() if of.vectors.shape[1] == dim}
         width = Width(dim, tuple(mine), sum(len(of.keys) for of in mine.values()))
         rules = dict.fromkeys(mine, Rules(width.rows, 1, None, 0))
-        owned = OwnedIds(width, rules, (0, width.rows + 1), world_size=1)
+        owned = OwnedIds(width, rules, (0, width.rows + 1), 1, width.rows)
         vectors, momentum = torch.zeros(width.rows + 1, dim), torch.zeros(width.rows + 1)
         shards.append(Shard(width, owned, vectors, momentum))
         shards[-1].load(mine)
