@@ -31,7 +31,7 @@ FILES = [
     "random-1.safetensors",
     "state.json",
     "tables-0-000000.safetensors",
-    "tables-0-0001.safetensors",
+    "tables-0-000001.safetensors",
     "tables-1-000000.safetensors",
 ]
 
