@@ -133,7 +133,8 @@ def _fits(found: Sequence[Estimate], kind: str) -> str:
     fits = [of.ranks for of in found if (held := of.held()) is not None and held <= 1e9 * most]
     if not fits:
         return f"What is held fits into the {most:g} GB of an {kind} at none of these ranks."
-    return f"What is held fits into the {most:g} GB of an {kind} on {fits[0]:,} ranks or more."
+    ranks = "one rank" if fits[0] == 1 else f"{fits[0]:,} ranks"
+    return f"What is held fits into the {most:g} GB of an {kind} on {ranks} or more."
 
 
 def aligned(head: Sequence[tuple[str, str]], lines: Sequence[Sequence[str]]) -> list[str]:
