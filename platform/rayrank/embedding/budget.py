@@ -1,6 +1,6 @@
 """What tables may hold, and what makes room: as a person says it, and resolved for each table."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, Literal, NamedTuple
 
 from pydantic import AfterValidator, ByteSize, Field, TypeAdapter
@@ -122,6 +122,11 @@ class Width(NamedTuple):
     tables: tuple[str, ...]
     rows: int
     """Of each rank, the one of unknown ids not counted."""
+
+
+def held_bytes(widths: Iterable[Width]) -> int:
+    """Of a rank's rows, with all that is kept of an id in each."""
+    return sum(width.rows * row_bytes(width.dim) for width in widths)
 
 
 def widths_of(

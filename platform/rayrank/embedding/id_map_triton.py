@@ -18,6 +18,7 @@ import triton.language as tl
 from torch import Tensor
 
 from rayrank.embedding.id_map_cpu import EMPTY
+from rayrank.embedding.on_gpu import places_for
 
 FREE = tl.constexpr(0)
 NO_SLOT = tl.constexpr(EMPTY)
@@ -36,7 +37,7 @@ class TritonIdMap:
     def __init__(self, rows: int, device: torch.device | str) -> None:
         # At least half of the places are free of ids, and at least a quarter of removed ones too:
         # so every way ends.
-        self._rows, self._places = rows, _places_for(rows)
+        self._rows, self._places = rows, places_for(rows)
         self._keys = torch.zeros(self._places + 1, dtype=torch.int64, device=device)
         self._slots = torch.full_like(self._keys, EMPTY, dtype=torch.int32)
         self._removed = 0
@@ -60,7 +61,7 @@ class TritonIdMap:
         asking = slots == EMPTY
         if where is not None:
             asking &= where
-        places = _places_for(len(ids))
+        places = places_for(len(ids))
         keys = torch.zeros(places + 1, dtype=torch.int64, device=ids.device)
         first, place = torch.full_like(keys, len(ids)), torch.empty_like(ids)
         _first_kernel[_grid(ids)](
@@ -104,11 +105,6 @@ class TritonIdMap:
         self._slots.fill_(EMPTY)
         self._put(ids, slots)
         self._removed = 0
-
-
-def _places_for(ids: int) -> int:
-    """A power of two, at least twice as many."""
-    return 1 << (2 * ids - 1).bit_length()
 
 
 def _grid(ids: Tensor) -> tuple[int]:

@@ -14,7 +14,7 @@ from torchrec.distributed.planner import EmbeddingShardingPlanner, Topology
 from torchrec.distributed.planner.types import ParameterConstraints, PlannerError
 from torchrec.distributed.types import ShardingEnv
 
-from rayrank.embedding.budget import row_bytes
+from rayrank.embedding.budget import held_bytes
 from rayrank.embedding.memory import memory_of
 from rayrank.embedding.sharded import ShardedTables
 from rayrank.errors import ConfigError
@@ -53,7 +53,7 @@ def shard(
     try:
         plan = planner.collective_plan(model, [sharder], group)
     except PlannerError as error:
-        held = sum(width.rows * row_bytes(width.dim) for width in tables.widths)
+        held = held_bytes(tables.widths)
         raise ConfigError(
             f"tables: {held / 1e9:,.1f} GB on each rank, beside the model and its batches, do not "
             f"fit into {memory / 1e9:,.1f} GB of its memory ({error.error_type.value}); lower "

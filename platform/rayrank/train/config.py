@@ -8,6 +8,9 @@ from rayrank.embedding.budget import TablesConfig
 from rayrank.model.build import AnyModelConfig
 from rayrank.strict import Positive, Strict
 
+NEW_IDS = 2
+"""Ids that a token of a step brings at most, for which tables that evict keep rows free."""
+
 
 class TrainConfig(Strict):
     """Workers, batches, optimizers, checkpoints."""
@@ -83,6 +86,10 @@ class TrainConfig(Strict):
     in one, of this model or of one much like it; from nothing unless said (docs/daily.md)."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     """Of initial weights and vectors, the order of batches, and dropout."""
+
+    def new_ids(self, ranks: int) -> int:
+        """That a step of so many ranks brings at most, over all of them and all tables."""
+        return int(NEW_IDS * self.max_cost) * ranks * self.accumulate
 
 
 class RankerConfig(Strict):

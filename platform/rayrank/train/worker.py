@@ -41,8 +41,6 @@ from rayrank.train.validate import Metrics, validate
 from rayrank.train.warm import begin_from
 from rayrank.train.watchdog import Watchdog
 
-NEW_IDS = 2
-"""Ids that a token of a step brings at most, for which tables that evict keep rows free."""
 READERS = {"workers": read_here, "cluster": read_on_cluster}
 WORKERS = "workers"
 """Who trains: a small file per rank, for a person who has to look at a process."""
@@ -92,7 +90,7 @@ class Worker:
             seed=seed,
             world_size=self.world_size,
             config=config.train.tables,
-            new_ids=int(NEW_IDS * config.train.max_cost) * self.world_size * self.config.accumulate,
+            new_ids=self.config.new_ids(self.world_size),
         )
         self.ranker = build_model(schema, config.model, self.tables, stats.scales())
         self.ranker.recompute = config.train.recompute
