@@ -24,7 +24,8 @@ from rayrank.run.config import RunConfig
 from rayrank.run.run import Run
 from rayrank.run.stages import build, evaluate, train
 from rayrank.run.terminal import readable_errors
-from rayrank.train.finished import JOURNAL
+from rayrank.train.checkpoint import read_rows
+from rayrank.train.finished import JOURNAL, finished_checkpoint
 from rayrank.train.journal import StepLine, read_story
 
 UNLIMITED, WORST = "unlimited", 0.005
@@ -69,13 +70,14 @@ def config(out: Path, items: int, budget: int | None) -> RunConfig:
 
 def told_of(run: Run, name: str) -> dict[str, float]:
     """What a ranker's tables held at the end, and did over all steps."""
-    steps: list[StepLine] = read_story(run.trained(name).folder / JOURNAL).steps
-    last = steps[-1].tables.values()
+    folder = run.trained(name).folder
+    steps: list[StepLine] = read_story(folder / JOURNAL).steps
+    held = read_rows(finished_checkpoint(folder)).values()
     sums = {
         what: sum(of[what] for line in steps for of in line.tables.values())
         for what in ("inserted", "refused", "evicted")
     }
-    return {"ids": sum(of["ids"] for of in last), **sums}
+    return {"ids": sum(len(of.keys) for of in held), **sums}
 
 
 def figures(run: Run, evaluation: Evaluation) -> dict[str, Any]:
