@@ -39,17 +39,24 @@ class All:
         return there.cpu()
 
 
-def orders(pool: Pool, rows: torch.Tensor, *, by_sightings: bool) -> torch.Tensor:
-    """int64 [rows], not negative: ids of the least one go first. By priority; by sightings and then
-    the last step, or by the last step alone; by the key at last, so that hardly two are equal."""
-    priorities = torch.tensor([rules.priority for rules in pool.rules.values()])
-    priority = priorities.to(pool.device)[pool.table[rows].long()]
-    order = priority << SIGHTING_BITS
+def orders(pool: Pool, *, by_sightings: bool) -> torch.Tensor:
+    """Of rows 1, 2, …, int64, not negative: ids of the least one go first. By priority; by
+    sightings and then the last step, or by the last step alone; by the key at last, so that hardly
+    two are equal."""
+    used = slice(1, int(pool.count) + 1)
+    # In place, for millions of rows.
+    order = pool.last[used].clamp(0, (1 << STEP_BITS) - 1).long()
     if by_sightings:
-        order |= pool.sightings[rows].clamp(max=(1 << SIGHTING_BITS) - 1)
-    last = pool.last[rows].long().clamp(0, (1 << STEP_BITS) - 1)
-    key = (pool.keys[rows] >> 8) & ((1 << KEY_BITS) - 1)
-    return (((order << STEP_BITS) | last) << KEY_BITS) | key
+        seen = pool.sightings[used].clamp(max=(1 << SIGHTING_BITS) - 1).long()
+        order |= seen.bitwise_left_shift_(STEP_BITS)
+    priorities = [rules.priority for rules in pool.rules.values()]
+    if any(priorities):
+        first = torch.tensor(priorities, device=pool.device) << (SIGHTING_BITS + STEP_BITS)
+        order |= first[pool.table[used].long()]
+    order.bitwise_left_shift_(KEY_BITS)
+    key = pool.keys[used] >> 8
+    order |= key.bitwise_and_((1 << KEY_BITS) - 1)
+    return order
 
 
 def threshold(orders: Sequence[torch.Tensor], costs: Sequence[int], excess: int, all_: All) -> int:

@@ -25,17 +25,20 @@ class _Held:
     """bool [rows in use]: of rows 1, 2, …"""
 
     @staticmethod
-    def of(pool: Pool, cost: int = 1) -> "_Held":
+    def all_of(pool: Pool, cost: int = 1) -> "_Held":
         stays = torch.ones(int(pool.count), dtype=torch.bool, device=pool.device)
         return _Held(pool, cost, stays)
 
-    def rows(self, table: str | None = None) -> torch.Tensor:
-        """Those that stay, of a table or of all: int64 ascending."""
-        rows = self.stays.nonzero().flatten() + 1
-        return rows if table is None else rows[self.pool.of_table(table, rows)]
+    def of(self, table: str | None) -> torch.Tensor:
+        """bool [rows in use]: those that stay, of a table or of all."""
+        if table is None or len(self.pool.tables) == 1:
+            return self.stays
+        rows = slice(1, len(self.stays) + 1)
+        return self.stays & (self.pool.table[rows] == self.pool.tables.index(table))
 
-    def let_go(self, rows: torch.Tensor) -> None:
-        self.stays[rows - 1] = False
+    def let_go(self, which: torch.Tensor) -> None:
+        """which: bool [rows in use]."""
+        self.stays &= ~which
 
     def gone(self) -> torch.Tensor:
         """int64 ascending."""
@@ -93,13 +96,13 @@ class Room:
             self._tidy_waiting(step, all_)
         if not swept and not crowded:
             return {}
-        held = {dim: _Held.of(pool, self._costs[dim]) for dim, pool in self._pools.items()}
+        held = {dim: _Held.all_of(pool, self._costs[dim]) for dim, pool in self._pools.items()}
         for of in held.values():
             for name in of.pool.tables:
                 lives = of.pool.rules[name].time_to_live
                 if name in swept and lives is not None:
-                    rows = of.rows(name)
-                    of.let_go(rows[of.pool.last[rows] <= step - lives])
+                    last = of.pool.last[1 : len(of.stays) + 1]
+                    of.let_go(of.of(name) & (last <= step - lives))
         if crowded:
             for of in held.values():
                 for name, rules in of.pool.rules.items():
@@ -113,9 +116,9 @@ class Room:
         ids in their table, those that were seen last."""
         for pool in self._pools.values():
             for name, waiting in pool.waiting.items():
-                held, rules = _Held.of(waiting), pool.rules[name]
-                rows = held.rows()
-                held.let_go(rows[waiting.sightings[rows] >= rules.admit_after])
+                held, rules = _Held.all_of(waiting), pool.rules[name]
+                seen = waiting.sightings[1 : len(held.stays) + 1]
+                held.let_go(seen >= rules.admit_after)
                 self._shrink([held], rules.capacity, all_)
                 waiting.drop(held.gone(), step)
 
@@ -123,19 +126,17 @@ class Room:
         self, held: Sequence[_Held], allowed: int, all_: All, table: str | None = None
     ) -> None:
         """Let ids of the least orders go where all together cost more than `allowed`."""
-        rows = [of.rows(table) for of in held]
-        spent = sum(of.cost * len(of_rows) for of, of_rows in zip(held, rows, strict=True))
+        may_go = [of.of(table) for of in held]
+        spent = sum(of.cost * int(which.sum()) for of, which in zip(held, may_go, strict=True))
         over = int(all_.sum(torch.tensor([spent]))) - allowed
         if over <= 0:
             return
         frequent = self._config.evict == "least_frequent"
-        found = [
-            orders(of.pool, of_rows, by_sightings=frequent)
-            for of, of_rows in zip(held, rows, strict=True)
-        ]
-        upto = threshold(found, [of.cost for of in held], over + allowed // FREED, all_)
-        for of, of_rows, of_orders in zip(held, rows, found, strict=True):
-            of.let_go(of_rows[of_orders <= upto])
+        every = [orders(of.pool, by_sightings=frequent) for of in held]
+        of_those = [found[which] for found, which in zip(every, may_go, strict=True)]
+        upto = threshold(of_those, [of.cost for of in held], over + allowed // FREED, all_)
+        for of, found, which in zip(held, every, may_go, strict=True):
+            of.let_go(which & (found <= upto))
 
     def _pool_of(self, name: str) -> Pool:
         return next(pool for pool in self._pools.values() if name in pool.tables)
