@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from rayrank.embedding.facts import TableFacts
 from rayrank.train import journal
 from rayrank.train.checkpoint import Position
 from rayrank.train.finished import EVENTS, JOURNAL
@@ -33,7 +34,19 @@ def facts(step: int) -> StepFacts:
     counts = np.zeros((1, 2, BINS))
     counts[0, 0, 7] = counts[0, 1, 99] = 1
     observed = Observed(counts, flops=6e6 * step, balance=1 + step / 4)
-    return StepFacts(1 / step, 10 * step, 100 * step, step, step / 8, 2.0, 1.0, observed, {})
+    table = TableFacts(
+        ids=50 * step,
+        asked=100,
+        inserted=10,
+        refused=0,
+        waiting=5,
+        evicted=0,
+        bytes=500 * step,
+        capacity=1000,
+    )
+    return StepFacts(
+        1 / step, 10 * step, 100 * step, step, step / 8, 2.0, 1.0, observed, {"item": table}
+    )
 
 
 def telling(folder: Path, position: Position, rank: int = 0) -> Progress:
@@ -90,10 +103,34 @@ def test_steps_and_epochs_are_read_back(tmp_path: Path) -> None:
         "flops": 18e6,
         "balance": 1.75,
         "phases": {"forward": 0.25, "backward": 0.5},
+        "tables": {
+            "item": {
+                "ids": 150,
+                "load": 0.15,
+                "bytes": 1500,
+                "hit_rate": 0.9,
+                "inserted": 10,
+                "refused": 0,
+                "waiting": 5,
+                "evicted": 0,
+            }
+        },
     }
     assert [line.step for line in story.steps] == [1, 2, 3, 4]
     assert story.epochs == EPOCHS
     assert story.notes == []
+
+
+def test_what_tables_let_go_is_noted(tmp_path: Path) -> None:
+    with telling(tmp_path, at(0)) as progress:
+        told = facts(1)
+        gone = told.tables["item"]._replace(evicted=7)
+        progress.step(at(1), 2, told._replace(tables={"item": gone}), 0.0, {})
+        progress.epoch(at(1), {})
+    assert [note.text.split(";")[0] for note in read_story(tmp_path).notes] == [
+        "ids of tables begin to go (train.tables): 7 of item",
+        "tables in this epoch: item: 50 ids of 1,000, 5 wait",
+    ]
 
 
 def test_a_line_can_be_read_within_a_moment_of_its_step(
@@ -214,6 +251,7 @@ def test_tensorboard_shows_what_the_journal_tells(tmp_path: Path) -> None:
     assert dict(shown(folder)) == pytest.approx({1: 1.0, 2: 1 / 2, 3: 1 / 6})
     assert shown(folder, "auc/click") == [(1, 1.0), (2, 1.0), (3, 1.0)]
     assert shown(folder, "speed/balance") == [(1, 1.25), (2, 1.5), (3, 2.5)]
+    assert shown(folder, "tables/item/ids") == [(1, 50), (2, 100), (3, 250)]
     assert shown(folder, "seconds/backward") == [(1, 0.5), (2, 0.5), (3, 0.5)]
     assert shown(folder, "later/click/auc") == [(2, pytest.approx(0.2)), (3, 0.75)]
     lines = read_story(tmp_path).steps

@@ -37,9 +37,13 @@ def mix_one(x: int) -> np.uint64:
 
 
 def table_seed(name: str, seed: int) -> int:
-    """The seed of a table, so that one id starts differently in each: an int64."""
-    mixed = zlib.crc32(name.encode()) * 0x1_0000_0001 ^ seed
-    return mixed - (mixed >> 63 << 64)
+    """The seed of a table, so that one id starts differently in each: 64 bits without a sign."""
+    return zlib.crc32(name.encode()) * 0x1_0000_0001 ^ seed
+
+
+def signed(bits: int) -> int:
+    """A number's lower 64 bits, as torch's integers have them."""
+    return (bits + (1 << 63)) % (1 << 64) - (1 << 63)
 
 
 def initial_vectors(
@@ -47,10 +51,12 @@ def initial_vectors(
 ) -> torch.Tensor:
     """The vectors [n, dim] that ids [n] start with: uniform, mean 0, standard deviation `std`.
 
-    A function of (seed, id) alone; seed: of all, or int64 [n]. dim must be a multiple of 4: each
-    hash gives four 16-bit draws.
+    A function of (seed, id) alone; seed: a table's, or int64 [n] of each id's (`signed`). dim must
+    be a multiple of 4: each hash gives four 16-bit draws.
     """
-    seed_N1 = torch.as_tensor(seed, device=ids.device).view(-1, 1)
+    if isinstance(seed, int):
+        seed = torch.tensor(signed(seed), device=ids.device)
+    seed_N1 = seed.view(-1, 1)
     quads = torch.arange(1, dim // 4 + 1, device=ids.device) * _GAMMA
     words = mix(mix(ids.unsqueeze(1) * _GAMMA + seed_N1) + (quads + seed_N1))
     draws = torch.stack([_shift_right(words, bits) & 0xFFFF for bits in (0, 16, 32, 48)], dim=2)

@@ -21,7 +21,7 @@ from rayrank.embedding.evict import All
 from rayrank.embedding.exchange import Exchange
 from rayrank.embedding.facts import StepTables, counts_of, facts_of
 from rayrank.embedding.gradients import Gathering
-from rayrank.embedding.hashing import table_seed
+from rayrank.embedding.hashing import signed, table_seed
 from rayrank.embedding.owned_ids import OwnedIds
 from rayrank.embedding.room import Room
 from rayrank.embedding.shard import Shard
@@ -65,7 +65,7 @@ class ShardedTables(nn.Module):
         ids are evicted."""
         super().__init__()
         self.config, rules = config or TablesConfig(), rules_of(tables, config or TablesConfig())
-        self._seeds = {name: table_seed(name, seed) for name in tables}
+        self._seeds = {name: signed(table_seed(name, seed)) for name in tables}
         self._init_std = init_std
         self._gatherings: list[Gathering] = []
         self._asked: deque[list[Exchange]] = deque()

@@ -99,7 +99,7 @@ class LocalTables(nn.Module):
         distinct, inverse = torch.unique(mix(ids), return_inverse=True)
         ids_of = self._ids[name]
         rows = ids_of.rows_of(distinct, self.training)
-        if ids_of.count > table.capacity:
+        if self.training and ids_of.count > table.capacity:
             raise CapacityError(
                 f"table {name!r} has met {int(ids_of.count)} ids and holds {table.capacity}; "
                 f"raise tables.{name}.capacity in schema.yaml"
