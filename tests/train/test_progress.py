@@ -251,7 +251,7 @@ def test_tensorboard_shows_what_the_journal_tells(tmp_path: Path) -> None:
     assert dict(shown(folder)) == pytest.approx({1: 1.0, 2: 1 / 2, 3: 1 / 6})
     assert shown(folder, "auc/click") == [(1, 1.0), (2, 1.0), (3, 1.0)]
     assert shown(folder, "speed/balance") == [(1, 1.25), (2, 1.5), (3, 2.5)]
-    assert shown(folder, "tables/item/ids") == [(1, 50), (2, 100), (3, 250)]
+    assert shown(folder, "tables/item/ids") == [(1, 50), (2, 100), (3, 300)]
     assert shown(folder, "seconds/backward") == [(1, 0.5), (2, 0.5), (3, 0.5)]
     assert shown(folder, "later/click/auc") == [(2, pytest.approx(0.2)), (3, 0.75)]
     lines = read_story(tmp_path).steps
