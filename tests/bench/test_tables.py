@@ -4,11 +4,13 @@ import math
 from pathlib import Path
 
 import pytest
+import torch
 
 from bench.table_policies import POLICIES, config, table
 from bench.tables import BOUNDS, Sizes, measure
 from bench.tables import table as table_of_costs
 from bench.tables_map import BATCH, everyone, zipf
+from bench.tables_plain import step_over_plain
 
 
 def test_every_figure_is_there() -> None:
@@ -31,6 +33,11 @@ def test_popular_ids_come_as_often_as_they_should() -> None:
     # A uniform exponent: the n-th has a share of log(1 + 1 / n) / log(1000).
     assert first / keys.numel() == pytest.approx(math.log(2) / math.log(1000), rel=0.02)
     assert tenth / first == pytest.approx(math.log(1.1) / math.log(2), rel=0.05)
+
+
+def test_a_step_beside_plain_embeddings() -> None:
+    found = step_over_plain(20_000, 2, torch.device("cpu"))
+    assert all(math.isfinite(of) and of > 0 for of in found.values())
 
 
 def test_policies_share_a_budget(tmp_path: Path) -> None:

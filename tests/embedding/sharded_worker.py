@@ -121,6 +121,7 @@ def steps(world: int, rank: int, folder: Path, first: int) -> None:
         gain.grad = None
     rows: dict[str, ShardRows] = tables.local_rows()
     torch.save(rows, folder / f"rows-{first + 2}-{rank}.pt")
+    read = [(of.rows_asked, of.rows_read) for of in tables._gatherings]
     model.eval()
     probed = model(dict.fromkeys(TABLES, PROBE))
     after = tables.local_rows()
@@ -130,6 +131,7 @@ def steps(world: int, rank: int, folder: Path, first: int) -> None:
             "gains": gains,
             "probed": {n: v.detach() for n, v in probed.items()},
             "kept": {n: len(after[n].keys) for n in TABLES},
+            "read": read,
         },
         folder / f"saw-{first}-{rank}.pt",
     )

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rayrank.embedding.budget import TableRules, TablesConfig, rules_of
 from rayrank.embedding.evict import All, threshold
+from rayrank.embedding.evict import orders as orders_of
 from rayrank.embedding.facts import counts_of, facts_of
 from rayrank.embedding.hashing import mix
 from rayrank.errors import CapacityError
@@ -189,6 +190,21 @@ def test_more_new_ids_than_there_is_room_for() -> None:
     held = Held(TablesConfig(evict="least_recent"), new_ids=5)
     with pytest.raises(CapacityError, match="tables item, tag: a step brings 55 ids more"):
         held.take(ids(*range(100)))
+
+
+def test_more_ids_than_have_room_to_wait() -> None:
+    held = Held(TablesConfig(evict="least_recent", admit_after=2), new_ids=5)
+    with pytest.raises(CapacityError, match="tables item, tag: a step brings 55 ids more"):
+        held.take(ids(*range(100)))
+
+
+def test_recency_is_told_apart_after_any_number_of_steps() -> None:
+    """A table that has trained for years: of the last 2^24 steps all differ."""
+    held, now = Held(TablesConfig(evict="least_recent")), (1 << 30) + 7
+    pool = held.pools[8]
+    pool.seen_in(0, "item", mix(torch.arange(4)))
+    pool.last[1:5] = torch.tensor([now - 1, now, now - (1 << 24) + 2, now - (1 << 25)]).int()
+    assert orders_of(pool, now, by_sightings=False).argsort().tolist() == [3, 2, 0, 1]
 
 
 @settings(max_examples=200, deadline=None)

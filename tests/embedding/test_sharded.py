@@ -144,6 +144,23 @@ def test_the_replicated_gradient_is_that_of_the_union(folder: Path, number: int)
 
 
 @WORLD_NUMBERS
+def test_a_row_is_asked_for_once_by_each_rank_and_read_once(folder: Path, number: int) -> None:
+    """By width: of all ranks' batches an owner reads what is distinct."""
+    world, steps = WORLDS[number], (2 * number, 2 * number + 1)
+    for at, dim in enumerate(sorted({table.dim for table in TABLES.values()})):
+        names = [name for name, table in TABLES.items() if table.dim == dim]
+        asked = read = 0
+        for step in steps:
+            for name in names:
+                of_ranks = [rank_batch(step, rank, world)[0][name] for rank in range(world)]
+                asked += sum(len(ids.unique()) for ids in of_ranks)
+                read += len(torch.cat(of_ranks).unique())
+        saw = [load(folder / f"saw-{steps[0]}-{rank}.pt")["read"][at] for rank in range(world)]
+        assert (sum(of for of, _ in saw), sum(of for _, of in saw)) == (asked, read)
+        assert read < asked or world == 1
+
+
+@WORLD_NUMBERS
 def test_evaluation_finds_what_was_learned_and_inserts_nothing(folder: Path, number: int) -> None:
     world, first = WORLDS[number], 2 * number
     reference = after(first + 2)

@@ -39,13 +39,13 @@ class All:
         return there.cpu()
 
 
-def orders(pool: Pool, *, by_sightings: bool) -> torch.Tensor:
+def orders(pool: Pool, step: int, *, by_sightings: bool) -> torch.Tensor:
     """Of rows 1, 2, …, int64, not negative: ids of the least one go first. By priority; by
     sightings and then the last step, or by the last step alone; by the key at last, so that hardly
-    two are equal."""
+    two are equal. step: this one; ids not seen in the last 2^24 are equally old."""
     used = slice(1, int(pool.count) + 1)
     # In place, for millions of rows.
-    order = pool.last[used].clamp(0, (1 << STEP_BITS) - 1).long()
+    order = (pool.last[used] - max(0, step - (1 << STEP_BITS) + 1)).clamp_(min=0).long()
     if by_sightings:
         seen = pool.sightings[used].clamp(max=(1 << SIGHTING_BITS) - 1).long()
         order |= seen.bitwise_left_shift_(STEP_BITS)

@@ -40,7 +40,7 @@ class StepTables(NamedTuple):
 
     tables: dict[str, TableFacts]
     beyond: dict[int, int]
-    """Width -> ids for which a rank has no row, over all ranks."""
+    """Width -> ids for which a rank has no row, or no room to wait, over all ranks."""
 
 
 def counts_of(pools: Sequence[Pool]) -> torch.Tensor:
@@ -49,6 +49,7 @@ def counts_of(pools: Sequence[Pool]) -> torch.Tensor:
     for pool in pools:
         device = pool.device
         none = torch.zeros((), dtype=torch.int64, device=device)
+        beyond = [(of.count - of.rows).clamp(min=0) for of in (pool, *pool.waiting.values())]
         waiting = [pool.waiting[n].count if n in pool.waiting else none for n in pool.tables]
         told += [
             pool.sizes,
@@ -57,7 +58,7 @@ def counts_of(pools: Sequence[Pool]) -> torch.Tensor:
             pool.refused,
             torch.stack(waiting),
             torch.tensor(pool.evicted, device=device),
-            (pool.count - pool.rows).clamp(min=0)[None],
+            torch.stack(beyond).sum()[None],
         ]
         pool.inserted, pool.refused = torch.zeros_like(pool.sizes), torch.zeros_like(pool.sizes)
         pool.asked, pool.evicted = [0] * len(pool.tables), [0] * len(pool.tables)

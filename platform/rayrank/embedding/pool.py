@@ -63,7 +63,7 @@ class Pool:
         """Of them, each table's."""
         self.inserted = torch.zeros_like(self.sizes)
         self.refused = torch.zeros_like(self.sizes)
-        """Since the last `take_counts`."""
+        """Since they were last told (`facts.counts_of`), like `asked` and `evicted`."""
         self.asked, self.evicted = [0] * len(self.tables), [0] * len(self.tables)
         self.gone = {name: Gone() for name in self.tables}
 

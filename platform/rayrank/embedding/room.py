@@ -106,9 +106,9 @@ class Room:
         if crowded:
             for of in held.values():
                 for name, rules in of.pool.rules.items():
-                    self._shrink([_Held(of.pool, 1, of.stays)], rules.capacity, all_, name)
+                    self._shrink(step, [_Held(of.pool, 1, of.stays)], rules.capacity, all_, name)
             if self._budget is not None:
-                self._shrink(list(held.values()), self._budget, all_)
+                self._shrink(step, list(held.values()), self._budget, all_)
         return {dim: of.gone() for dim, of in held.items()}
 
     def _tidy_waiting(self, step: int, all_: All) -> None:
@@ -119,11 +119,16 @@ class Room:
                 held, rules = _Held.all_of(waiting), pool.rules[name]
                 seen = waiting.sightings[1 : len(held.stays) + 1]
                 held.let_go(seen >= rules.admit_after)
-                self._shrink([held], rules.capacity, all_)
+                self._shrink(step, [held], rules.capacity, all_)
                 waiting.drop(held.gone(), step)
 
     def _shrink(
-        self, held: Sequence[_Held], allowed: int, all_: All, table: str | None = None
+        self,
+        step: int,
+        held: Sequence[_Held],
+        allowed: int,
+        all_: All,
+        table: str | None = None,
     ) -> None:
         """Let ids of the least orders go where all together cost more than `allowed`."""
         may_go = [of.of(table) for of in held]
@@ -132,7 +137,7 @@ class Room:
         if over <= 0:
             return
         frequent = self._config.evict == "least_frequent"
-        every = [orders(of.pool, by_sightings=frequent) for of in held]
+        every = [orders(of.pool, step, by_sightings=frequent) for of in held]
         of_those = [found[which] for found, which in zip(every, may_go, strict=True)]
         upto = threshold(of_those, [of.cost for of in held], over + allowed // FREED, all_)
         for of, found, which in zip(held, every, may_go, strict=True):
