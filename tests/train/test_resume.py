@@ -85,12 +85,20 @@ EVERYTHING: dict[str, object] = {
     "checkpoint_every": 5,
     "keep_best": True,
     "epochs": 12,
+    "tables": {
+        "budget": 150,
+        "evict": "least_frequent",
+        "half_life": 7,
+        "admit_after": 2,
+        "time_to_live": 40,
+    },
 }
 
 
 def test_killed_workers(rows: Path, tmp_path: Path) -> None:
     """Three times, at any step, either of them: with gradients that are added up, layers that are
-    computed again, sequences seen in part and checkpoints that are written beside training."""
+    computed again, sequences seen in part, tables that let ids go and checkpoints that are written
+    beside training."""
     undisturbed, disturbed = tmp_path / "undisturbed", tmp_path / "disturbed"
     training = start_training(rows, disturbed, **EVERYTHING)
     draw = random.Random()
@@ -111,15 +119,20 @@ def test_killed_workers(rows: Path, tmp_path: Path) -> None:
     assert "(3 of 3 allowed): going on from its checkpoint" in "".join(said)
     story, expected = read_story(disturbed / JOURNAL), read_story(undisturbed / JOURNAL)
     assert story.steps[-1].attempt == 4
-    assert [note.text for note in expected.notes] == []
-    assert len(story.notes) == 3
-    for attempt, note in enumerate(story.notes, 2):
+    of_tables = ("ids of tables begin to go", "tables in this epoch")
+    assert all(note.text.startswith(of_tables) for note in expected.notes)
+    resumes = [note for note in story.notes if not note.text.startswith(of_tables)]
+    assert len(resumes) == 3
+    for attempt, note in enumerate(resumes, 2):
         told = re.fullmatch(rf"attempt {attempt} goes on from step-(\d+)\.\d+", note.text)
         assert told, note.text
         assert int(told[1]) % 5 == 0 or int(told[1]) in [line.step for line in story.epochs]
     assert [line.step for line in story.steps] == [line.step for line in expected.steps]
     assert [line.loss for line in story.steps] == [line.loss for line in expected.steps], kills
     assert story.epochs == expected.epochs
+    held = [[of["ids"] for of in line.tables.values()] for line in expected.steps]
+    assert [[of["ids"] for of in line.tables.values()] for line in story.steps] == held
+    assert sum(of["evicted"] for line in expected.steps for of in line.tables.values()) > 100
     # Sequences are seen in part: not the same tokens every epoch.
     epochs = [sum(line.tokens for line in story.steps if line.epoch == e) for e in range(12)]
     assert len(set(epochs)) > 6
