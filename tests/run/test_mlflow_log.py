@@ -9,7 +9,7 @@ from rayrank.errors import TrainingError
 from rayrank.run.mlflow_log import demand_mlflow, logged_to_mlflow
 from rayrank.train.config import RankerConfig
 
-from ..train.test_progress import at, take, telling
+from ..train.telling import at, take, telling
 
 mlflow = pytest.importorskip("mlflow", reason="mlflow-skinny is not installed")
 CONFIG = RankerConfig.model_validate({"model": {"kind": "dlrm"}, "train": {"epochs": 3}})

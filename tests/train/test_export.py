@@ -22,8 +22,8 @@ from rayrank.train.finished import FINISHED
 from ..infer.bundles import CONFIGS, SEED, USERS, frozen
 from ..model.rows import SCHEMA, User, candidate, features, jagged, table
 from .checkpoints import finish_training, flip_a_byte
+from .telling import at, take, telling
 from .test_checkpoint import FILES
-from .test_progress import at, take, telling
 
 METRICS = {"click": {"auc": 0.75, "gauc": 0.5}}
 

@@ -1,7 +1,11 @@
 """What is said of tables: when ids begin to go, and at the end of an epoch."""
 
+from pathlib import Path
+
 from rayrank.embedding.facts import TableFacts
 from rayrank.train.tally import Tally
+
+from . import telling
 
 
 def facts(**of: int) -> TableFacts:
@@ -39,3 +43,15 @@ def test_an_epoch_is_summed_up() -> None:
 def test_the_hit_rate_of_a_step_that_asks_for_nothing() -> None:
     assert facts(asked=0).hit_rate == 1
     assert facts(inserted=20, refused=30).hit_rate == 0.5
+
+
+def test_what_tables_let_go_is_noted(tmp_path: Path) -> None:
+    with telling.telling(tmp_path, telling.at(0)) as progress:
+        told = telling.facts(1)
+        gone = told.tables["item"]._replace(evicted=7)
+        progress.step(telling.at(1), 2, told._replace(tables={"item": gone}), 0.0, {})
+        progress.epoch(telling.at(1), {})
+    assert [note.text.split(";")[0] for note in telling.read_story(tmp_path).notes] == [
+        "ids of tables begin to go (train.tables): 7 of item",
+        "tables in this epoch: item: 50 ids of 1,000, 5 wait",
+    ]
