@@ -1,17 +1,17 @@
 """The rendered base is accepted, and says what it is meant to say."""
 
-import copy
 import difflib
 import importlib.metadata
 import shlex
 import tomllib
-from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 import yaml
 
-from .k8s_validation import CLUSTER_FIELD, ROOT, SCHEMAS, Object, faults
+from .k8s_validation import SCHEMAS, faults
+from .objects import RAY_KINDS, ROOT, Object, Pod, cluster_of, find, pods, ray_pods
 
 needs_schemas = pytest.mark.skipif(
     not SCHEMAS.is_dir(), reason=f"{SCHEMAS} is absent: custom resources cannot be validated"
@@ -21,47 +21,6 @@ API_KEY = {
     "name": "RAYRANK_API_KEY",
     "valueFrom": {"secretKeyRef": {"name": "rayrank-api-key", "key": "api-key"}},
 }
-RAY_KINDS = ("RayCluster", "RayJob", "RayService")
-
-
-def find(manifests: list[Object], kind: str, name: str | None = None) -> Object:
-    """A copy, for a test to change."""
-    found = [m for m in manifests if m["kind"] == kind and name in (None, m["metadata"]["name"])]
-    assert len(found) == 1, f"{len(found)} objects of kind {kind}, name {name}"
-    return copy.deepcopy(found[0])
-
-
-def cluster_of(document: Object) -> Object:
-    field = CLUSTER_FIELD[document["kind"]]
-    spec: Object = document["spec"]
-    return spec[field] if field else spec
-
-
-class Pod(NamedTuple):
-    where: str
-    labels: dict[str, str]
-    spec: Object
-
-    @property
-    def containers(self) -> list[Object]:
-        return [*self.spec.get("initContainers", []), *self.spec["containers"]]
-
-
-def pods(value: Any, where: str = "") -> Iterator[Pod]:
-    """Every pod template, wherever it is: head, workers, submitter, or one yet to come."""
-    if isinstance(value, list):
-        for position, item in enumerate(value):
-            yield from pods(item, f"{where}[{position}]")
-    elif isinstance(value, dict):
-        spec = value.get("spec")
-        if isinstance(spec, dict) and "containers" in spec:
-            yield Pod(where, value.get("metadata", {}).get("labels", {}), spec)
-        for key, item in value.items():
-            yield from pods(item, f"{where}.{key}" if where else str(key))
-
-
-def ray_pods(document: Object) -> list[Pod]:
-    return list(pods(cluster_of(document), document["kind"]))
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import yaml
 from pydantic import BaseModel
 from ray.serve.schema import ServeDeploySchema
 
-from .k8s_validation import Object
+from .objects import Object
 
 
 def unknown_keys(model: type[BaseModel], content: Any, path: str = "$") -> list[str]:
