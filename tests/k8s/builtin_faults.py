@@ -10,9 +10,9 @@ from .quantities import quantity, quantity_faults
 
 def claim_faults(claim: Object) -> list[str]:
     spec, where = claim["spec"], "$.spec"
-    found = quantity_faults(spec["resources"].get("requests", {}), f"{where}.resources.requests")
-    storage = spec["resources"].get("requests", {}).get("storage")
-    if set(spec["resources"].get("requests", {})) != {"storage"} or quantity(storage) == 0:
+    requests = spec.get("resources", {}).get("requests", {})
+    found = quantity_faults(requests, f"{where}.resources.requests")
+    if set(requests) != {"storage"} or quantity(requests["storage"]) == 0:
         found.append(f"{where}.resources.requests: storage alone, and some")
     if not spec.get("accessModes"):
         found.append(f"{where}.accessModes: none")
@@ -28,9 +28,6 @@ def policy_faults(policy: Object) -> list[str]:
     for direction, peers in (("ingress", "from"), ("egress", "to")):
         for position, rule in enumerate(spec.get(direction, [])):
             where = f"$.spec.{direction}[{position}]"
-            # As an API server has it: without this an egress rule is accepted and does nothing.
-            if direction.capitalize() not in spec.get("policyTypes", []):
-                found.append(f"{where}: {direction.capitalize()} is not among policyTypes")
             for peer in rule.get(peers, []):
                 found += peer_faults(peer, f"{where}.{peers}")
             for port in rule.get("ports", []):

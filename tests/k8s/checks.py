@@ -18,11 +18,11 @@ def server_faults(documents: list[Object]) -> list[str]:
     return [f"{title(d)}: {fault}" for d in documents for fault in faults(d)]
 
 
-# What is behind `server` may rely on what it found right.
+# Each may rely on what those before it found right: `server` and `serve`.
 BEYOND: dict[str, Callable[[list[Object]], list[str]]] = {
+    "serve": serve_config_faults,
     "house": house_faults,
     "ray": ray_faults,
-    "serve": serve_config_faults,
     "sums": sum_faults,
     "paths": path_faults,
     "ports": port_faults,
@@ -30,10 +30,21 @@ BEYOND: dict[str, Callable[[list[Object]], list[str]]] = {
 }
 
 
-def caught(documents: list[Object], changed: Object | None = None) -> dict[str, list[str]]:
-    """Which checks find something, and what. With `changed`, the rest is known to be accepted."""
-    refused = server_faults(documents if changed is None else [changed])
+def caught(documents: list[Object], changed: list[Object]) -> dict[str, list[str]]:
+    """Which checks find something, and what; all but `changed` is known to be accepted."""
+    refused = server_faults(changed)
     if refused:
         return {"server": refused}
+    refused = serve_config_faults(changed)
+    if refused:
+        return {"serve": refused}
     found = {name: check(documents) for name, check in BEYOND.items()}
     return {name: lines for name, lines in found.items() if lines}
+
+
+def catcher(documents: list[Object], changed: list[Object]) -> str | None:
+    """The first check that finds something."""
+    if server_faults(changed):
+        return "server"
+    checks = (name for name, check in BEYOND.items() if check(documents))
+    return next(checks, None)

@@ -26,6 +26,8 @@ def house_faults(documents: list[Object]) -> list[str]:
     for document in documents:
         found += [f"{title(document)}: {fault}" for fault in object_faults(document)]
         labels = document["metadata"].get("labels", {})
+        if document["kind"] == "NetworkPolicy":
+            found += [f"{title(document)}: {fault}" for fault in policy_faults(document["spec"])]
         for pod in pods(document, title(document)):
             found += [f"{pod.where}: {fault}" for fault in confinement_faults(pod)]
             found += [f"{pod.where}: {fault}" for fault in bound_faults(pod)]
@@ -72,6 +74,21 @@ def bound_faults(pod: Pod) -> Iterator[str]:
             yield f"{container['name']}: requests are not the limits"
         if container.get("image") != f"rayrank:{version()}":
             yield f"{container['name']}: image {container.get('image')}, version {version()}"
+
+
+def policy_faults(spec: Object) -> Iterator[str]:
+    """A policy says all that it means: what is left out opens more than one thinks."""
+    ways = [way for way in ("ingress", "egress") if way in spec] or ["ingress", "egress"]
+    if [kind.lower() for kind in spec.get("policyTypes", [])] != ways:
+        yield f"policyTypes are {spec.get('policyTypes')}, rules for {' and '.join(ways)}"
+    if spec["podSelector"].get("matchLabels", {}).get(PART_OF) != "rayrank":
+        yield "selects other pods than ours, too"
+    rules = [*spec.get("ingress", []), *spec.get("egress", [])]
+    if not all("port" in port for rule in rules for port in rule.get("ports", [])):
+        yield "opens all ports of a protocol"
+    for peer in [peer for rule in rules for peer in (*rule.get("from", []), *rule.get("to", []))]:
+        if "ipBlock" not in peer and not peer.get("podSelector", {}).get("matchLabels"):
+            yield f"opens to all pods of {peer.get('namespaceSelector', 'this namespace')}"
 
 
 def version() -> str:

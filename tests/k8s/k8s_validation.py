@@ -26,6 +26,10 @@ from .pod_faults import pod_faults
 SCHEMAS = ROOT.parent / "shared" / "k8s-schemas"
 KUBERNETES_VERSION = "1.32"
 
+# It reads its definitions, which are large, for each object anew.
+kubernetes_validate.utils.schema_contents = cache(kubernetes_validate.utils.schema_contents)
+
+WITHOUT_SPEC = ("ServiceAccount", "ConfigMap", "Secret")
 FORMATS = jsonschema.FormatChecker(formats=())
 
 
@@ -44,7 +48,19 @@ def is_custom(document: Object) -> bool:
     return "." in group and not group.endswith(".k8s.io")
 
 
+def shape_faults(document: Object) -> list[str]:
+    """The schemas of built-in kinds require none of these."""
+    metadata = document.get("metadata")
+    if not isinstance(metadata, dict) or "name" not in metadata:
+        return ["$.metadata.name: missing"]
+    if document["kind"] not in WITHOUT_SPEC and "spec" not in document:
+        return ["$.spec: missing"]
+    return []
+
+
 def faults(document: Object) -> list[str]:
+    if shape_faults(document):
+        return shape_faults(document)
     if is_custom(document):
         document = copy.deepcopy(document)
         schema = custom_schema(document)
@@ -52,8 +68,7 @@ def faults(document: Object) -> list[str]:
         found = [
             *builtin_schema_faults(bare(document["metadata"])),
             *schema_faults(document),
-            *cel_faults(schema, document),
-        ]
+        ] or cel_faults(schema, document)
     else:
         found = builtin_schema_faults(document)
     if found:

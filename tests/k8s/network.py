@@ -26,15 +26,20 @@ def rayrank(component: str, node: str = "worker") -> Peer:
     return Peer(labels)
 
 
+def component_of(document: Object) -> str:
+    labels: dict[str, str] = document["metadata"].get("labels", {})
+    return labels.get("app.kubernetes.io/component", "none")
+
+
 def ray_peers(documents: list[Object]) -> dict[str, Peer]:
     """Our pods as rendered, with the label that the operator adds: `serving head` and the like."""
     found = {}
     for kind in RAY_KINDS:
         for document in of_kind(documents, kind):
-            component = document["metadata"]["labels"].get("app.kubernetes.io/component", "none")
+            component = component_of(document)
             cluster = cluster_of(document)
             for node, part in (("head", "headGroupSpec"), ("worker", "workerGroupSpecs")):
-                for pod in pods(cluster[part]):
+                for pod in pods(cluster.get(part, [])):
                     labels = {**pod.labels, "ray.io/node-type": node}
                     found[f"{component} {node}"] = Peer(labels)
             if "submitterPodTemplate" in document["spec"]:
@@ -89,13 +94,18 @@ def _types(spec: Object) -> list[str]:
     return types
 
 
-def _one_way(
-    policies: list[Object], direction: str, pod: Peer, other: Peer, port: int, protocol: str
+def one_way(
+    documents: list[Object],
+    direction: str,
+    pod: Peer,
+    other: Peer,
+    port: int,
+    protocol: str = "TCP",
 ) -> bool:
     """Whether `pod`'s policies let it talk with `other` in this direction."""
     mine = [
         spec
-        for spec in policies
+        for spec in (document["spec"] for document in of_kind(documents, "NetworkPolicy"))
         if direction in _types(spec) and selects(spec["podSelector"], pod.labels)
     ]
     if pod.namespace != HERE or not mine:
@@ -113,7 +123,6 @@ def open_way(
     documents: list[Object], source: Peer, target: Peer, port: int, protocol: str = "TCP"
 ) -> bool:
     """Whether `source` may connect to `target`: its own policies say so, and the target's do."""
-    policies = [document["spec"] for document in of_kind(documents, "NetworkPolicy")]
-    return _one_way(policies, "Egress", source, target, port, protocol) and _one_way(
-        policies, "Ingress", target, source, port, protocol
+    return one_way(documents, "Egress", source, target, port, protocol) and one_way(
+        documents, "Ingress", target, source, port, protocol
     )

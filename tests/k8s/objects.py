@@ -25,7 +25,9 @@ def of_kind(documents: list[Object], kind: str) -> list[Object]:
 
 
 def title(document: Object) -> str:
-    return f"{document['kind']}/{document['metadata']['name']}"
+    metadata = document.get("metadata")
+    name = metadata.get("name") if isinstance(metadata, dict) else None
+    return f"{document['kind']}/{name}"
 
 
 def cluster_of(document: Object) -> Object:

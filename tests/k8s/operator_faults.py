@@ -17,6 +17,7 @@ NAME_LIMITS = {"RayCluster": 53, "RayJob": 47, "RayService": 47}
 OLDEST_RAY_WITH_TOKENS = (2, 52, 0)
 GATED = ("networkPolicy", "tlsOptions", "historyServerOptions")
 RAY_RESOURCES = {"num-cpus", "num-gpus", "memory", "resources"}
+UPGRADES = ("NewCluster", "NewClusterWithIncrementalUpgrade", "None")
 START_ANNOTATION = "ray.io/initializing-timeout"
 
 
@@ -92,6 +93,7 @@ def service_faults(document: Object) -> list[str]:
     head_service = spec["rayClusterConfig"]["headGroupSpec"].get("headService", {})
     strategy = spec.get("upgradeStrategy", {})
     refusals = {
+        "spec.upgradeStrategy: its type is unknown": strategy.get("type", "None") not in UPGRADES,
         "deletion delay: negative": spec.get("rayClusterDeletionDelaySeconds", 0) < 0,
         "headService: must not be named": head_service.get("metadata", {}).get("name"),
         f"{START_ANNOTATION}: {start!r} is not a duration": not re.fullmatch(
@@ -132,11 +134,14 @@ def cluster_faults(cluster: Object, kind: str) -> list[str]:
     found += [*auth_faults(cluster, kind), *fault_tolerance_faults(cluster)]
     if options.get("idleTimeoutSeconds", 0) < 0:
         found.append("autoscalerOptions.idleTimeoutSeconds: negative")
+    upgrade = cluster.get("upgradeStrategy", {}).get("type", "None")
+    if kind == "RayCluster" and upgrade not in ("Recreate", "None"):
+        found.append(f"upgradeStrategy: {upgrade!r} is unknown")
     if kind != "RayCluster" and "upgradeStrategy" in cluster:
         found.append(f"upgradeStrategy: not for the cluster of a {kind}")
     for name, group in groups_of(cluster):
         found += [f"group {name!r}: {fault}" for fault in group_faults(group, scales)]
-        policy = group["template"]["spec"].get("restartPolicy", "Never")
+        policy = group["template"].get("spec", {}).get("restartPolicy", "Never")
         if scales and options.get("version") == "v2" and policy != "Never":
             found.append(f"group {name!r}: restartPolicy must be Never with autoscaler v2")
     names = [name for name, _ in groups_of(cluster)]
@@ -148,7 +153,7 @@ def cluster_faults(cluster: Object, kind: str) -> list[str]:
 
 def group_faults(group: Object, scales: bool) -> Iterator[str]:
     started = group.get("rayStartParams", {})
-    if not group["template"]["spec"]["containers"]:
+    if not group["template"].get("spec", {}).get("containers"):
         yield "no container"
     if RAY_RESOURCES & started.keys() and group.get("resources"):
         yield "resources both in rayStartParams and of the group"
@@ -184,7 +189,7 @@ def auth_faults(cluster: Object, kind: str) -> Iterator[str]:
 
 def fault_tolerance_faults(cluster: Object) -> Iterator[str]:
     options, head = cluster.get("gcsFaultToleranceOptions"), cluster["headGroupSpec"]
-    containers = head["template"]["spec"]["containers"][:1]
+    containers = head["template"].get("spec", {}).get("containers", [])[:1]
     variables = {v["name"] for container in containers for v in container.get("env", [])}
     started = head.get("rayStartParams", {})
     if "redis-username" in started or "REDIS_USERNAME" in variables:

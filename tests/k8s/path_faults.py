@@ -5,10 +5,13 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
+import yaml
+
 from .job_config import read_job
 from .objects import RAY_KINDS, ROOT, Object, Pod, of_kind, pods, ray_pods, title, walk
 from .serve_config import serve_config_of
 
+SERVED = ROOT / "serve_apps" / "ranking.yaml"
 README = ROOT / "k8s" / "README.md"
 MADE_BY_KUBERNETES = {"ServiceAccount": {"default"}, "ConfigMap": {"kube-root-ca.crt"}}
 
@@ -26,7 +29,21 @@ def path_faults(documents: list[Object]) -> list[str]:
     for document in documents:
         for pod in pods(document, title(document)):
             found += [f"{pod.where}: {fault}" for fault in reference_faults(pod, documents)]
-    return [*found, *run_faults(documents), *mount_faults(documents)]
+    return [
+        *found,
+        *run_faults(documents),
+        *mount_faults(documents),
+        *readme_faults(documents),
+    ]
+
+
+def readme_faults(documents: list[Object]) -> Iterator[str]:
+    """README.md speaks of objects that are there."""
+    text = README.read_text()
+    made = re.findall(r"create secret generic (\S+)", text)
+    known = {*made, *(document["metadata"]["name"] for document in documents)}
+    for name in sorted(set(re.findall(r"`(rayrank-[-a-z]+)`", text)) - known):
+        yield f"README.md speaks of {name!r}, which is not there"
 
 
 def reference_faults(pod: Pod, documents: list[Object]) -> Iterator[str]:
@@ -94,6 +111,8 @@ def run_faults(documents: list[Object]) -> Iterator[str]:
             else:
                 written[bundles] = place_of(pod, bundles)
     for document in of_kind(documents, "RayService"):
+        if serve_config_of(document) != yaml.safe_load(SERVED.read_text()):
+            yield f"{title(document)}: serveConfigV2 is not {SERVED.relative_to(ROOT)}"
         for application in serve_config_of(document)["applications"]:
             yield from served_faults(document, application["args"]["bundles"], written)
 

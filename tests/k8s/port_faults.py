@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from .network import HERE, Peer, open_way, ray_peers, selects
+from .network import HERE, Peer, component_of, open_way, ray_peers, selects
 from .objects import RAY_KINDS, Object, cluster_of, of_kind, pods, title
 from .reach_faults import OTHERS
 from .serve_config import serve_config_of
@@ -50,7 +50,7 @@ def declared(documents: list[Object]) -> dict[str, tuple[Peer, Ports]]:
     peers = ray_peers(documents)
     for kind in RAY_KINDS:
         for document in of_kind(documents, kind):
-            component = document["metadata"]["labels"].get("app.kubernetes.io/component", "none")
+            component = component_of(document)
             cluster = cluster_of(document)
             for node, templates in (
                 ("head", [cluster["headGroupSpec"]]),
@@ -66,7 +66,7 @@ def pod_port_faults(document: Object) -> Iterator[str]:
     known = dict(RAY_PORTS)
     serves = document["kind"] == "RayService"
     if serves:
-        known["serve"] = serve_config_of(document)["http_options"]["port"]
+        known["serve"] = serve_config_of(document).get("http_options", {}).get("port", 8000)
     cluster = cluster_of(document)
     for template in [cluster["headGroupSpec"], *cluster.get("workerGroupSpecs", [])]:
         ports, name = ports_of(template), template.get("groupName", "head")

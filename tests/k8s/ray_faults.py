@@ -45,6 +45,9 @@ def cluster_faults(document: Object) -> Iterator[str]:
         for option in group.get("rayStartParams", {}):
             if f"--{option}" not in start_options():
                 yield f"{name}: ray start has no --{option}"
+        counts = [group.get(key) for key in ("replicas", "minReplicas", "maxReplicas")]
+        if name != "head" and (len(set(counts)) > 1 or not counts[0]):
+            yield f"{name}: replicas, minReplicas and maxReplicas are {counts}"
         # A template of several containers: the operator takes the first one for Ray's.
         first = group["template"]["spec"]["containers"][0]["name"]
         if first != ("ray-head" if name == "head" else "ray-worker"):
@@ -97,6 +100,7 @@ def job_faults(spec: Object) -> Iterator[str]:
         yield f"metadata is {spec.get('metadata')}, not the job_name of the dashboard"
     if "--new" not in spec.get("entrypoint", "").split():
         yield "refuses a log that has grown (--new)"
-    (pod,) = pods(spec.get("submitterPodTemplate", {}))
-    if [container["name"] for container in pod.containers] != ["ray-job-submitter"]:
-        yield "the submitter's one container must be ray-job-submitter"
+    submitters = pods(spec.get("submitterPodTemplate", {}))
+    if [c["name"] for pod in submitters for c in pod.containers] != ["ray-job-submitter"]:
+        # Without a template of ours the operator has its own, without limits and labels.
+        yield "there must be a submitter, of one container that is ray-job-submitter"

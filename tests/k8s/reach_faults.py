@@ -1,6 +1,8 @@
 """Which connections must be open, and which must not: a table, and what the policies make of it."""
 
-from .network import HERE, MONITORING, Peer, open_way, ray_peers, rayrank
+from collections.abc import Iterator
+
+from .network import HERE, MONITORING, Peer, one_way, open_way, ray_peers, rayrank
 from .objects import Object
 
 SHOP = {"app": "shop"}
@@ -8,6 +10,11 @@ KUBERAY = {"app.kubernetes.io/component": "kuberay-operator"}
 PROMETHEUS = {"app.kubernetes.io/name": "prometheus"}
 GRAFANA = {"app.kubernetes.io/name": "grafana"}
 REDIS = {"app.kubernetes.io/name": "redis"}
+
+PART_OF = "app.kubernetes.io/part-of"
+COMPONENT = "app.kubernetes.io/component"
+CLUSTERS = ("training", "serving", "workbench")
+WITHIN = ("10.1.2.3", "100.64.1.1", "172.20.1.1", "192.168.1.1", "fd00::1", "fe80::1")
 
 OTHERS = {
     "neighbour": Peer(SHOP),
@@ -23,16 +30,16 @@ OTHERS = {
     "DNS": Peer({"k8s-app": "kube-dns"}, "kube-system"),
     "store": Peer({}, "", "52.216.1.1"),
     "store over IPv6": Peer({}, "", "2600:1fa0:8000::1"),
-    "private host": Peer({}, "", "192.168.1.1"),
+    **{f"{address} within": Peer({}, "", address) for address in WITHIN},
     "cloud's metadata": Peer({}, "", "169.254.169.254"),
+    **{f"namesake of {name}": Peer({COMPONENT: name}) for name in CLUSTERS},
     "another of ours": rayrank("another"),
-    "a new pod of ours": Peer({"app.kubernetes.io/part-of": "rayrank"}),
+    "a new pod of ours": Peer({PART_OF: "rayrank"}),
     "redis-cleanup": rayrank("serving", "redis-cleanup"),
 }
 
-_CLUSTERS = ("training", "serving", "workbench")
-_HEADS = [f"{cluster} head" for cluster in _CLUSTERS]
-_WORKERS = [f"{cluster} worker" for cluster in _CLUSTERS]
+_HEADS = [f"{cluster} head" for cluster in CLUSTERS]
+_WORKERS = [f"{cluster} worker" for cluster in CLUSTERS]
 _NODES = [*_HEADS, *_WORKERS]
 
 OPEN: list[tuple[str, str, int]] = [
@@ -52,8 +59,9 @@ OPEN: list[tuple[str, str, int]] = [
     *((node, "DNS", 53) for node in [*_NODES, "training submitter"]),
 ]
 
-_OUTSIDERS = ["neighbour", "stranger", "Redis", *(o for o in OTHERS if o.startswith("false"))]
-_INSIDE = ("private host", "cloud's metadata", "stranger", "operator")
+_FALSE = [name for name in OTHERS if name.startswith(("false", "namesake"))]
+_OUTSIDERS = ["neighbour", "stranger", "Redis", *_FALSE]
+_INSIDE = ["cloud's metadata", "stranger", "operator", *(n for n in OTHERS if n.endswith("within"))]
 SHUT: list[tuple[str, str, int]] = [
     *((source, node, 31234) for source in _OUTSIDERS for node in _NODES),
     *((source, head, port) for source in _OUTSIDERS for head in _HEADS for port in (8265, 6379)),
@@ -63,6 +71,8 @@ SHUT: list[tuple[str, str, int]] = [
     *(("operator", node, port) for node in _NODES for port in (6379, 8080, 44227)),
     *(("operator", node, 8265) for node in _WORKERS),
     *(("Prometheus", node, port) for node in _NODES for port in (6379, 8265, 31234)),
+    *(("Prometheus", node, port) for node in _WORKERS for port in (44217, 44227)),
+    ("Prometheus", "training submitter", 8080),
     *(("Grafana", node, port) for node in _NODES for port in (8080, 8265, 3000)),
     # Each cluster is an island.
     *(
@@ -83,6 +93,7 @@ SHUT: list[tuple[str, str, int]] = [
     *((node, "false Redis", 6379) for node in _NODES),
     ("serving head", "Redis", 26379),
     *((node, "store", port) for node in _NODES for port in (80, 22, 8080)),
+    *((node, false, 31234) for node in _NODES for false in _FALSE),
     *((node, inside, 443) for node in _NODES for inside in _INSIDE),
     ("training submitter", "store", 443),
     ("another of ours", "stranger", 443),
@@ -107,13 +118,28 @@ def reach_faults(documents: list[Object]) -> list[str]:
                 continue
             # DNS is asked over both.
             for protocol in ("TCP", "UDP") if port == 53 else ("TCP",):
-                if (
-                    open_way(documents, peers[source], peers[target], port, protocol)
-                    is not expected
-                ):
-                    how = "is shut" if expected else "is open"
-                    found.append(f"{source} -> {target} {port}/{protocol} {how}")
+                ends = (peers[source], peers[target])
+                for way in ways(documents, *ends, port, protocol, both=not expected):
+                    if way is not expected:
+                        found.append(f"{source} -> {target} {port}/{protocol}: {_SAID[way]}")
     return found + isolation_faults(documents)
+
+
+def ways(
+    documents: list[Object], source: Peer, target: Peer, port: int, protocol: str, *, both: bool
+) -> Iterator[bool]:
+    """Whether it is open; with `both`, at each end of ours apart: two locks, if both are ours."""
+    if not both:
+        yield open_way(documents, source, target, port, protocol)
+        return
+    if _is_ours(source):
+        yield one_way(documents, "Egress", source, target, port, protocol)
+    if _is_ours(target):
+        yield one_way(documents, "Ingress", target, source, port, protocol)
+
+
+def _is_ours(peer: Peer) -> bool:
+    return peer.labels.get(PART_OF) == "rayrank"
 
 
 def isolation_faults(documents: list[Object]) -> list[str]:

@@ -19,6 +19,8 @@ README = ROOT / "k8s" / "README.md"
 PROCESS, NODE = GI, GI // 2
 # The head's: GCS, dashboard and its agents, job drivers.
 HEAD = 2 * GI
+# Of rows, checkpoints and bundles of the smallest run.
+STORAGE = GI
 
 
 def sum_faults(documents: list[Object]) -> list[str]:
@@ -31,6 +33,9 @@ def sum_faults(documents: list[Object]) -> list[str]:
         if document["kind"] == "RayService":
             faults += serving_faults(serve_config_of(document), groups[1:])
         found += [f"{title(document)}: {fault}" for fault in faults]
+    for claim in of_kind(documents, "PersistentVolumeClaim"):
+        if amount(claim["spec"]["resources"]["requests"]["storage"]) < STORAGE:
+            found.append(f"{title(claim)}: too small for a run")
     return [*found, *readme_faults(documents)]
 
 
@@ -103,7 +108,8 @@ def readme_faults(documents: list[Object]) -> Iterator[str]:
     for kind in RAY_KINDS:
         for document in of_kind(documents, kind):
             cpus, memory = needs(document)
-            row = [line for line in text.splitlines() if f"| {kind} `" in line]
+            name = document["metadata"]["name"]
+            row = [line for line in text.splitlines() if f"| {kind} `{name}` |" in line]
             said = f"{float(cpus):g} CPUs, {float(memory / GI):g} GiB |"
             if len(row) != 1 or not row[0].endswith(f"| {said}"):
                 yield f"{title(document)}: needs {said[:-2]}; README.md says otherwise"
