@@ -2,6 +2,7 @@
 
 import tomllib
 from collections.abc import Iterator
+from functools import cache
 
 from .objects import ROOT, Object, Pod, pods, title
 
@@ -91,6 +92,7 @@ def policy_faults(spec: Object) -> Iterator[str]:
             yield f"opens to all pods of {peer.get('namespaceSelector', 'this namespace')}"
 
 
+@cache
 def version() -> str:
     project = ROOT / "pyproject.toml"
     return str(tomllib.loads(project.read_text())["project"]["version"])

@@ -1,6 +1,7 @@
 """What the RayJob runs: its file, and the run's config as the job itself would read it."""
 
 import shlex
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,8 +19,13 @@ class Job(NamedTuple):
 
 def read_job(document: Object) -> tuple[Job | None, list[str]]:
     """Of `python FILE --config FILE [--new] [key=value ...]`, or why it is none."""
+    return _read(document["spec"].get("entrypoint", ""))
+
+
+@cache
+def _read(entrypoint: str) -> tuple[Job | None, list[str]]:
     where = "RayJob entrypoint"
-    words = shlex.split(document["spec"].get("entrypoint", ""))
+    words = shlex.split(entrypoint)
     match words:
         case ["python", file, "--config", config, *rest]:
             pass

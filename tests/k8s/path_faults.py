@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
@@ -93,6 +94,11 @@ def place_of(pod: Pod, folder: str) -> Place | None:
     return Place(claim["claimName"], within, not read_only)
 
 
+@cache
+def served() -> object:
+    return yaml.safe_load(SERVED.read_text())
+
+
 def run_faults(documents: list[Object]) -> Iterator[str]:
     """The job writes its run to a volume; the service reads that run's bundles, from there."""
     written: dict[str, Place | None] = {}
@@ -111,7 +117,7 @@ def run_faults(documents: list[Object]) -> Iterator[str]:
             else:
                 written[bundles] = place_of(pod, bundles)
     for document in of_kind(documents, "RayService"):
-        if serve_config_of(document) != yaml.safe_load(SERVED.read_text()):
+        if serve_config_of(document) != served():
             yield f"{title(document)}: serveConfigV2 is not {SERVED.relative_to(ROOT)}"
         for application in serve_config_of(document)["applications"]:
             yield from served_faults(document, application["args"]["bundles"], written)

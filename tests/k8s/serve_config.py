@@ -3,7 +3,9 @@
 Ray's own schema lets unknown keys pass, so a misspelt limit would silently be the default.
 """
 
+import copy
 from collections.abc import Iterator
+from functools import cache
 from typing import Any, get_args
 
 import yaml
@@ -20,7 +22,12 @@ DEPLOYMENT: Any = RankingApp
 
 
 def serve_config_of(document: Object) -> Any:
-    return yaml.safe_load(document["spec"].get("serveConfigV2", ""))
+    return copy.deepcopy(_read(document["spec"].get("serveConfigV2", "")))
+
+
+@cache
+def _read(text: str) -> Any:
+    return yaml.safe_load(text)
 
 
 def unknown_keys(model: type[BaseModel], content: Any, path: str = "$") -> list[str]:
