@@ -70,7 +70,6 @@ def job_faults(spec: Object) -> list[str]:
         "deletionStrategy: rules not with shutdownAfterJobFinishes": (
             shut and deletion.get("deletionRules")
         ),
-        "entrypoint: empty": mode != "InteractiveMode" and not spec.get("entrypoint"),
         "runtimeEnvYAML: is not a mapping": not _is_mapping(spec.get("runtimeEnvYAML", "{}")),
     }
     refusals |= {
@@ -134,9 +133,6 @@ def cluster_faults(cluster: Object, kind: str) -> list[str]:
     found += [*auth_faults(cluster, kind), *fault_tolerance_faults(cluster)]
     if options.get("idleTimeoutSeconds", 0) < 0:
         found.append("autoscalerOptions.idleTimeoutSeconds: negative")
-    upgrade = cluster.get("upgradeStrategy", {}).get("type", "None")
-    if kind == "RayCluster" and upgrade not in ("Recreate", "None"):
-        found.append(f"upgradeStrategy: {upgrade!r} is unknown")
     if kind != "RayCluster" and "upgradeStrategy" in cluster:
         found.append(f"upgradeStrategy: not for the cluster of a {kind}")
     for name, group in groups_of(cluster):
@@ -195,6 +191,7 @@ def fault_tolerance_faults(cluster: Object) -> Iterator[str]:
     if "redis-username" in started or "REDIS_USERNAME" in variables:
         yield "the head's Redis user belongs to gcsFaultToleranceOptions"
     if options is None:
+        # Unless an annotation says so, which is deprecated and not ours.
         if "RAY_REDIS_ADDRESS" in variables:
             yield "RAY_REDIS_ADDRESS: needs gcsFaultToleranceOptions"
         return
