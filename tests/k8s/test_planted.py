@@ -1,6 +1,6 @@
 """Mistakes that people make, planted in the rendered manifests: each is caught, and said by whom.
 
-The first fourteen got past the tests once, or were tried then; the rest are of the same kind.
+The first ten got past the tests once; the rest are of their kind.
 """
 
 import copy
@@ -77,7 +77,7 @@ def claim_of(pod: Pod) -> Object:
 
 
 PLANTED = [
-    # The named ones.
+    # What once got past.
     Planted(
         "a claim of 20GB",
         "server",
@@ -142,7 +142,7 @@ PLANTED = [
         "serves /runs/other/bundles",
         lambda d: serve(d, lambda a: a["args"].update(bundles="/runs/other/bundles")),
     ),
-    # The four that were caught then.
+    # What was caught before, too.
     Planted(
         "a misspelt field of a pod",
         "server",
