@@ -6,7 +6,7 @@ import subprocess
 import pytest
 import yaml
 
-from .k8s_validation import ROOT, Object
+from .objects import ROOT, Object
 
 BASE = ROOT / "k8s" / "base"
 

@@ -1,32 +1,46 @@
-"""What an API server and the KubeRay operator would say to a manifest, without either.
+"""What an API server and the KubeRay operator would say to one manifest, without either.
 
 For a custom resource: defaults, then JSON Schema without unknown fields, then the schema's CEL
-rules (../shared/k8s-schemas), then what KubeRay v1.7 itself refuses. For a built-in kind:
-kubernetes-validate. Each function returns the faults it finds, one line each.
+rules (../shared/k8s-schemas), its pod templates as Pods, then what KubeRay v1.7 itself refuses. For
+a built-in kind: kubernetes-validate. For both, what an API server checks beyond schemas. Each
+function returns the faults it finds, one line each; what is behind the schemas is only looked at
+once they are content.
 """
 
 import copy
 import json
-import re
 from collections.abc import Iterator
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import cel
 import jsonschema
 import kubernetes_validate
 
-Object = dict[str, Any]
+from .builtin_faults import CHECKS
+from .names import metadata_faults
+from .objects import ROOT, Object, Pod, pods
+from .operator_faults import operator_faults
+from .pod_faults import pod_faults
 
-ROOT = Path(__file__).parents[2]
 SCHEMAS = ROOT.parent / "shared" / "k8s-schemas"
 KUBERNETES_VERSION = "1.32"
 
-# The operator appends to these names, and Kubernetes ends at 63 characters.
-NAME_LIMITS = {"RayCluster": 53, "RayJob": 47, "RayService": 47}
-DNS_1035 = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
-CLUSTER_FIELD = {"RayCluster": None, "RayJob": "rayClusterSpec", "RayService": "rayClusterConfig"}
+# It reads its definitions, which are large, for each object anew.
+kubernetes_validate.utils.schema_contents = cache(kubernetes_validate.utils.schema_contents)
+
+WITHOUT_SPEC = ("ServiceAccount", "ConfigMap", "Secret")
+FORMATS = jsonschema.FormatChecker(formats=())
+
+
+@FORMATS.checks("int32")
+def is_int32(value: object) -> bool:
+    return not isinstance(value, int) or -(2**31) <= value < 2**31
+
+
+@FORMATS.checks("int64")
+def is_int64(value: object) -> bool:
+    return not isinstance(value, int) or -(2**63) <= value < 2**63
 
 
 def is_custom(document: Object) -> bool:
@@ -34,33 +48,64 @@ def is_custom(document: Object) -> bool:
     return "." in group and not group.endswith(".k8s.io")
 
 
+def shape_faults(document: Object) -> list[str]:
+    """The schemas of built-in kinds require none of these."""
+    metadata = document.get("metadata")
+    if not isinstance(metadata, dict) or "name" not in metadata:
+        return ["$.metadata.name: missing"]
+    if document["kind"] not in WITHOUT_SPEC and "spec" not in document:
+        return ["$.spec: missing"]
+    return []
+
+
 def faults(document: Object) -> list[str]:
-    if not is_custom(document):
-        return builtin_faults(document)
-    document = copy.deepcopy(document)
-    schema = custom_schema(document)
-    apply_defaults(schema, document)
-    return [
-        *metadata_faults(document),
-        *schema_faults(schema, document),
-        *cel_faults(schema, document),
+    if shape_faults(document):
+        return shape_faults(document)
+    if is_custom(document):
+        document = copy.deepcopy(document)
+        schema = custom_schema(document)
+        apply_defaults(schema, document)
+        found = [
+            *builtin_schema_faults(bare(document["metadata"])),
+            *schema_faults(document),
+        ] or cel_faults(schema, document)
+    else:
+        found = builtin_schema_faults(document)
+    if found:
+        return found
+    templates = list(pods(document, document["kind"]))
+    for pod in templates if is_custom(document) else []:
+        found += builtin_schema_faults(as_pod(pod))
+    return found or [
+        *metadata_faults(document["metadata"], "$.metadata"),
+        *(fault for pod in templates for fault in template_faults(pod)),
+        *CHECKS.get(document["kind"], lambda document: [])(document),
         *operator_faults(document),
     ]
 
 
-def builtin_faults(document: Object) -> list[str]:
+def template_faults(pod: Pod) -> list[str]:
+    return [*metadata_faults({"labels": pod.labels}, pod.where), *pod_faults(pod)]
+
+
+def builtin_schema_faults(document: Object) -> list[str]:
     try:
         kubernetes_validate.validate(document, KUBERNETES_VERSION, strict=True)
     except kubernetes_validate.ValidationError as error:
         return [f"{error.json_path}: {error.message}"]
+    except kubernetes_validate.SchemaNotFoundError:
+        return [f"$: Kubernetes has no {document['apiVersion']} {document['kind']}"]
     return []
 
 
-def metadata_faults(document: Object) -> list[str]:
+def bare(metadata: Object) -> Object:
     """A custom resource's schema leaves `metadata` open; it is the same in every kind."""
-    return builtin_faults(
-        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": document["metadata"]}
-    )
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata}
+
+
+def as_pod(pod: Pod) -> Object:
+    metadata = {"name": "a", "labels": pod.labels}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": pod.spec}
 
 
 @cache
@@ -69,9 +114,18 @@ def read_schema(file: str) -> Object:
     return schema
 
 
-def custom_schema(document: Object) -> Object:
+def schema_file(document: Object) -> str:
     group, version = document["apiVersion"].split("/")
-    return read_schema(f"{document['kind'].lower()}.{group}_{version}.json")
+    return f"{document['kind'].lower()}.{group}_{version}.json"
+
+
+def custom_schema(document: Object) -> Object:
+    return read_schema(schema_file(document))
+
+
+@cache
+def validator(file: str) -> jsonschema.Draft202012Validator:
+    return jsonschema.Draft202012Validator(closed(read_schema(file)), format_checker=FORMATS)
 
 
 def children(schema: Object, value: Any) -> Iterator[tuple[Object, Any, str]]:
@@ -109,9 +163,9 @@ def closed(schema: Any) -> Any:
     return result
 
 
-def schema_faults(schema: Object, document: Object) -> list[str]:
-    validator = jsonschema.Draft202012Validator(closed(schema))
-    return [f"{error.json_path}: {error.message}" for error in validator.iter_errors(document)]
+def schema_faults(document: Object) -> list[str]:
+    errors = validator(schema_file(document)).iter_errors(document)
+    return [f"{error.json_path}: {error.message}" for error in errors]
 
 
 def cel_faults(schema: Object, value: Any, path: str = "$") -> list[str]:
@@ -122,27 +176,4 @@ def cel_faults(schema: Object, value: Any, path: str = "$") -> list[str]:
             found.append(f"{path}: {rule['message']}")
     for below, item, step in children(schema, value):
         found += cel_faults(below, item, path + step)
-    return found
-
-
-def operator_faults(document: Object) -> list[str]:
-    """What KubeRay's own checks refuse and its schema lets through."""
-    kind = document["kind"]
-    if kind not in NAME_LIMITS:
-        return []
-    found = []
-    name, spec = document["metadata"]["name"], document.get("spec", {})
-    if len(name) > NAME_LIMITS[kind]:
-        found.append(f"$.metadata.name: longer than {NAME_LIMITS[kind]} characters")
-    if not DNS_1035.fullmatch(name):
-        found.append(f"$.metadata.name: {name!r} is not a DNS-1035 label")
-    if spec.get("ttlSecondsAfterFinished") and not spec.get("shutdownAfterJobFinishes"):
-        found.append("$.spec.ttlSecondsAfterFinished: needs shutdownAfterJobFinishes")
-    field = CLUSTER_FIELD[kind]
-    cluster = spec.get(field, {}) if field else spec
-    auth = cluster.get("authOptions", {})
-    if auth.get("mode") == "token" and not cluster.get("rayVersion"):
-        found.append("authOptions.mode token needs rayVersion")
-    if auth.get("enableK8sTokenAuth") and kind != "RayCluster":
-        found.append(f"authOptions.enableK8sTokenAuth: not for a {kind}")
     return found

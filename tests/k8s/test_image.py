@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import pytest
 
-from .k8s_validation import ROOT, Object
+from .objects import ROOT, Object
 
 IMAGE = ROOT / "k8s" / "image"
 IGNORED = "**/"  # Patterns for what lies anywhere below the copied folders.

@@ -1,85 +1,35 @@
-"""The rendered base is accepted, and says what it is meant to say."""
+"""The rendered base is accepted, and says what it is meant to say; the schemas' checks bite."""
 
-import copy
-import difflib
-import importlib.metadata
-import shlex
-import tomllib
-from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any
 
 import pytest
-import yaml
 
-from .k8s_validation import CLUSTER_FIELD, ROOT, SCHEMAS, Object, faults
+from .checks import BEYOND, server_faults
+from .k8s_validation import SCHEMAS, faults
+from .objects import RAY_KINDS, Object, cluster_of, find, pods
 
 needs_schemas = pytest.mark.skipif(
     not SCHEMAS.is_dir(), reason=f"{SCHEMAS} is absent: custom resources cannot be validated"
 )
-JOB_FILES = ["jobs/pipeline.py", "jobs/cluster.yaml"]
-API_KEY = {
-    "name": "RAYRANK_API_KEY",
-    "valueFrom": {"secretKeyRef": {"name": "rayrank-api-key", "key": "api-key"}},
-}
-RAY_KINDS = ("RayCluster", "RayJob", "RayService")
-
-
-def find(manifests: list[Object], kind: str, name: str | None = None) -> Object:
-    """A copy, for a test to change."""
-    found = [m for m in manifests if m["kind"] == kind and name in (None, m["metadata"]["name"])]
-    assert len(found) == 1, f"{len(found)} objects of kind {kind}, name {name}"
-    return copy.deepcopy(found[0])
-
-
-def cluster_of(document: Object) -> Object:
-    field = CLUSTER_FIELD[document["kind"]]
-    spec: Object = document["spec"]
-    return spec[field] if field else spec
-
-
-class Pod(NamedTuple):
-    where: str
-    labels: dict[str, str]
-    spec: Object
-
-    @property
-    def containers(self) -> list[Object]:
-        return [*self.spec.get("initContainers", []), *self.spec["containers"]]
-
-
-def pods(value: Any, where: str = "") -> Iterator[Pod]:
-    """Every pod template, wherever it is: head, workers, submitter, or one yet to come."""
-    if isinstance(value, list):
-        for position, item in enumerate(value):
-            yield from pods(item, f"{where}[{position}]")
-    elif isinstance(value, dict):
-        spec = value.get("spec")
-        if isinstance(spec, dict) and "containers" in spec:
-            yield Pod(where, value.get("metadata", {}).get("labels", {}), spec)
-        for key, item in value.items():
-            yield from pods(item, f"{where}.{key}" if where else str(key))
-
-
-def ray_pods(document: Object) -> list[Pod]:
-    return list(pods(cluster_of(document), document["kind"]))
-
-
-@pytest.fixture
-def all_pods(manifests: list[Object]) -> list[Pod]:
-    found = [pod for document in manifests for pod in pods(document, document["kind"])]
-    # Head and worker of three clusters, and the job's submitter.
-    assert len(found) == 7
-    return found
-
 
 # The validator
 
 
 @needs_schemas
 def test_base_is_valid(manifests: list[Object]) -> None:
-    found = {f"{m['kind']}/{m['metadata']['name']}": faults(m) for m in manifests}
     assert set(RAY_KINDS) <= {m["kind"] for m in manifests}
-    assert not {name: lines for name, lines in found.items() if lines}
+    assert server_faults(manifests) == []
+
+
+@pytest.mark.parametrize("check", BEYOND)
+def test_base_passes(manifests: list[Object], check: str) -> None:
+    assert BEYOND[check](manifests) == []
+
+
+def test_every_pod_is_looked_at(manifests: list[Object]) -> None:
+    # Head and worker of three clusters, and the job's submitter.
+    assert len([pod for document in manifests for pod in pods(document)]) == 7
 
 
 def worker(document: Object) -> Object:
@@ -171,130 +121,3 @@ def test_defaults_come_before_required_fields(manifests: list[Object]) -> None:
     # Required by the schema, and given by its defaults.
     del cluster_of(document)["workerGroupSpecs"][0]["maxReplicas"]
     assert faults(document) == []
-
-
-# The pods
-
-
-def test_pods_are_confined(all_pods: list[Pod]) -> None:
-    for pod in all_pods:
-        context = pod.spec["securityContext"]
-        assert context["runAsNonRoot"] is True, pod.where
-        assert (context["runAsUser"], context["runAsGroup"]) == (10001, 10001), pod.where
-        assert context["seccompProfile"] == {"type": "RuntimeDefault"}, pod.where
-        assert pod.spec["automountServiceAccountToken"] is False, pod.where
-        for container in pod.containers:
-            # Exactly this: nothing in it takes back what the pod's context says.
-            assert container["securityContext"] == {
-                "allowPrivilegeEscalation": False,
-                "capabilities": {"drop": ["ALL"]},
-            }, pod.where
-
-
-def test_containers_have_requests_and_limits(all_pods: list[Pod]) -> None:
-    for pod in all_pods:
-        for container in pod.containers:
-            for bound in ("requests", "limits"):
-                assert {"cpu", "memory"} <= set(container["resources"][bound]), pod.where
-
-
-def test_one_image_of_this_version(all_pods: list[Pod]) -> None:
-    project = ROOT / "pyproject.toml"
-    assert project.is_file(), f"{project} is missing: it holds the version the image is tagged with"
-    version = tomllib.loads(project.read_text())["project"]["version"]
-    assert {c["image"] for pod in all_pods for c in pod.containers} == {f"rayrank:{version}"}
-
-
-def test_pod_labels(manifests: list[Object]) -> None:
-    for kind in RAY_KINDS:
-        document = find(manifests, kind)
-        component = document["metadata"]["labels"]["app.kubernetes.io/component"]
-        for pod in pods(document, kind):
-            # No app.kubernetes.io/name: KubeRay's head Service selects its own value of it.
-            assert pod.labels == {
-                "app.kubernetes.io/part-of": "rayrank",
-                "app.kubernetes.io/component": component,
-            }, pod.where
-
-
-def test_objects_apply_in_groups(manifests: list[Object]) -> None:
-    """README.md applies them by component, the platform first."""
-    groups: dict[str, set[str]] = {}
-    for document in manifests:
-        component = document["metadata"]["labels"]["app.kubernetes.io/component"]
-        groups.setdefault(component, set()).add(document["kind"])
-        assert "namespace" not in document["metadata"]
-    assert groups == {
-        "platform": {"ServiceAccount", "PersistentVolumeClaim", "NetworkPolicy"},
-        "training": {"RayJob"},
-        "serving": {"RayService"},
-        "workbench": {"RayCluster"},
-    }
-
-
-def test_runs_are_shared(manifests: list[Object]) -> None:
-    claim = find(manifests, "PersistentVolumeClaim")
-    assert claim["spec"]["accessModes"] == ["ReadWriteMany"]
-    for kind in RAY_KINDS:
-        for pod in ray_pods(find(manifests, kind)):
-            claims = {
-                v["name"]: v["persistentVolumeClaim"]["claimName"] for v in pod.spec["volumes"]
-            }
-            for container in pod.containers:
-                (mount,) = container["volumeMounts"]
-                assert claims[mount["name"]] == claim["metadata"]["name"], pod.where
-                assert mount["mountPath"] == "/runs", pod.where
-                assert mount.get("readOnly", False) is (kind == "RayService"), pod.where
-
-
-# Ray
-
-
-@pytest.mark.parametrize("kind", RAY_KINDS)
-def test_ray_clusters(manifests: list[Object], kind: str) -> None:
-    cluster = cluster_of(find(manifests, kind))
-    assert cluster["rayVersion"] == importlib.metadata.version("ray")
-    assert cluster["authOptions"] == {"mode": "token"}
-    assert cluster["headGroupSpec"]["rayStartParams"]["num-cpus"] == "0"
-
-
-def test_job_entrypoint(manifests: list[Object]) -> None:
-    entrypoint = shlex.split(find(manifests, "RayJob")["spec"]["entrypoint"])
-    assert entrypoint == ["python", *JOB_FILES[:1], "--config", *JOB_FILES[1:], "--new"]
-
-
-@pytest.mark.parametrize("file", JOB_FILES)
-def test_job_files_exist(file: str) -> None:
-    assert (ROOT / file).is_file(), f"the RayJob runs {file}, which the repository does not have"
-
-
-def test_the_job_has_the_key_it_serves_with(manifests: list[Object]) -> None:
-    for pod in ray_pods(find(manifests, "RayJob")):
-        (container,) = pod.containers
-        assert container["env"] == [API_KEY], pod.where
-
-
-def test_service_port_key_and_draining(manifests: list[Object]) -> None:
-    head, workers = ray_pods(find(manifests, "RayService"))
-    for pod in (head, workers):
-        (container,) = pod.containers
-        # KubeRay makes the Service from the port of this name.
-        assert {"name": "serve", "containerPort": 8000} in container["ports"], pod.where
-        assert container["env"] == [API_KEY], pod.where
-    command, seconds = workers.containers[0]["lifecycle"]["preStop"]["exec"]["command"]
-    assert command == "sleep"
-    # What Ray has left for stopping, after that.
-    assert workers.spec["terminationGracePeriodSeconds"] - int(seconds) >= 30
-
-
-def test_serve_config_is_the_repositorys(manifests: list[Object]) -> None:
-    file = ROOT / "serve_apps" / "ranking.yaml"
-    assert file.is_file(), f"{file} is missing: rayservice.yaml must hold the same text"
-    ours, theirs = (
-        yaml.safe_dump(yaml.safe_load(text)).splitlines()
-        for text in (file.read_text(), find(manifests, "RayService")["spec"]["serveConfigV2"])
-    )
-    difference = difflib.unified_diff(
-        ours, theirs, "serve_apps/ranking.yaml", "rayservice.yaml: serveConfigV2", lineterm=""
-    )
-    assert ours == theirs, "\n".join(["they differ; make them the same:", *difference])

@@ -1,0 +1,152 @@
+"""Which connections must be open, and which must not: a table, and what the policies make of it."""
+
+from collections.abc import Iterator
+
+from .network import HERE, MONITORING, Peer, one_way, open_way, ray_peers, rayrank
+from .objects import Object
+
+SHOP = {"app": "shop"}
+KUBERAY = {"app.kubernetes.io/component": "kuberay-operator"}
+PROMETHEUS = {"app.kubernetes.io/name": "prometheus"}
+GRAFANA = {"app.kubernetes.io/name": "grafana"}
+REDIS = {"app.kubernetes.io/name": "redis"}
+
+PART_OF = "app.kubernetes.io/part-of"
+COMPONENT = "app.kubernetes.io/component"
+CLUSTERS = ("training", "serving", "workbench")
+WITHIN = ("10.1.2.3", "100.64.1.1", "172.20.1.1", "192.168.1.1", "fd00::1", "fe80::1")
+
+OTHERS = {
+    "neighbour": Peer(SHOP),
+    "stranger": Peer(SHOP, "shop"),
+    "operator": Peer(KUBERAY, "kuberay-system"),
+    "false operator": Peer(KUBERAY, "shop"),
+    "Prometheus": Peer(PROMETHEUS, MONITORING),
+    "false Prometheus": Peer(PROMETHEUS, "shop"),
+    "Grafana": Peer(GRAFANA, MONITORING),
+    "false Grafana": Peer(GRAFANA, "shop"),
+    "Redis": Peer(REDIS),
+    "false Redis": Peer(REDIS, "shop"),
+    "DNS": Peer({"k8s-app": "kube-dns"}, "kube-system"),
+    "store": Peer({}, "", "52.216.1.1"),
+    "store over IPv6": Peer({}, "", "2600:1fa0:8000::1"),
+    **{f"{address} within": Peer({}, "", address) for address in WITHIN},
+    "cloud's metadata": Peer({}, "", "169.254.169.254"),
+    **{f"namesake of {name}": Peer({COMPONENT: name}) for name in CLUSTERS},
+    "another of ours": rayrank("another"),
+    "a new pod of ours": Peer({PART_OF: "rayrank"}),
+    "redis-cleanup": rayrank("serving", "redis-cleanup"),
+}
+
+_HEADS = [f"{cluster} head" for cluster in CLUSTERS]
+_WORKERS = [f"{cluster} worker" for cluster in CLUSTERS]
+_NODES = [*_HEADS, *_WORKERS]
+
+OPEN: list[tuple[str, str, int]] = [
+    # Within each cluster, on any port.
+    *((f"{node.split()[0]} worker", node, port) for node in _NODES for port in (6379, 31234)),
+    *((f"{node.split()[0]} head", node, port) for node in _NODES for port in (6379, 31234)),
+    ("training submitter", "training head", 8265),
+    *(("operator", head, port) for head in _HEADS for port in (8265, 8000)),
+    *((source, "serving worker", 8000) for source in ("neighbour", "stranger")),
+    *(("Prometheus", node, 8080) for node in _NODES),
+    *(("Prometheus", head, port) for head in _HEADS for port in (44217, 44227)),
+    *((head, "Grafana", 3000) for head in _HEADS),
+    *((head, "Prometheus", 9090) for head in _HEADS),
+    ("serving head", "Redis", 6379),
+    ("redis-cleanup", "Redis", 6379),
+    *((node, store, 443) for node in _NODES for store in ("store", "store over IPv6")),
+    *((node, "DNS", 53) for node in [*_NODES, "training submitter"]),
+]
+
+_FALSE = [name for name in OTHERS if name.startswith(("false", "namesake"))]
+_OUTSIDERS = ["neighbour", "stranger", "Redis", *_FALSE]
+_INSIDE = ["cloud's metadata", "stranger", "operator", *(n for n in OTHERS if n.endswith("within"))]
+SHUT: list[tuple[str, str, int]] = [
+    *((source, node, 31234) for source in _OUTSIDERS for node in _NODES),
+    *((source, head, port) for source in _OUTSIDERS for head in _HEADS for port in (8265, 6379)),
+    *((source, node, 8080) for source in _OUTSIDERS for node in _NODES),
+    *((source, head, port) for source in _OUTSIDERS for head in _HEADS for port in (44217, 44227)),
+    *((source, f"{of} head", 8000) for source in _OUTSIDERS for of in ("training", "workbench")),
+    *(("operator", node, port) for node in _NODES for port in (6379, 8080, 44227)),
+    *(("operator", node, 8265) for node in _WORKERS),
+    *(("Prometheus", node, port) for node in _NODES for port in (6379, 8265, 31234)),
+    *(("Prometheus", node, port) for node in _WORKERS for port in (44217, 44227)),
+    ("Prometheus", "training submitter", 8080),
+    *(("Grafana", node, port) for node in _NODES for port in (8080, 8265, 3000)),
+    # Each cluster is an island.
+    *(
+        (source, target, port)
+        for source in [*_NODES, "training submitter", "another of ours"]
+        for target in _NODES
+        for port in (8265, 6379, 8080, 44227)
+        if source.split()[0] != target.split()[0]
+    ),
+    # Who may go out, where to.
+    *((node, "Grafana", port) for node in _HEADS for port in (80, 443, 9090)),
+    *((node, "Prometheus", 443) for node in _HEADS),
+    *((node, "false Grafana", 3000) for node in _NODES),
+    *((node, "false Prometheus", 9090) for node in _NODES),
+    *((node, "Grafana", 3000) for node in _WORKERS),
+    *((node, "Prometheus", 9090) for node in _WORKERS),
+    *((node, "Redis", 6379) for node in _NODES if node != "serving head"),
+    *((node, "false Redis", 6379) for node in _NODES),
+    ("serving head", "Redis", 26379),
+    *((node, "store", port) for node in _NODES for port in (80, 22, 8080)),
+    *((node, false, 31234) for node in _NODES for false in _FALSE),
+    *((node, inside, 443) for node in _NODES for inside in _INSIDE),
+    ("training submitter", "store", 443),
+    ("another of ours", "stranger", 443),
+    ("stranger", "another of ours", 8265),
+    *(("a new pod of ours", to, 443) for to in ("stranger", "store")),
+    ("stranger", "a new pod of ours", 443),
+    ("redis-cleanup", "store", 443),
+]
+
+
+_SAID = {True: "is open", False: "is shut"}
+
+
+def reach_faults(documents: list[Object]) -> list[str]:
+    peers = {**OTHERS, **ray_peers(documents)}
+    found = []
+    for table, expected in ((OPEN, True), (SHUT, False)):
+        for source, target, port in table:
+            for end in {source, target} - peers.keys():
+                found.append(f"{end}: no such pod")
+            if source not in peers or target not in peers:
+                continue
+            # DNS is asked over both.
+            for protocol in ("TCP", "UDP") if port == 53 else ("TCP",):
+                ends = (peers[source], peers[target])
+                for way in ways(documents, *ends, port, protocol, both=not expected):
+                    if way is not expected:
+                        found.append(f"{source} -> {target} {port}/{protocol}: {_SAID[way]}")
+    return found + isolation_faults(documents)
+
+
+def ways(
+    documents: list[Object], source: Peer, target: Peer, port: int, protocol: str, *, both: bool
+) -> Iterator[bool]:
+    """Whether it is open; with `both`, at each end of ours apart: two locks, if both are ours."""
+    if not both:
+        yield open_way(documents, source, target, port, protocol)
+        return
+    if _is_ours(source):
+        yield one_way(documents, "Egress", source, target, port, protocol)
+    if _is_ours(target):
+        yield one_way(documents, "Ingress", target, source, port, protocol)
+
+
+def _is_ours(peer: Peer) -> bool:
+    return peer.labels.get(PART_OF) == "rayrank"
+
+
+def isolation_faults(documents: list[Object]) -> list[str]:
+    """Nothing but what the tables name: a pod of ours with a new label is still shut in."""
+    return [
+        f"{name} is not shut in"
+        for name, peer in ray_peers(documents).items()
+        if open_way(documents, peer, Peer(SHOP, HERE), 12345)
+        or open_way(documents, Peer(SHOP, HERE), peer, 12345)
+    ]
