@@ -170,6 +170,15 @@ def _look(one: int, place: int, lines: int, line: int) -> tuple[int, int, int]:
 
 
 @njit(nogil=True)
+def _look_up(one: int, places: np.ndarray, lines: np.ndarray) -> tuple[int, int, int, int]:
+    """The part of an id, and what `_look` says there."""
+    mixed = mix_one(one)
+    part = int(_part_of(mixed))
+    slot, line, lane = _look(one, places[part], lines[part], int(_line_of(mixed, lines[part])))
+    return part, slot, line, lane
+
+
+@njit(nogil=True)
 def _put(one: int, slot: int, place: int, line: int, lane: int) -> None:
     at = place + np.uint64(LINE_BYTES * line)
     carray(_words(at), LANES)[lane] = one
@@ -192,9 +201,7 @@ def _insert(
     the next; -1 where all are done."""
     for number in range(done, len(missing)):
         one = ids[missing[number]]
-        mixed = mix_one(one)
-        part = int(_part_of(mixed))
-        slot, line, lane = _look(one, places[part], lines[part], int(_line_of(mixed, lines[part])))
+        part, slot, line, lane = _look_up(one, places, lines)
         if slot == EMPTY:
             if free[part] == 0:
                 return number, count, part
@@ -227,10 +234,7 @@ def _move(place: int, lines: int, to: int, to_lines: int) -> int:
 @njit(nogil=True)
 def _remove(ids: np.ndarray, places: np.ndarray, lines: np.ndarray, free: np.ndarray) -> None:
     for number in range(len(ids)):
-        mixed = mix_one(ids[number])
-        part = int(_part_of(mixed))
-        first = int(_line_of(mixed, lines[part]))
-        slot, line, lane = _look(ids[number], places[part], lines[part], first)
+        part, slot, line, lane = _look_up(ids[number], places, lines)
         if slot != EMPTY:
             _close(places[part], lines[part], line, lane)
             free[part] += 1
@@ -271,8 +275,5 @@ def _close(place: int, lines: int, line: int, lane: int) -> None:
 @njit(nogil=True)
 def _assign(ids: np.ndarray, to: np.ndarray, places: np.ndarray, lines: np.ndarray) -> None:
     for number in range(len(ids)):
-        mixed = mix_one(ids[number])
-        part = int(_part_of(mixed))
-        first = int(_line_of(mixed, lines[part]))
-        _, line, lane = _look(ids[number], places[part], lines[part], first)
+        part, _, line, lane = _look_up(ids[number], places, lines)
         _put(ids[number], to[number], places[part], line, lane)

@@ -83,14 +83,7 @@ class Pool:
         if name in self.waiting:
             admitted = self._admitted(step, name, keys)
         slots = self.maps[name].find_or_insert(keys, self.count, admitted)
-        rows = slots - EMPTY
-        # Beyond its end an id has none: who reads `count` says so, once a step.
-        rows = torch.where(rows > self.rows, 0, rows)
-        self.keys[rows] = keys
-        self.table[rows] = of
-        # An id that comes several times in a step is written as often, and always the same.
-        self.sightings[rows] += (self.last[rows] != step).to(torch.int32)
-        self.last[rows] = step
+        rows = self._see(step, name, keys, slots)
         self.sizes[of] += self.count - before
         self.inserted[of] += self.count - before
         self.refused[of] += (rows == 0).sum()
@@ -101,11 +94,19 @@ class Pool:
         """Bool [n]: which keys have a row, or have been seen often enough for one."""
         there, waiting = self.maps[name].find(keys) != EMPTY, self.waiting[name]
         slots = waiting.maps[name].find_or_insert(keys, waiting.count, ~there)
-        rows = torch.where(there | (slots >= waiting.rows), 0, slots - EMPTY)
-        waiting.keys[rows] = keys
-        waiting.sightings[rows] += (waiting.last[rows] != step).to(torch.int32)
-        waiting.last[rows] = step
+        rows = waiting._see(step, name, keys, torch.where(there, EMPTY, slots))
         return there | (waiting.sightings[rows] >= self.rules[name].admit_after)
+
+    def _see(self, step: int, name: str, keys: torch.Tensor, slots: torch.Tensor) -> torch.Tensor:
+        """Write down in which rows a step has seen keys; the row of each, int64 [n]."""
+        # Beyond its end an id has none: who reads `count` says so, once a step.
+        rows = torch.where(slots >= self.rows, 0, slots - EMPTY)
+        self.keys[rows] = keys
+        self.table[rows] = self.tables.index(name)
+        # An id that comes several times in a step is written as often, and always the same.
+        self.sightings[rows] += (self.last[rows] != step).to(torch.int32)
+        self.last[rows] = step
+        return rows
 
     def drop(self, gone: torch.Tensor, step: int) -> Moved:
         """Forget the ids of rows `gone`, int64 [k], distinct and ascending; the last rows take

@@ -55,6 +55,12 @@ class Room:
         in_bytes = isinstance(told, str)
         self._costs = {dim: row_bytes(dim) if in_bytes else 1 for dim in pools}
         self._budget = bytes_of(told) if isinstance(told, str) else told
+        self._lives = {
+            name: rules.time_to_live
+            for pool in pools.values()
+            for name, rules in pool.rules.items()
+            if rules.time_to_live is not None
+        }
 
     def demand(self, told: StepTables) -> None:
         """Raises CapacityError, before anything is changed, on every rank, where tables hold more
@@ -71,13 +77,12 @@ class Room:
 
     def _demand_budget(self, told: StepTables) -> None:
         for name, facts in told.tables.items():
-            capacity = self._pool_of(name).rules[name].capacity
-            if facts.ids > capacity:
+            if facts.ids > facts.capacity:
                 raise CapacityError(
-                    f"table {name!r} has met {facts.ids:,} ids and holds {capacity:,}; raise "
+                    f"table {name!r} has met {facts.ids:,} ids and holds {facts.capacity:,}; raise "
                     f"tables.{name}.capacity in schema.yaml, or let ids go (train.tables.evict)"
                 )
-        if self._budget is not None and self._spent(told) > self._budget:
+        if self._is_over_budget(told):
             raise CapacityError(
                 f"tables hold {sum(of.ids for of in told.tables.values()):,} ids, more than "
                 f"train.tables.budget: {self._config.budget}; raise it, or let ids go "
@@ -90,19 +95,18 @@ class Room:
         if self._config.half_life is not None and step and step % self._config.half_life == 0:
             for pool in self._pools.values():
                 pool.sightings //= 2
-        swept = [name for name in told.tables if self._is_swept(name, step)]
-        crowded = self._config.evict != "never" and self._is_crowded(told)
-        if swept or crowded or self._is_waiting_crowded(told):
+        swept = {n: lives for n, lives in self._lives.items() if step % -(-lives // SWEEPS) == 0}
+        full = any(facts.ids > facts.capacity for facts in told.tables.values())
+        crowded = self._config.evict != "never" and (full or self._is_over_budget(told))
+        if swept or crowded or any(of.waiting > of.capacity for of in told.tables.values()):
             self._tidy_waiting(step, all_)
         if not swept and not crowded:
             return {}
         held = {dim: _Held.all_of(pool, self._costs[dim]) for dim, pool in self._pools.items()}
         for of in held.values():
-            for name in of.pool.tables:
-                lives = of.pool.rules[name].time_to_live
-                if name in swept and lives is not None:
-                    last = of.pool.last[1 : len(of.stays) + 1]
-                    of.let_go(of.of(name) & (last <= step - lives))
+            for name in swept.keys() & of.pool.rules:
+                last = of.pool.last[1 : len(of.stays) + 1]
+                of.let_go(of.of(name) & (last <= step - swept[name]))
         if crowded:
             for of in held.values():
                 for name, rules in of.pool.rules.items():
@@ -143,29 +147,12 @@ class Room:
         for of, found, which in zip(held, every, may_go, strict=True):
             of.let_go(which & (found <= upto))
 
-    def _pool_of(self, name: str) -> Pool:
-        return next(pool for pool in self._pools.values() if name in pool.tables)
-
-    def _spent(self, told: StepTables) -> int:
-        return sum(
+    def _is_over_budget(self, told: StepTables) -> bool:
+        if self._budget is None:
+            return False
+        spent = (
             told.tables[name].ids * self._costs[dim]
             for dim, pool in self._pools.items()
             for name in pool.tables
         )
-
-    def _is_crowded(self, told: StepTables) -> bool:
-        over = self._budget is not None and self._spent(told) > self._budget
-        return over or any(
-            facts.ids > self._pool_of(name).rules[name].capacity
-            for name, facts in told.tables.items()
-        )
-
-    def _is_waiting_crowded(self, told: StepTables) -> bool:
-        return any(
-            facts.waiting > self._pool_of(name).rules[name].capacity
-            for name, facts in told.tables.items()
-        )
-
-    def _is_swept(self, name: str, step: int) -> bool:
-        lives = self._pool_of(name).rules[name].time_to_live
-        return lives is not None and step % -(-lives // SWEEPS) == 0
+        return sum(spent) > self._budget

@@ -64,7 +64,8 @@ class ShardedTables(nn.Module):
         """new_ids: at most as many come in one step, over all ranks; room is kept for them where
         ids are evicted."""
         super().__init__()
-        self.config, rules = config or TablesConfig(), rules_of(tables, config or TablesConfig())
+        self.config = config or TablesConfig()
+        rules = rules_of(tables, self.config)
         self._seeds = {name: signed(table_seed(name, seed)) for name in tables}
         self._init_std = init_std
         self._gatherings: list[Gathering] = []
@@ -150,7 +151,7 @@ class ShardedTables(nn.Module):
                 init_std=self._init_std,
             )
             self._gatherings.append(lookup.forward)
-        self._room = Room({of.width.dim: of.owned.pool for of in self._shards}, self.config)
+        self._room = Room({of.width.dim: of.pool for of in self._shards}, self.config)
 
     def set_learning_rate(self, rate: float) -> None:
         """The learning rate of all tables from the next update on."""
@@ -183,13 +184,13 @@ class ShardedTables(nn.Module):
     def counts(self) -> torch.Tensor:
         """Float64, on the device: what this rank has to tell of the step, to be summed over all
         ranks and told to `heard`; counted anew from now on."""
-        return counts_of([shard.owned.pool for shard in self._shards])
+        return counts_of([shard.pool for shard in self._shards])
 
     def heard(self, counts: torch.Tensor) -> StepTables:
         """What the sum of all ranks' `counts`, on the CPU, says of all tables. Raises
         CapacityError, on every rank, where they hold more than they may."""
         told = facts_of(
-            [shard.owned.pool for shard in self._shards],
+            [shard.pool for shard in self._shards],
             [width.dim for width in self.widths],
             counts,
         )
@@ -202,9 +203,7 @@ class ShardedTables(nn.Module):
         for dim, rows in self._room.gone(self.steps, told, all_).items():
             (shard,) = (of for of in self._shards if of.width.dim == dim)
             shard.drop(rows, self.steps)
-        self.steps += 1
-        for shard in self._shards:
-            shard.owned.step = self.steps
+        self.continue_from(self.steps + 1)
 
     def snapshot(self) -> TablesSnapshot:
         """What this rank holds now, to be read part by part while training goes on; the one before

@@ -6,9 +6,8 @@ from rayrank.train.journal import EpochLine, StepLine
 
 
 def scalars_of(line: StepLine | EpochLine) -> dict[str, float]:
-    """Name -> number: `loss`, `auc/click`, `speed/…`, `seconds/…`, `tables/…` of a
-    step; `later/click/auc`, …
-    of an epoch. What a line does not know has no name in it."""
+    """Name -> number: `loss`, `auc/click`, `speed/…`, `seconds/…`, `tables/…` of a step;
+    `later/click/auc`, … of an epoch. What a line does not know has no name in it."""
     if isinstance(line, EpochLine):
         return {
             f"later/{task}/{metric}": value
