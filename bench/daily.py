@@ -29,6 +29,7 @@ from rayrank.run.terminal import readable_errors, say
 from rayrank.strict import Strict
 
 from bench.daily_log import write_log
+from bench.demo_ranker import RANKER
 
 NAME = "mtgr"
 
@@ -49,17 +50,7 @@ def config(out: Path) -> RunConfig:
         {
             "run_dir": str(out / "run"),
             "data": {"source": "parquet", "path": str(out / "log"), "split": {"test": 0}},
-            "rankers": {
-                NAME: {
-                    "model": {"kind": "mtgr", "attention_length": 64, "embedding_std": 1.0},
-                    "train": {
-                        "epochs": 2,
-                        "max_cost": 2048,
-                        "learning_rate": 3e-3,
-                        "table_learning_rate": 0.05,
-                    },
-                }
-            },
+            "rankers": {NAME: RANKER},
         }
     )
 

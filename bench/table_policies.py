@@ -28,6 +28,8 @@ from rayrank.train.checkpoint import read_rows
 from rayrank.train.finished import JOURNAL, finished_checkpoint
 from rayrank.train.journal import StepLine, read_story
 
+from bench.demo_ranker import RANKER
+
 UNLIMITED, WORST = "unlimited", 0.005
 POLICIES: dict[str, dict[str, Any]] = {
     "least_recent": {"evict": "least_recent"},
@@ -45,16 +47,7 @@ def config(out: Path, items: int, budget: int | None) -> RunConfig:
     """The demo's ranker, with room for all ids, and, with a budget, under each policy."""
 
     def ranker(tables: dict[str, Any]) -> dict[str, Any]:
-        return {
-            "model": {"kind": "mtgr", "attention_length": 64, "embedding_std": 1.0},
-            "train": {
-                "epochs": 2,
-                "max_cost": 2048,
-                "learning_rate": 3e-3,
-                "table_learning_rate": 0.05,
-                "tables": tables,
-            },
-        }
+        return {**RANKER, "train": {**RANKER["train"], "tables": tables}}
 
     rankers = {UNLIMITED: ranker({})}
     if budget is not None:

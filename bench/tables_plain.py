@@ -6,11 +6,6 @@ from statistics import median
 import torch
 import torch.distributed as dist
 from fbgemm_gpu.split_embedding_configs import EmbOptimType
-from rayrank.embedding.place import shard
-from rayrank.embedding.sharded import ShardedTables
-from rayrank.schema import Table
-from torch import nn
-from torch._C._distributed_c10d import HashStore
 from torchrec.distributed.embedding import EmbeddingCollectionSharder
 from torchrec.distributed.model_parallel import DistributedModelParallel
 from torchrec.distributed.planner import EmbeddingShardingPlanner, Topology
@@ -20,8 +15,7 @@ from torchrec.modules.embedding_modules import EmbeddingCollection
 from torchrec.sparse.jagged_tensor import KeyedJaggedTensor
 
 from bench.tables_map import everyone, zipf
-
-DIM = 32
+from bench.tables_step import DIM, Model, Steps, one_rank
 
 
 def step_over_plain(
@@ -29,9 +23,8 @@ def step_over_plain(
 ) -> dict[str, float]:
     """Seconds of a step (look up, learn) of a table of so many ids, all of which are there, over
     those of plain row-wise embeddings with the same optimizer; in turns, on one rank."""
-    dist.init_process_group(backend, store=HashStore(), rank=0, world_size=1)
-    try:
-        ours, plain = _ours(ids, device), _plain(ids, device)
+    with one_rank(backend):
+        ours, plain = Steps(ids, ids, device).take, _plain(ids, device)
         keys = everyone(ids).sort()
         seconds: dict[str, list[float]] = {"ours": [], "plain": []}
         for asked in zipf(ids, steps):
@@ -42,8 +35,6 @@ def step_over_plain(
                 if device.type == "cuda":
                     torch.cuda.synchronize(device)
                 seconds[name].append(time.perf_counter() - begun)
-    finally:
-        dist.destroy_process_group()
     took = {name: median(each[len(each) // 4 :]) for name, each in seconds.items()}
     return {
         "step_over_plain": took["ours"] / took["plain"],
@@ -52,41 +43,11 @@ def step_over_plain(
     }
 
 
-class _Model(nn.Module):
-    """Nothing but its embeddings."""
-
-    def __init__(self, tables: nn.Module) -> None:
-        super().__init__()
-        self.tables = tables
-
-    def forward(self, asked: object) -> object:
-        return self.tables(asked)
-
-
-def _ours(ids: int, device: torch.device):  # type: ignore[no-untyped-def]
-    tables = ShardedTables(
-        {"item": Table(dim=DIM, capacity=ids)}, init_std=0.02, seed=0, world_size=1
-    )
-    model = shard(_Model(tables), tables, learning_rate=0.02, device=device)
-    model.train()
-
-    def step(keys: torch.Tensor) -> None:
-        model({"item": keys})["item"].sum().backward()
-        tables.gather_gradients()
-        told = tables.heard(tables.counts().cpu())
-        tables.update(1.0)
-        tables.end_step(told)
-
-    for part in everyone(ids).split(1 << 18):
-        step(part.to(device))
-    return step
-
-
 def _plain(ids: int, device: torch.device):  # type: ignore[no-untyped-def]
     config = EmbeddingConfig(
         name="item", embedding_dim=DIM, num_embeddings=ids, feature_names=["item"]
     )
-    model = _Model(EmbeddingCollection(tables=[config], device=torch.device("meta")))
+    model = Model(EmbeddingCollection(tables=[config], device=torch.device("meta")))
     sharder = EmbeddingCollectionSharder(
         fused_params={"optimizer": EmbOptimType.EXACT_ROWWISE_ADAGRAD, "learning_rate": 0.02}
     )

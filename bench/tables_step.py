@@ -1,7 +1,10 @@
 """What a step of sharded tables costs below its budget and at it, and what an id takes."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from statistics import mean
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,22 +18,24 @@ from torch._C._distributed_c10d import HashStore
 
 from bench.tables_map import BATCH, everyone, zipf
 
-DIM = 32
+DIM, CPU = 32, torch.device("cpu")
 
 
-class _Model(nn.Module):
-    def __init__(self, tables: ShardedTables) -> None:
+class Model(nn.Module):
+    """Nothing but its embeddings."""
+
+    def __init__(self, tables: nn.Module) -> None:
         super().__init__()
         self.tables = tables
 
-    def forward(self, ids: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        return self.tables(ids)
+    def forward(self, asked: Any) -> Any:
+        return self.tables(asked)
 
 
-class _Steps:
-    """Steps of one table on one rank."""
+class Steps:
+    """Steps of one table on one rank, which begins with all ids there."""
 
-    def __init__(self, capacity: int, ids: int) -> None:
+    def __init__(self, capacity: int, ids: int, device: torch.device = CPU) -> None:
         self.tables = ShardedTables(
             {"item": Table(dim=DIM, capacity=capacity)},
             init_std=0.02,
@@ -39,12 +44,12 @@ class _Steps:
             config=TablesConfig(evict="least_recent"),
             new_ids=2 * BATCH,
         )
-        model = _Model(self.tables)
-        self.model = shard(model, self.tables, learning_rate=0.02, device=torch.device("cpu"))
+        model = Model(self.tables)
+        self.model = shard(model, self.tables, learning_rate=0.02, device=device)
         self.model.train()
         self.evicted = 0
         for keys in everyone(ids).split(BATCH):
-            self.take(keys)
+            self.take(keys.to(device))
 
     def take(self, keys: torch.Tensor) -> float:
         """Seconds of one: look up, learn, let go."""
@@ -54,19 +59,28 @@ class _Steps:
         self.tables.gather_gradients()
         counts = self.tables.counts()
         dist.all_reduce(counts)
-        told = self.tables.heard(counts)
+        told = self.tables.heard(counts.cpu())
         self.tables.update(1.0)
         self.tables.end_step(told)
         self.evicted += told.tables["item"].evicted
         return time.perf_counter() - begun
 
 
+@contextmanager
+def one_rank(backend: str) -> Iterator[None]:
+    """A process group of this process alone."""
+    dist.init_process_group(backend, store=HashStore(), rank=0, world_size=1)
+    try:
+        yield
+    finally:
+        dist.destroy_process_group()
+
+
 def evict_over_insert(ids: int, steps: int) -> dict[str, float]:
     """A step of a table that is full, on average over steps that let ids go and those that do not,
     over the same step of one with room for all: a third of what comes is new. In turns."""
-    dist.init_process_group("gloo", store=HashStore(), rank=0, world_size=1)
-    try:
-        full, roomy = _Steps(ids, ids), _Steps(2 * ids + steps * BATCH, ids)
+    with one_rank("gloo"):
+        full, roomy = Steps(ids, ids), Steps(2 * ids + steps * BATCH, ids)
         before, seconds = full.evicted, {"full": list[float](), "roomy": list[float]()}
         new = np.random.default_rng(2).random(BATCH) < 1 / 3
         for step, known in enumerate(zipf(ids, steps, seed=3)):
@@ -85,5 +99,3 @@ def evict_over_insert(ids: int, steps: int) -> dict[str, float]:
             "bytes_per_id_over_payload": of_row / payload,
             "rows_kept_free_share": width.rows / ids - 1,
         }
-    finally:
-        dist.destroy_process_group()
