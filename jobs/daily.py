@@ -4,7 +4,8 @@ days, or those to come.
     python jobs/daily.py --config mine.yaml --day 2026-11-24
     python jobs/daily.py --config mine.yaml --watch
 
-Ends with status 3 where a day was refused. Writes RUN_DIR/daily; a cut day is gone on with."""
+Ends with status 3 (--refused-status) where a day was refused. Writes RUN_DIR/daily; a cut day is
+gone on with."""
 
 import argparse
 import signal
@@ -20,6 +21,7 @@ from rayrank.run.job import add_overrides, add_ranker, begin
 from rayrank.run.terminal import readable_errors
 
 REFUSED = 3
+"""Not 1, which says that no decision could be made."""
 
 
 def main() -> None:
@@ -37,6 +39,12 @@ def main() -> None:
     )
     parser.add_argument("--every", type=float, default=60.0, help="look for days so often (s)")
     parser.add_argument("--again", action="store_true", help="try a refused day once more")
+    parser.add_argument(
+        "--refused-status",
+        type=int,
+        default=REFUSED,
+        help="exit status where a day was refused: 0 for whoever tries failed jobs again",
+    )
     add_ranker(parser, "the first")
     add_overrides(parser)
     told = parser.parse_args()
@@ -52,7 +60,7 @@ def main() -> None:
                 outcomes = watch_days(run, name, told.every, stop)
             else:
                 outcomes = learn_days(run, name, told.day, again=told.again)
-    sys.exit(0 if all(outcome.accepted for outcome in outcomes) else REFUSED)
+    sys.exit(0 if all(outcome.accepted for outcome in outcomes) else told.refused_status)
 
 
 if __name__ == "__main__":

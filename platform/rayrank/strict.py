@@ -1,15 +1,31 @@
 """The base of every model that is read from a file or a request."""
 
+import os
+from string import Template
 from typing import Annotated, Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from rayrank.errors import ConfigError
 from rayrank.storage import AnyPath
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[int, Field(gt=0)]
+
+
+def _with_variables(uri: str) -> str:
+    try:
+        return Template(uri).substitute(os.environ)
+    except KeyError as error:
+        raise ValueError(f"${error.args[0]} is not set in the environment") from None
+    except ValueError:
+        raise ValueError("a dollar sign without a variable's name; $$ is a dollar sign") from None
+
+
+Uri = Annotated[str, AfterValidator(_with_variables)]
+"""Of a file or folder; `$NAME` and `${NAME}` in it are variables of the environment: where things
+lie is for the cluster to say, once, and not for each config."""
 
 
 class Strict(BaseModel):

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, BeforeValidator, Field, model_validator
 
-from rayrank.strict import Positive, Strict
+from rayrank.strict import Positive, Strict, Uri
 
 
 def _cut(value: Any) -> float | date:
@@ -74,9 +74,9 @@ class DataConfig(Strict):
 
     source: Literal["simulate", "kuairand", "parquet"]
     """A simulated log, KuaiRand's files, or generic Parquet with a schema of one's own."""
-    path: str | None = None
+    path: Uri | None = None
     """Where the log is: KuaiRand's folder or file, or a folder (or URI) of generic Parquet."""
-    schema_path: str | None = None
+    schema_path: Uri | None = None
     """The schema of a Parquet log; `schema.yaml` beside its tables unless said."""
     simulate: SimulateConfig = SimulateConfig()
     split: SplitConfig = SplitConfig()

@@ -11,15 +11,16 @@ from rayrank.errors import ConfigError
 from rayrank.evaluate.config import EvaluateConfig
 from rayrank.run.daily_config import DailyConfig
 from rayrank.storage import AnyPath, place
-from rayrank.strict import Strict, parse, read_yaml
+from rayrank.strict import Strict, Uri, parse, read_yaml
 from rayrank.train.config import RankerConfig
 
 
 class RunConfig(Strict):
     """Everything a run is told. `rankers` are trained in order; the first one is served."""
 
-    run_dir: str
-    """A folder, at a URI of any filesystem (`runs/x`, `s3://bucket/x`), that every node sees."""
+    run_dir: Uri
+    """A folder, at a URI of any filesystem (`runs/x`, `s3://bucket/x`), that every node sees. Here
+    and wherever else a place is named `$NAME` is a variable of the environment."""
     data: DataConfig
     rankers: Annotated[dict[str, RankerConfig], Field(min_length=1)]
     evaluate: EvaluateConfig = EvaluateConfig()

@@ -7,14 +7,14 @@ from pydantic import Field
 from rayrank.infer.engine import CACHE_BYTES
 from rayrank.infer.scorer import Precision
 from rayrank.serve.limits import Limits
-from rayrank.strict import Positive, Strict
+from rayrank.strict import Positive, Strict, Uri
 from rayrank.versions import CURRENT
 
 
 class RankingArgs(Strict):
     """What the application is told (`args` in its YAML, or key=value to `serve run`)."""
 
-    bundles: str
+    bundles: Uri
     """The folder of bundles, at a URI of any filesystem."""
     version: str = CURRENT
     """`current`, which is followed, `canary` and `shadow` with it; or a version, which is kept."""

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from rayrank.embedding.budget import TablesConfig
 from rayrank.model.build import AnyModelConfig
-from rayrank.strict import Positive, Strict
+from rayrank.strict import Positive, Strict, Uri
 
 NEW_IDS = 2
 """Ids that a token of a step brings at most, for which tables that evict keep rows free."""
@@ -81,7 +81,7 @@ class TrainConfig(Strict):
     hangs_after_s: Annotated[float, Field(gt=0)] = 900.0
     """For how long a worker may take no step, save no checkpoint and end no validation. Then it
     writes where it stands (`stacks`), and ends; it counts as lost."""
-    start_from: str | None = None
+    start_from: Uri | None = None
     """What to begin with: a finished training run (`RUN_DIR/rankers/NAME/VERSION`), or a checkpoint
     in one, of this model or of one much like it; from nothing unless said (docs/daily.md)."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
