@@ -13,12 +13,13 @@ from rayrank.serve.replay import Request
 
 from ..clusters import Head
 
-KEY = "a key that only this test knows"
+# Keys in a file end at white space.
+KEY = "a-key-that-only-this-test-knows"
 
 
 @dataclass(frozen=True)
 class Trained:
-    """A cluster on which the RayJob's entrypoint has run."""
+    """A cluster on which the whole pipeline has run."""
 
     head: Head
     work: Path
