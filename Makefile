@@ -11,6 +11,7 @@
 # make chaos-serve                killed replicas, switches, damage, sieges: what is lost (SOAK=10: minutes)
 # make fuzz-serve                 generated requests (N=10000) against a deployed application
 # make docs                      docs/config.md and docs/api.md, from the code
+# make site                      these pages as a site, in .site/html
 # make mutants                   break a hundred things, one at a time: would the tests notice?
 # make kuairand                  the KuaiRand table of the README: three seeds, standard deviations
 # make bench-kernels             the CPU operators against plain PyTorch, as ratios
@@ -30,7 +31,7 @@ BIN := .venv/bin
 SETUP := .venv/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test lint docs mutants kuairand bench-kernels bench-data bench-engine bench-delayed bench-tables table-policies bench-serve bench-train chaos-serve fuzz-serve daily constraints clean
+.PHONY: help demo serve test lint docs site mutants kuairand bench-kernels bench-data bench-engine bench-delayed bench-tables table-policies bench-serve bench-train chaos-serve fuzz-serve daily constraints clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -79,6 +80,14 @@ lint: $(SETUP)
 docs: $(SETUP)
 	$(BIN)/python -m rayrank.run.config_page docs/config.md
 	$(BIN)/python -m rayrank.serve.api_page docs/data.md docs/api.md
+
+# Every page at the place that it has here, so that links lead to the same.
+site: $(SETUP)
+	rm -rf .site && mkdir -p .site/pages/k8s .site/pages/kernels
+	cp -r README.md CONTRIBUTING.md LICENSE docs examples .site/pages
+	cp k8s/README.md .site/pages/k8s/ && cp kernels/README.md .site/pages/kernels/
+	$(BIN)/mkdocs build --quiet
+	@echo "in .site/html/README.html"
 
 # Their number, the sample's seed, and a room (ROOM=train) or all of them.
 SEED ?= 0

@@ -18,7 +18,7 @@ from bench.nodes_machines import Machine, Machines
 ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
 GCS, DASHBOARD = 6379, 8265
-PATIENCE_S = 180.0
+PATIENCE_S = 300.0
 
 
 def manifest() -> dict[str, Any]:
