@@ -1,4 +1,4 @@
-"""An endpoint whose keys are a mounted secret: exchanged over HTTP, with the replica that was there."""
+"""An endpoint whose keys are a mounted secret: exchanged over HTTP, without a new replica."""
 
 import secrets
 from collections.abc import Iterator
