@@ -5,7 +5,6 @@
 Every other package that is installed here cannot be imported. Prints the packages that were.
 """
 
-import importlib.abc
 import json
 import os
 import sys
@@ -29,22 +28,23 @@ homes = {name: {plain(of) for of in found} for name, found in packages_distribut
 beyond = {name for name, found in homes.items() if not found & locked} - OURS
 
 
-class Locked(importlib.abc.MetaPathFinder):
+class Locked(PathFinder):
     """Does not find what the lock does not hold, as in an environment without it."""
 
+    @classmethod
     def find_spec(
-        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+        cls, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         if name.partition(".")[0] in beyond:
             return None
-        return PathFinder.find_spec(name, path, target)
+        return super().find_spec(name, path, target)
 
 
 # What the environment's own start has imported, such as a coverage tool's, is not serving's.
 for name in [name for name in sys.modules if name.partition(".")[0] in beyond]:
     del sys.modules[name]
 before = set(sys.modules)
-sys.meta_path[sys.meta_path.index(PathFinder)] = Locked()
+sys.meta_path[sys.meta_path.index(PathFinder)] = Locked
 
 from rayrank.serve.body import JSON  # noqa: E402
 from rayrank.serve.config import RankingArgs  # noqa: E402
