@@ -25,6 +25,7 @@ lock, bundles, request = sys.argv[1:]
 lines = Path(lock).read_text().splitlines()
 locked = {line.split("==")[0] for line in lines if not line.startswith("#")}
 homes = {name: {plain(of) for of in found} for name, found in packages_distributions().items()}
+installed = set(sys.path)
 beyond = {name for name, found in homes.items() if not found & locked} - OURS
 
 
@@ -35,8 +36,9 @@ class Locked(PathFinder):
     def find_spec(
         cls, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        if name.partition(".")[0] in beyond:
-            return None
+        if path is None and name in beyond:
+            # A locked package may bring it along, in a folder that it adds to the path (as Ray).
+            return super().find_spec(name, [of for of in sys.path if of not in installed], target)
         return super().find_spec(name, path, target)
 
 

@@ -24,8 +24,8 @@ def serve(lock: Path, folder: Path) -> subprocess.CompletedProcess[str]:
     bundles = folder / "bundles"
     name_version(bundles, CURRENT, write(bundles, trained("mtgr"), "mtgr").version)
     (folder / "request.json").write_text(json.dumps(request(1)))
-    # Not sys.path, to which Ray has added what it brings along by now.
-    paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    # Not this process's path, to which Ray has added by now what it brings along.
+    paths = [str(ROOT), str(ROOT / "platform"), str(ROOT / "kernels")]
     return subprocess.run(
         [sys.executable, str(CHILD), str(lock), str(bundles), str(folder / "request.json")],
         env=os.environ | {"PYTHONPATH": os.pathsep.join(paths), KEY_VARIABLE: API_KEY},
