@@ -20,6 +20,9 @@
 # make bench-data                user rows and plans against Polars, at 1, 3 and 10 million exposures
 # make bench-engine              what the engine's parts bring: kept prefixes, halves, frozen tables …
 # make bench-delayed             labels that are not known yet: masked against taken for negatives
+# make locks                     what each image holds, wheel by wheel with its hash (TORCH_INDEX=<url>)
+# make sbom                      a bill of materials of each image: build/sbom/*.cdx.json
+# make image-sizes               how large each image will be: fetches every wheel (some GB)
 #
 # Each sets itself up: a virtual environment in .venv with pinned packages (CPU).
 
@@ -31,7 +34,7 @@ BIN := .venv/bin
 SETUP := .venv/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test lint docs site mutants kuairand bench-kernels bench-data bench-engine bench-delayed bench-tables table-policies bench-serve bench-train chaos-serve fuzz-serve daily constraints clean
+.PHONY: help demo serve test lint docs site mutants kuairand bench-kernels bench-data bench-engine bench-delayed bench-tables table-policies bench-serve bench-train chaos-serve fuzz-serve daily constraints locks sbom image-sizes clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -120,7 +123,16 @@ bench-delayed: $(SETUP)
 
 constraints: $(SETUP)
 	( echo "# Every version rayrank is tested with: pip install -c constraints.txt. Made by 'make constraints'."; \
-	  $(BIN)/pip freeze --exclude-editable ) > constraints.txt
+	  $(BIN)/pip freeze --all --exclude pip --exclude-editable ) > constraints.txt
+
+locks: $(SETUP)
+	$(BIN)/python k8s/image/locks.py $(if $(TORCH_INDEX),--torch-index $(TORCH_INDEX)) $(TARGETS)
+
+sbom: $(SETUP)
+	$(BIN)/python k8s/image/sbom.py
+
+image-sizes: $(SETUP)
+	$(BIN)/python k8s/image/sizes.py $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
 clean:
 	rm -rf .venv runs

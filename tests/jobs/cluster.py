@@ -15,6 +15,13 @@ from ..clusters import Head
 
 # Keys in a file end at white space.
 KEY = "a-key-that-only-this-test-knows"
+PLANTED = {
+    "AWS_SECRET_ACCESS_KEY": "planted secret of an object store",
+    "AWS_SESSION_TOKEN": "planted token of an object store",
+    "REDIS_PASSWORD": "planted password of redis",
+    "MLFLOW_TRACKING_PASSWORD": "planted password of mlflow",
+}
+"""Secrets in the environment of every process of the cluster, as pods might have them."""
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from rayrank.serve.replay import replay
 from rayrank.storage import files_in, read_parquet
 
 from ..clusters import ROOT, free_port, ray_head, wait_until
-from .cluster import KEY, Endpoint, Trained, submit
+from .cluster import KEY, PLANTED, Endpoint, Trained, submit
 from .podcasts import write_podcasts
 
 
@@ -53,7 +53,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trained]:
     entrypoint = shlex.split("python jobs/pipeline.py --config jobs/cluster.yaml --new")
     # Of two nodes, since no node may have both replicas: on each one CPU for jobs, and one for its
     # replica.
-    with ray_head(cpus=2, workers=[2], PYTHONPATH=str(work), RAYRANK_API_KEY=KEY) as head:
+    with ray_head(
+        cpus=2, workers=[2], PYTHONPATH=str(work), RAYRANK_API_KEY=KEY, **PLANTED
+    ) as head:
         yield Trained(head, work, entrypoint, submit(head, work, entrypoint))
 
 
