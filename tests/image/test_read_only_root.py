@@ -54,7 +54,7 @@ def test_the_endpoint_runs_on_a_read_only_root(tmp_path: Path) -> None:
     given["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     done = subprocess.run(
         [
-            # /runs, of which serving reads.
+            # /storage, of which serving reads.
             *bubblewrap("--ro-bind", str(tmp_path), str(tmp_path), "--chdir", "/"),
             *(sys.executable, str(CHILD), str(bundles), str(tmp_path / "request.json")),
         ],

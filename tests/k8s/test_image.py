@@ -172,7 +172,7 @@ def test_what_kuberay_and_ray_need() -> None:
     # As `make chaos-serve` tries it.
     assert variables["RAY_SERVE_ENABLE_HA_PROXY"] == "1"
     assert variables["RAY_SERVE_HAPROXY_RETRY_ON"] == "conn-failure empty-response"
-    # What is written outside /tmp, /dev/shm and /runs fails: tests/image/test_read_only_root.py.
+    # What is written outside /tmp, /dev/shm and /storage fails: tests/image/test_read_only_root.py.
     assert variables["HOME"] == "/tmp"
     assert "ln -s /tmp /app/runs" in runtime.all("RUN")
 
