@@ -87,10 +87,11 @@ docs: $(SETUP)
 # Every page at the place that it has here, so that links lead to the same.
 site: $(SETUP)
 	rm -rf .site && mkdir -p .site/pages/k8s .site/pages/kernels
-	cp -r README.md CONTRIBUTING.md LICENSE docs examples .site/pages
+	cp -r README.md CONTRIBUTING.md CHANGELOG.md LICENSE docs examples .site/pages
 	cp k8s/README.md .site/pages/k8s/ && cp kernels/README.md .site/pages/kernels/
-	$(BIN)/mkdocs build --quiet
-	@echo "in .site/html/README.html"
+	# Not --quiet: warnings that are not printed are not counted by `strict` either.
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
+	@echo "in .site/html; to search it, too: python -m http.server --directory .site/html"
 
 # Their number, the sample's seed, and a room (ROOM=train) or all of them.
 SEED ?= 0
