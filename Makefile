@@ -9,6 +9,7 @@
 # make daily                      seven days one after the other, one of them damaged (five minutes)
 # make bench-train                training: balance, over fixed and padded batches, a plain loop; memory
 # make chaos-serve                killed replicas, switches, damage, sieges: what is lost (SOAK=10: minutes)
+# make chaos-nodes                pods drained, upgraded, failed, as network namespaces (root, redis-server)
 # make fuzz-serve                 generated requests (N=10000) against a deployed application
 # make docs                      docs/config.md and docs/api.md, from the code
 # make site                      these pages as a site, in .site/html
@@ -34,7 +35,7 @@ BIN := .venv/bin
 SETUP := .venv/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test lint docs site mutants kuairand bench-kernels bench-data bench-engine bench-delayed bench-tables table-policies bench-serve bench-train chaos-serve fuzz-serve daily constraints locks sbom image-sizes clean
+.PHONY: help demo serve test lint docs site mutants kuairand bench-kernels bench-data bench-engine bench-delayed bench-tables table-policies bench-serve bench-train chaos-serve chaos-nodes fuzz-serve daily constraints locks sbom image-sizes clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -71,6 +72,9 @@ daily: $(SETUP)
 chaos-serve: $(SETUP)
 	RAY_SERVE_ENABLE_HA_PROXY=1 RAY_SERVE_HAPROXY_RETRY_ON="conn-failure empty-response" \
 	PYTHONPATH=kernels $(BIN)/python -m bench.chaos $(if $(SOAK),--soak-minutes $(SOAK))
+
+chaos-nodes: $(SETUP)
+	PYTHONPATH=kernels $(BIN)/python -m bench.nodes
 
 fuzz-serve: $(SETUP)
 	GENERATED=$(or $(N),10000) $(BIN)/python -m pytest -s tests/serve/test_app_generated.py
