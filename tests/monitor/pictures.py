@@ -1,5 +1,5 @@
-"""Pictures of the dashboards, from a real cluster: five days learned from, one of them damaged, then
-some minutes of traffic, a promotion, and drifted input.
+"""Pictures of the dashboards, from a real cluster: five days, one of them damaged, then some minutes
+of traffic with a busy hour, input that drifts, and faulty requests.
 
     python -m tests.monitor.pictures docs
 """
@@ -9,19 +9,26 @@ import random
 import sys
 import tempfile
 import time
+from datetime import date
 from pathlib import Path
+from threading import Event
 
 from rayrank.data.config import SimulateConfig
+from rayrank.data.times import start_ms
 from rayrank.monitor.dashboards import DASHBOARDS
 from rayrank.monitor.look import look
 from rayrank.monitor.picture import dashboard_picture
+from rayrank.run.config import RunConfig
+from rayrank.run.run import Run
+from rayrank.serve.replay import Request, replay
 
 from bench.demo_ranker import RANKER
 
 from .scene import Days, Scene, damaged, watched_scene
 
 EVERY_S = 2
-TRAFFIC_S = 150.0
+TRAFFIC_S = 180.0
+LAST = "2026-03-06"
 
 
 def days(folder: Path) -> Days:
@@ -34,33 +41,38 @@ def days(folder: Path) -> Days:
             "rankers": {"mtgr": RANKER},
             "daily": {"gates": {"quality": 0.05, "log_loss": 0.2}},
         },
-        wanted="2026-03-02..2026-03-06",
+        wanted=f"2026-03-02..{LAST}",
     )
 
 
-def traffic(scene: Scene) -> None:
-    """Users who come again and new ones, for some minutes; more of them in the middle."""
-    chance, asked = random.Random(0), json.loads(scene.request)
-    begun, known = time.monotonic(), [f"user-{n}" for n in range(20)]
-    while (gone := time.monotonic() - begun) < TRAFFIC_S:
-        user = dict(asked)
-        ids = asked["user"]["user_id"] if "user_id" in asked.get("user", {}) else None
-        if isinstance(ids, int):
-            user["user"] = {**asked["user"], "user_id": chance.randrange(10_000)}
-        assert known
-        scene.post(json.dumps(user).encode())
-        if chance.random() < 0.02:
+def requests(config: dict) -> list[Request]:
+    """What some users would ask for from the last day on."""
+    log, schema = Run(RunConfig.model_validate(config)).open_log()
+    users = log.read("exposures", [schema.user])[schema.user].combine_chunks().unique()[:100]
+    return replay(log, schema, users, [start_ms(date.fromisoformat(LAST), schema.timezone)] * 2)
+
+
+def traffic(scene: Scene, asked: list[Request]) -> None:
+    """Users who come again and new ones; more of them in the middle, and farther away at the
+    end."""
+    chance, pause, begun = random.Random(0), Event(), time.monotonic()
+    while (gone := (time.monotonic() - begun) / TRAFFIC_S) < 1:
+        request = json.loads(json.dumps(chance.choice(asked), default=float))
+        if gone > 0.6 and chance.random() < 0.5:
+            far = [100 * value for value in request["candidates"]["distance"]]
+            request["candidates"]["distance"] = far
+        scene.post(json.dumps(request).encode())
+        if chance.random() < 0.05:
             scene.post(damaged(scene.request))
-        busy = 0.3 < gone / TRAFFIC_S < 0.7
-        time.sleep(0.02 if busy else 0.1)
+        pause.wait(0.02 if 0.3 < gone < 0.7 else 0.15)
 
 
 def main() -> None:
     out = Path(sys.argv[1])
     with tempfile.TemporaryDirectory(prefix="rayrank-pictures-") as name:
-        folder, begun = Path(name), time.time()
-        with watched_scene(folder, days(folder), EVERY_S) as scene:
-            traffic(scene)
+        told, begun = days(Path(name)), time.time()
+        with watched_scene(Path(name), told, EVERY_S) as scene:
+            traffic(scene, requests(told.config))
             for dashboard in DASHBOARDS:
                 shown = look(scene.prometheus, [dashboard], EVERY_S, time.time() - begun)
                 path = out / f"{dashboard.uid.replace('rayrank', 'dashboard')}.svg"
