@@ -12,6 +12,9 @@
 # make fuzz-serve                 generated requests (N=10000) against a deployed application
 # make docs                      docs/config.md and docs/api.md, from the code
 # make mutants                   break a hundred things, one at a time: would the tests notice?
+# make monitor                   a Prometheus over the local Ray: what each dashboard's panel shows
+# make dashboards                Grafana's JSON of the dashboards, from the code
+# make pictures                  docs/dashboard-*.svg, from a cluster of their own (some minutes)
 # make kuairand                  the KuaiRand table of the README: three seeds, standard deviations
 # make bench-kernels             the CPU operators against plain PyTorch, as ratios
 # make bench-tables              tables: the id map, a step at a budget, duplicates, growth
@@ -30,7 +33,7 @@ BIN := .venv/bin
 SETUP := .venv/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test lint docs mutants kuairand bench-kernels bench-data bench-engine bench-delayed bench-tables table-policies bench-serve bench-train chaos-serve fuzz-serve daily constraints clean
+.PHONY: help demo serve test lint docs monitor dashboards pictures mutants kuairand bench-kernels bench-data bench-engine bench-delayed bench-tables table-policies bench-serve bench-train chaos-serve fuzz-serve daily constraints clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -79,6 +82,16 @@ lint: $(SETUP)
 docs: $(SETUP)
 	$(BIN)/python -m rayrank.run.config_page docs/config.md
 	$(BIN)/python -m rayrank.serve.api_page docs/data.md docs/api.md
+
+monitor: $(SETUP)
+	$(BIN)/python -m rayrank.monitor.local --rules k8s/monitoring/rules-*.yaml \
+	    $(if $(TARGETS),--targets '$(TARGETS)') $(if $(ONCE),--once)
+
+dashboards: $(SETUP)
+	$(BIN)/python -m rayrank.monitor.grafana k8s/monitoring/dashboards
+
+pictures: $(SETUP)
+	PYTHONPATH=kernels $(BIN)/python -m tests.monitor.pictures docs
 
 # Their number, the sample's seed, and a room (ROOM=train) or all of them.
 SEED ?= 0

@@ -1,5 +1,5 @@
-"""Pictures of the dashboards, from a real cluster: five days, one of them damaged, then some minutes
-of traffic with a busy hour, input that drifts, and faulty requests.
+"""Pictures of the dashboards, from a real cluster: five days, one of them damaged, then some
+minutes of traffic with a busy hour, input that drifts, and faulty requests.
 
     python -m tests.monitor.pictures docs
 """

@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 
 import httpx
 import yaml
+from prometheus_client.metrics_core import Metric
+from prometheus_client.parser import text_string_to_metric_families
 from rayrank.data.config import SimulateConfig
 from rayrank.monitor.prometheus import Prometheus, prometheus
 
@@ -55,6 +57,14 @@ class Scene(NamedTuple):
             return httpx.get(f"{self.url}/healthz").status_code == 200
         except httpx.HTTPError:  # does not listen yet
             return False
+
+    def exported(self) -> Iterator[Metric]:
+        """What all exporters say now."""
+        for group in json.loads(self.head.targets.read_text()):
+            for address in group["targets"]:
+                yield from text_string_to_metric_families(
+                    httpx.get(f"http://{address}/metrics").text
+                )
 
 
 @contextmanager

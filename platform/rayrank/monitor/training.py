@@ -46,9 +46,12 @@ PROGRESS = (
     ),
     Panel(
         "Tokens per second",
-        "Over all workers, of the last step.",
+        "Over all workers: of the last step, and the mean over a longer time.",
         "short",
-        (Query(_as_it_is(series.RATE), NAMED),),
+        (
+            Query(_as_it_is(series.RATE), f"{NAMED} last step"),
+            Query(per_second(series.TOKENS, R, *CHOSEN), f"{NAMED} mean"),
+        ),
     ),
     Panel(
         "FLOP per second",
