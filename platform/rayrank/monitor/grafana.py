@@ -63,8 +63,11 @@ def to_text(dashboard: Dashboard) -> str:
 
 
 def _panel(panel: Panel) -> dict[str, Any]:
-    lines = {"spanNulls": True} if panel.kind == "points" else {}
-    lines |= {"showPoints": "always"} if panel.kind == "points" else {"showPoints": "never"}
+    now_and_then = panel.kind == "points"
+    lines: dict[str, Any] = {
+        "spanNulls": now_and_then,
+        "showPoints": "always" if now_and_then else "never",
+    }
     options: dict[str, Any] = {"legend": {"displayMode": "list", "placement": "bottom"}}
     if panel.kind == "numbers":
         lines, options = {}, {"reduceOptions": {"calcs": ["lastNotNull"]}, "textMode": "auto"}
