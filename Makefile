@@ -85,7 +85,7 @@ docs: $(SETUP)
 
 monitor: $(SETUP)
 	$(BIN)/python -m rayrank.monitor.local --rules k8s/monitoring/rules-*.yaml \
-	    $(if $(TARGETS),--targets '$(TARGETS)') $(if $(ONCE),--once)
+	    $(if $(TARGETS),--targets '$(TARGETS)') $(if $(PORT),--port $(PORT)) $(if $(ONCE),--once)
 
 dashboards: $(SETUP)
 	$(BIN)/python -m rayrank.monitor.grafana k8s/monitoring/dashboards

@@ -33,7 +33,7 @@ LAST = "2026-03-06"
 
 def days(folder: Path) -> Days:
     return Days(
-        SimulateConfig(users=600, days=6, mean_length=40),
+        SimulateConfig(users=500, days=6, mean_length=40),
         damaged=3,
         config={
             "run_dir": str(folder / "run"),
@@ -59,8 +59,8 @@ def traffic(scene: Scene, asked: list[Request]) -> None:
     while (gone := (time.monotonic() - begun) / TRAFFIC_S) < 1:
         request = json.loads(json.dumps(chance.choice(asked), default=float))
         if gone > 0.6 and chance.random() < 0.5:
-            far = [100 * value for value in request["candidates"]["distance"]]
-            request["candidates"]["distance"] = far
+            far = [100 * value for value in request["candidates"]["distance_km"]]
+            request["candidates"]["distance_km"] = far
         scene.post(json.dumps(request).encode())
         if chance.random() < 0.05:
             scene.post(damaged(scene.request))

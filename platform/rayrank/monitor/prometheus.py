@@ -135,7 +135,8 @@ def _await_ready(running: Prometheus, process: subprocess.Popen, log: Path) -> N
     pause, until = Event(), time.monotonic() + STARTS_S
     while time.monotonic() < until:
         if process.poll() is not None:
-            raise MonitorError(f"prometheus ended with {process.returncode}; see {log}")
+            last = log.read_text().strip().rpartition("\n")[2]
+            raise MonitorError(f"prometheus ended with {process.returncode}; {log}: {last}")
         try:
             if httpx.get(f"{running.url}/-/ready").status_code == 200:
                 return
