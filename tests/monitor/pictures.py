@@ -33,13 +33,13 @@ LAST = "2026-03-06"
 
 def days(folder: Path) -> Days:
     return Days(
-        SimulateConfig(users=500, days=6, mean_length=40),
+        SimulateConfig(users=1000, days=6, mean_length=40),
         damaged=3,
         config={
             "run_dir": str(folder / "run"),
             "data": {"source": "parquet", "path": str(folder / "log"), "split": {"test": 0}},
-            "rankers": {"mtgr": RANKER},
-            "daily": {"gates": {"quality": 0.05, "log_loss": 0.2}},
+            "rankers": {"mtgr": {**RANKER, "train": {**RANKER["train"], "epochs": 12}}},
+            "daily": {"epochs": 3, "gates": {"quality": 0.05, "log_loss": 0.2}},
         },
         wanted=f"2026-03-02..{LAST}",
     )
@@ -72,9 +72,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="rayrank-pictures-") as name:
         told, begun = days(Path(name)), time.time()
         with watched_scene(Path(name), told, EVERY_S) as scene:
+            served = time.time()
             traffic(scene, requests(told.config))
             for dashboard in DASHBOARDS:
-                shown = look(scene.prometheus, [dashboard], EVERY_S, time.time() - begun)
+                since = served if dashboard.uid == "rayrank-serving" else begun
+                shown = look(scene.prometheus, [dashboard], EVERY_S, time.time() - since)
                 path = out / f"{dashboard.uid.replace('rayrank', 'dashboard')}.svg"
                 path.write_text(dashboard_picture(dashboard, shown))
                 print(path)

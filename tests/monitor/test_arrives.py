@@ -2,6 +2,7 @@
 also of jobs that have ended by then."""
 
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from rayrank.monitor.prometheus import prometheus
 from rayrank.run.daily_outcome import read_decided
 from rich.console import Console
 
-from ..clusters import wait_until
+from ..clusters import said_by, wait_until
 from ..run.daily import FIRST, NAME, SECOND, config, run_in
 from .scene import RULES, Days, Scene, damaged, watched_scene
 
@@ -132,6 +133,21 @@ def test_it_can_be_drawn_and_read(shown: list[Shown]) -> None:
     told = console.export_text()
     assert "Waiting for the engine" in told
     assert "nothing; needs a GPU" in told
+
+
+def test_make_monitor_says_what_every_panel_shows(
+    scene: Scene, shown: list[Shown], folder: Path
+) -> None:
+    """In a process of its own, over the same exporters."""
+    told = ["--targets", scene.head.targets, "--folder", folder / "other", "--rules", *RULES]
+    said = said_by(
+        [sys.executable, "-m", "rayrank.monitor.local", "--once", "--every=2", "--port=0", *told],
+        scene.head.environment,
+    )
+    assert "Answers by status" in said
+    assert "alerts " in said
+    targets = next(line for line in said.splitlines() if line.startswith("targets"))
+    assert targets.count(" up") == 3, "the node's, the autoscaler's, the dashboard's"
 
 
 def test_a_machine_without_prometheus_is_told_what_it_lacks(

@@ -66,7 +66,7 @@ def _panel(panel: Panel) -> dict[str, Any]:
     now_and_then = panel.kind == "points"
     lines: dict[str, Any] = {
         "spanNulls": now_and_then,
-        "showPoints": "always" if now_and_then else "never",
+        "showPoints": "always" if now_and_then else "auto",
     }
     options: dict[str, Any] = {"legend": {"displayMode": "list", "placement": "bottom"}}
     if panel.kind == "numbers":

@@ -66,16 +66,20 @@ def named(legend: str, line: Line) -> str:
 
 def look_table(shown: Sequence[Shown]) -> Table:
     """A line per panel: how many series it shows, and one of them."""
-    table = Table(title="panels", title_justify="left")
-    table.add_column("dashboard")
+    table = Table()
     table.add_column("panel")
     table.add_column("series", justify="right")
     table.add_column("the first one's last value")
+    before = ""
     for dashboard, panel, lines in shown:
+        if dashboard != before:
+            table.add_section()
+            table.add_row(f"[bold]{dashboard}[/]")
+            before = dashboard
         if lines:
             name, points = next(iter(lines.items()))
             told = f"{name} {points[-1][1]:.4g}"
         else:
             told = f"nothing; needs {panel.needs}" if panel.needs else "nothing yet"
-        table.add_row(dashboard, panel.title, str(len(lines)), told)
+        table.add_row(panel.title, str(len(lines)), told)
     return table

@@ -135,8 +135,9 @@ def _await_ready(running: Prometheus, process: subprocess.Popen, log: Path) -> N
     pause, until = Event(), time.monotonic() + STARTS_S
     while time.monotonic() < until:
         if process.poll() is not None:
-            last = log.read_text().strip().rpartition("\n")[2]
-            raise MonitorError(f"prometheus ended with {process.returncode}; {log}: {last}")
+            told = log.read_text().splitlines()
+            why = next((line for line in told if "level=error" in line), "")
+            raise MonitorError(f"prometheus ended with {process.returncode}; {log}: {why}")
         try:
             if httpx.get(f"{running.url}/-/ready").status_code == 200:
                 return
