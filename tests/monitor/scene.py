@@ -79,8 +79,8 @@ def watched_scene(folder: Path, days: Days, every_s: int) -> Iterator[Scene]:
     ):
         asked = ["--config", str(folder / "daily.yaml"), "--day", days.wanted]
         ended = submitted(head, ["jobs/daily.py", *asked])
-        assert "is promoted" in ended, ended
-        assert "REFUSED" in ended, ended
+        assert "is promoted" in ended, ended[-2000:]
+        assert "REFUSED" in ended, ended[-2000:]
         url = deployed(head, folder)
         request = (folder / "run" / "request.json").read_bytes()
         scene = Scene(head, watching, url, request)

@@ -190,7 +190,7 @@ CASES = [
     Case("RayrankReplicasMissing", "2 of 2", False, replicas(2, 2), 20),
     Case("RayrankSwitchFailed", "the first one ever", True, {FAILED: "_x20 1x40"}, 30),
     Case("RayrankSwitchFailed", "one more", True, {FAILED: "1x30 2x30"}, 45),
-    Case("RayrankSwitchFailed", "an hour ago", False, {FAILED: "1x120"}, 90),
+    Case("RayrankSwitchFailed", "an hour ago", False, {FAILED: "_x20 1x120"}, 90),
     Case("RayrankBundleOld", "49 hours", True, {OLD: f"{49 * 3600}x60"}, 40),
     Case("RayrankBundleOld", "47 hours", False, {OLD: f"{47 * 3600}x60"}, 40),
     Case(
@@ -198,7 +198,7 @@ CASES = [
     ),
     Case("RayrankDrift", "0.26", True, {DRIFT: "0.26x60"}, 40),
     Case("RayrankDrift", "0.25", False, {DRIFT: "0.25x60"}, 40),
-    Case("RayrankDrift", "for a moment", False, {DRIFT: "0.1x20 0.9x10 0.1x30"}, 40),
+    Case("RayrankDrift", "for a moment", False, {DRIFT: "0.1x20 0.9x10 0.1x30"}, 29),
 ]
 
 

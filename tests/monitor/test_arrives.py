@@ -32,7 +32,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def scene(folder: Path) -> Iterator[Scene]:
     if shutil.which("prometheus") is None:
         pytest.skip("prometheus is not installed (apt-get install prometheus)")
-    small = SimulateConfig(users=300, days=3, mean_length=20)
+    small = SimulateConfig(users=400, days=3, mean_length=30)
     days = Days(small, damaged=2, config=config(folder), wanted=f"{FIRST}..{SECOND}")
     with watched_scene(folder, days, EVERY_S) as watched:
         yield watched
@@ -139,11 +139,9 @@ def test_make_monitor_says_what_every_panel_shows(
     scene: Scene, shown: list[Shown], folder: Path
 ) -> None:
     """In a process of its own, over the same exporters."""
-    told = ["--targets", scene.head.targets, "--folder", folder / "other", "--rules", *RULES]
-    said = said_by(
-        [sys.executable, "-m", "rayrank.monitor.local", "--once", "--every=2", "--port=0", *told],
-        scene.head.environment,
-    )
+    command = [sys.executable, "-m", "rayrank.monitor.local", "--once", "--every=2", "--port=0"]
+    told = [f"--targets={scene.head.targets}", f"--folder={folder / 'other'}", "--rules"]
+    said = said_by([*command, *told, *map(str, RULES)], scene.head.environment)
     assert "Answers by status" in said
     assert "alerts " in said
     targets = next(line for line in said.splitlines() if line.startswith("targets"))
@@ -164,6 +162,6 @@ def test_rules_that_prometheus_refuses_are_told(tmp_path: Path) -> None:
         pytest.skip("prometheus is not installed (apt-get install prometheus)")
     rules = tmp_path / "rules.yaml"
     rules.write_text("spec: {groups: [{name: a, rules: [{alert: A, expr: 'sum('}]}]}")
-    told = pytest.raises(MonitorError, match=r"prometheus ended with 1; .*prometheus\.log: .*sum\(")
+    told = pytest.raises(MonitorError, match=r"prometheus ended with 1; .*unclosed left paren")
     with told, prometheus(tmp_path / "targets.json", [rules], tmp_path / "kept"):
         raise AssertionError("it runs")
