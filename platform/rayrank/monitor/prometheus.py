@@ -29,10 +29,12 @@ class Line(NamedTuple):
     """(Unix time, value), ascending; of an instant one point."""
 
 
-class Prometheus(NamedTuple):
+class Prometheus:
     """One that runs."""
 
-    url: str
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._client = httpx.Client(base_url=url, timeout=30)
 
     def now(self, query: str) -> list[Line]:
         """What a query gives at this moment. Raises MonitorError where Prometheus refuses it."""
@@ -58,7 +60,7 @@ class Prometheus(NamedTuple):
         return {of["labels"]["alertname"]: of["state"] for of in found}
 
     def _get(self, what: str, **asked: Any) -> Any:
-        answer = httpx.get(f"{self.url}/api/v1/{what}", params=asked, timeout=30)
+        answer = self._client.get(f"/api/v1/{what}", params=asked)
         content = answer.json()
         if content["status"] != "success":
             raise MonitorError(f"{content['error']}: {asked.get('query', what)}")

@@ -115,6 +115,7 @@ ENGINE = (
                 "{{kept}}",
             ),
         ),
+        needs="a model that reads a user once, as MTGR does",
     ),
     Panel(
         "Prefixes dropped for room",
@@ -129,7 +130,8 @@ ENGINE = (
         "short",
         (
             Query(
-                _of_now("ray_serve_deployment_replica_healthy", "sum", "application", *OF_APP),
+                "sum by (application) (max by (application, replica) (last_over_time("
+                f"{of('ray_serve_deployment_replica_healthy', *OF_APP)}[1m])))",
                 "healthy, {{application}}",
             ),
             Query(
