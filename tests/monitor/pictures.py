@@ -1,4 +1,4 @@
-"""Pictures of the dashboards, from a real cluster: five days, one of them damaged, then some
+"""Pictures of the dashboards, from a real cluster: four days, one of them damaged, then some
 minutes of traffic with a busy hour, input that drifts, and faulty requests.
 
     python -m tests.monitor.pictures docs
@@ -27,19 +27,19 @@ from bench.demo_ranker import RANKER
 from .scene import Days, Scene, damaged, watched_scene
 
 EVERY_S = 2
-TRAFFIC_S = 180.0
-LAST = "2026-03-06"
+TRAFFIC_S = 120.0
+LAST = "2026-03-05"
 
 
 def days(folder: Path) -> Days:
     return Days(
-        SimulateConfig(users=1000, days=6, mean_length=40),
+        SimulateConfig(users=1000, days=5, mean_length=40),
         damaged=3,
         config={
             "run_dir": str(folder / "run"),
             "data": {"source": "parquet", "path": str(folder / "log"), "split": {"test": 0}},
-            "rankers": {"mtgr": {**RANKER, "train": {**RANKER["train"], "epochs": 12}}},
-            "daily": {"epochs": 3, "gates": {"quality": 0.05, "log_loss": 0.2}},
+            "rankers": {"mtgr": {**RANKER, "train": {**RANKER["train"], "epochs": 25}}},
+            "daily": {"epochs": 5, "gates": {"quality": 0.05, "log_loss": 0.2}},
         },
         wanted=f"2026-03-02..{LAST}",
     )
