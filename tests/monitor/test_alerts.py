@@ -30,7 +30,7 @@ APP = 'application="ranking"'
 DECIDED = "ray_rayrank_day_decided_time_seconds"
 LABELS = "ray_rayrank_data_labels"
 REFUSED_IDS = 'ray_rayrank_train_table_refused_total{ranker="mtgr",table="item"}'
-WORKERS = 'ray_actors{Name="RayTrainWorker",State="ALIVE_RUNNING_TASKS"}'
+WORKERS = 'ray_actors{Name="RayTrainWorker",State="ALIVE"}'
 
 
 class Case(NamedTuple):

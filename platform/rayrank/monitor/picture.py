@@ -28,7 +28,7 @@ from rayrank.report.svg import (
 ACROSS, GAP, HEAD, SECTION = 3, 20, 34, 30
 NAMES = 124
 """The room for names at the right, and what a letter takes of it."""
-NARROW = 5.2
+NARROW = 6.0
 MOST = 8
 """Series of a panel that are drawn: those that are highest at the end."""
 NUMBER = 36

@@ -18,7 +18,8 @@ R = "ranker, version"
 NAMED = "{{ranker}} {{version}}"
 CHOSEN = 'ranker=~"$Ranker"', 'version=~"$Version"'
 
-WORKERS, ALIVE = 'Name="RayTrainWorker"', 'State=~"ALIVE.*"'
+WORKERS, ALIVE = 'Name="RayTrainWorker"', 'State="ALIVE"'
+"""Told by the head. Workers tell of themselves too, as ALIVE_IDLE or ALIVE_RUNNING_TASKS."""
 
 
 def _as_it_is(gauge: Series, by: str = R) -> str:
@@ -36,7 +37,7 @@ PROGRESS = (
         "AUC",
         "Of the last 100 steps' predictions, made before those steps trained on them.",
         "short",
-        (Query(_as_it_is(series.AUC, f"{R}, task"), f"{NAMED} {{{{task}}}}"),),
+        (Query(_as_it_is(series.AUC, f"{R}, task"), f"{{{{task}}}}, {NAMED}"),),
     ),
     Panel(
         "Done",
@@ -49,8 +50,8 @@ PROGRESS = (
         "Over all workers: of the last step, and the mean over a longer time.",
         "short",
         (
-            Query(_as_it_is(series.RATE), f"{NAMED} last step"),
-            Query(per_second(series.TOKENS, R, *CHOSEN), f"{NAMED} mean"),
+            Query(_as_it_is(series.RATE), f"last step, {NAMED}"),
+            Query(per_second(series.TOKENS, R, *CHOSEN), f"mean, {NAMED}"),
         ),
     ),
     Panel(
