@@ -14,6 +14,9 @@
 # make docs                      docs/config.md and docs/api.md, from the code
 # make site                      these pages as a site, in .site/html
 # make mutants                   break a hundred things, one at a time: would the tests notice?
+# make monitor                   a Prometheus over the local Ray: what each dashboard's panel shows
+# make dashboards                Grafana's JSON of the dashboards, from the code
+# make pictures                  docs/dashboard-*.svg, from a cluster of their own (some minutes)
 # make kuairand                  the KuaiRand table of the README: three seeds, standard deviations
 # make bench-kernels             the CPU operators against plain PyTorch, as ratios
 # make bench-tables              tables: the id map, a step at a budget, duplicates, growth
@@ -35,7 +38,7 @@ BIN := .venv/bin
 SETUP := .venv/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test lint docs site mutants kuairand bench-kernels bench-data bench-engine bench-delayed bench-tables table-policies bench-serve bench-train chaos-serve chaos-nodes fuzz-serve daily constraints locks sbom image-sizes clean
+.PHONY: help demo serve test lint docs site monitor dashboards pictures mutants kuairand bench-kernels bench-data bench-engine bench-delayed bench-tables table-policies bench-serve bench-train chaos-serve chaos-nodes fuzz-serve daily constraints locks sbom image-sizes clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -95,6 +98,16 @@ site: $(SETUP)
 	cp k8s/README.md .site/pages/k8s/ && cp kernels/README.md .site/pages/kernels/
 	$(BIN)/mkdocs build --quiet
 	@echo "in .site/html/README.html"
+
+monitor: $(SETUP)
+	$(BIN)/python -m rayrank.monitor.local --rules k8s/monitoring/rules-*.yaml \
+	    $(if $(TARGETS),--targets '$(TARGETS)') $(if $(PORT),--port $(PORT)) $(if $(ONCE),--once)
+
+dashboards: $(SETUP)
+	$(BIN)/python -m rayrank.monitor.grafana k8s/monitoring/dashboards
+
+pictures: $(SETUP)
+	PYTHONPATH=kernels $(BIN)/python -m tests.monitor.pictures docs
 
 # Their number, the sample's seed, and a room (ROOM=train) or all of them.
 SEED ?= 0
