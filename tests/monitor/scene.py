@@ -74,7 +74,7 @@ def watched_scene(folder: Path, days: Days, every_s: int) -> Iterator[Scene]:
     (folder / "daily.yaml").write_text(yaml.safe_dump(days.config))
     told = {REPORT_MS: str(1000 * every_s), KEY_VARIABLE: API_KEY, "PYTHONPATH": CODE}
     with (
-        ray_head(cpus=3, **told) as head,
+        ray_head(3, (), **told) as head,
         prometheus(head.targets, RULES, folder / "prometheus", every_s=every_s) as watching,
     ):
         asked = ["--config", str(folder / "daily.yaml"), "--day", days.wanted]
