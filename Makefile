@@ -9,10 +9,14 @@
 # make daily                      seven days one after the other, one of them damaged (five minutes)
 # make bench-train                training: balance, over fixed and padded batches, a plain loop; memory
 # make chaos-serve                killed replicas, switches, damage, sieges: what is lost (SOAK=10: minutes)
+# make chaos-nodes                pods drained, upgraded, failed, as network namespaces (root, redis-server)
 # make fuzz-serve                 generated requests (N=10000) against a deployed application
 # make docs                      docs/config.md and docs/api.md, from the code
 # make site                      these pages as a site, in .site/html
 # make mutants                   break a hundred things, one at a time: would the tests notice?
+# make monitor                   a Prometheus over the local Ray: what each dashboard's panel shows
+# make dashboards                Grafana's JSON of the dashboards, from the code
+# make pictures                  docs/dashboard-*.svg, from a cluster of their own (some minutes)
 # make kuairand                  the KuaiRand table of the README: three seeds, standard deviations
 # make bench-kernels             the CPU operators against plain PyTorch, as ratios
 # make bench-tables              tables: the id map, a step at a budget, duplicates, growth
@@ -34,7 +38,7 @@ BIN := .venv/bin
 SETUP := .venv/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test lint docs site mutants kuairand bench-kernels bench-data bench-engine bench-delayed bench-tables table-policies bench-serve bench-train chaos-serve fuzz-serve daily constraints locks sbom image-sizes clean
+.PHONY: help demo serve test lint docs site monitor dashboards pictures mutants kuairand bench-kernels bench-data bench-engine bench-delayed bench-tables table-policies bench-serve bench-train chaos-serve chaos-nodes fuzz-serve daily constraints locks sbom image-sizes clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -72,6 +76,9 @@ chaos-serve: $(SETUP)
 	RAY_SERVE_ENABLE_HA_PROXY=1 RAY_SERVE_HAPROXY_RETRY_ON="conn-failure empty-response" \
 	PYTHONPATH=kernels $(BIN)/python -m bench.chaos $(if $(SOAK),--soak-minutes $(SOAK))
 
+chaos-nodes: $(SETUP)
+	PYTHONPATH=kernels $(BIN)/python -m bench.nodes
+
 fuzz-serve: $(SETUP)
 	GENERATED=$(or $(N),10000) $(BIN)/python -m pytest -s tests/serve/test_app_generated.py
 
@@ -92,6 +99,16 @@ site: $(SETUP)
 	# Not --quiet: warnings that are not printed are not counted by `strict` either.
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
 	@echo "in .site/html; to search it, too: python -m http.server --directory .site/html"
+
+monitor: $(SETUP)
+	$(BIN)/python -m rayrank.monitor.local --rules k8s/monitoring/rules-*.yaml \
+	    $(if $(TARGETS),--targets '$(TARGETS)') $(if $(PORT),--port $(PORT)) $(if $(ONCE),--once)
+
+dashboards: $(SETUP)
+	$(BIN)/python -m rayrank.monitor.grafana k8s/monitoring/dashboards
+
+pictures: $(SETUP)
+	PYTHONPATH=kernels $(BIN)/python -m tests.monitor.pictures docs
 
 # Their number, the sample's seed, and a room (ROOM=train) or all of them.
 SEED ?= 0

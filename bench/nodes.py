@@ -1,16 +1,17 @@
-"""What is done to the machines of the ranking service while requests come, and what is lost of them.
+"""What is done to the machines of the ranking service while requests come, and what is lost.
 
     make chaos-nodes
 
 The RayService of k8s/base, each of its pods a network namespace of this machine with an address of
 its own: the same Serve configuration, HAProxy, token, Redis and preStop. In front a Service as
 Kubernetes has it: connections go to pods that are ready, and routers hear two seconds late of one
-that is gone. Needs root (for the namespaces) and Debian's redis-server; writes runs/chaos/nodes.json.
+that is gone. Needs root (for the namespaces) and Debian's redis-server. Counts are in
+runs/chaos/nodes.json.
 
     redeploy   other arguments: new replicas take the place of the old ones (surge)
     drain      a pod is deleted: its preStop has a replica started elsewhere first
     unprepared a pod is deleted, and its preStop only waits, as it did before
-    upgrade    a second cluster is built beside the first, which then is deleted (KubeRay's NewCluster)
+    upgrade    a second cluster is built beside the first, which then is deleted (NewCluster)
     head       the head is killed, and started again
     machine    a worker's machine fails
 """
@@ -30,7 +31,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from benchmarks.cpu_measure import machine, versions
+from benchmarks import cpu_measure
 from rayrank.storage import write_whole
 
 from bench.chaos_bundles import small_bodies
@@ -125,8 +126,8 @@ def upgrade(stage: Stage, cluster: Cluster, front: Service) -> Cluster:
     until("the new cluster's pods are ready", lambda: set(new) <= set(front.ready()))
     front.remove(*old)
     time.sleep(DELETION_DELAY_S)
-    for pod in [cluster.leave(machine) for machine in old if machine.processes()]:
-        pod.wait()
+    for told in [cluster.leave(pod) for pod in old if pod.processes()]:
+        told.wait()
     cluster.stop()
     return other
 
@@ -217,8 +218,8 @@ def main() -> None:
     told.out.parent.mkdir(parents=True, exist_ok=True)
     content = {
         "scenarios": {name: lost.model_dump() for name, lost in found.items()},
-        "machine": machine(),
-        "versions": versions(),
+        "machine": cpu_measure.machine(),
+        "versions": cpu_measure.versions(),
     }
     write_whole(told.out, json.dumps(content, indent=1) + "\n")
     print(f"in {told.out}")

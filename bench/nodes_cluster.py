@@ -4,6 +4,7 @@ import json
 import secrets
 import subprocess
 import sys
+import tempfile
 import time
 import uuid
 from collections.abc import Mapping
@@ -72,6 +73,8 @@ class Cluster:
         return machine
 
     def _start(self, machine: Machine, *told: str) -> None:
+        # A pod begins with an empty disk.
+        disk = tempfile.mkdtemp(prefix=f"{machine.name}-", dir=machine.folder)
         of_head = self._of_head if machine is self.head else {}
         machine.start(
             [
@@ -80,7 +83,7 @@ class Cluster:
                 "--block",
                 *told,
                 f"--node-ip-address={machine.address}",
-                f"--temp-dir={machine.folder}/{machine.name}",
+                f"--temp-dir={disk}",
                 "--disable-usage-stats",
             ],
             self.environment

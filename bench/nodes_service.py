@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 
 import httpx
 from rayrank.strict import Strict
@@ -43,7 +44,7 @@ class Service:
 
     def add(self, *pods: Machine) -> None:
         """Those that a selector finds: ready once they answer their probe."""
-        self._pods |= {pod: False for pod in pods}
+        self._pods |= dict.fromkeys(pods, False)
 
     def remove(self, *pods: Machine) -> None:
         """Of pods that are marked for deletion: routers hear of it a little later."""
@@ -95,7 +96,7 @@ class Load:
             requests=len(self._told),
             lost=len(self._told) - how["200"],
             how=dict(how),
-            longest_gap_s=max(b - a for a, b in zip(ends, ends[1:], strict=False)),
+            longest_gap_s=max(b - a for a, b in pairwise(ends)),
             seconds=time.monotonic() - self._begun,
         )
 
