@@ -1,4 +1,4 @@
-"""The pages as a site: `make site`, where a link that leads nowhere or a page left out is an error."""
+"""The pages as a site: `make site`, where a dead link or a page in no menu is an error."""
 
 import importlib.util
 import re
