@@ -205,7 +205,7 @@ MEASURED: list[Account] = [
 ]
 
 ELSEWHERE: list[Account] = [
-    Here(r"pip install (\./kernels|'rayrank\[\w+\]')", "what is to be installed is there"),
+    Here(r"pip install (\./kernels|'\.\[\w+\]')", "what is to be installed is there"),
     Here(r".*kubectl create (namespace|secret) .*", "run without a cluster, by --dry-run=client"),
     Tested(
         r"pip install --require-hashes",

@@ -44,7 +44,7 @@ def check_pip(words: list[str]) -> None:
     for word in words[1:]:
         if word.startswith("./") and not (ROOT / word / "pyproject.toml").is_file():
             raise Wrong(f"{word}: nothing to install there")
-        extra = re.fullmatch(r"rayrank\[(\w+)\]", word)
+        extra = re.fullmatch(r"\.\[(\w+)\]", word)
         if extra and extra[1] not in EXTRAS:
             raise Wrong(f"no extra {extra[1]}")
 

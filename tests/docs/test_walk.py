@@ -63,7 +63,7 @@ Read it.
         ("kubectl get pods -l app.kubernetes.io/component=server", "nothing has this label"),
         ("ray job submit --workingdir . -- python jobs/pipeline.py", "no entry"),
         ("docker build -f k8s/image/Dockerfile --target tpu .", "tpu: no target"),
-        ("pip install 'rayrank[s4]'", "no extra s4"),
+        ("pip install '.[s4]'", "no extra s4"),
         ("PYTHONPATH=kernels python -m bench.train_dense --gpu 2", "--gpus --ranks is required"),
         ("terraform apply", "neither a command nor known output"),
         ("make demo\n    terraform apply", "neither a command nor a query"),
