@@ -17,7 +17,10 @@ import cel
 import jsonschema
 import kubernetes_validate
 
+from .as_run import as_run
 from .builtin_faults import CHECKS
+from .kueue_faults import demand_faults
+from .made_jobs import made_job
 from .names import metadata_faults
 from .objects import ROOT, Object, Pod, pods
 from .operator_faults import operator_faults
@@ -29,7 +32,15 @@ KUBERNETES_VERSION = "1.32"
 # It reads its definitions, which are large, for each object anew.
 kubernetes_validate.utils.schema_contents = cache(kubernetes_validate.utils.schema_contents)
 
-WITHOUT_SPEC = ("ServiceAccount", "ConfigMap", "Secret")
+WITHOUT_SPEC = (
+    "ServiceAccount",
+    "ConfigMap",
+    "Secret",
+    "Role",
+    "RoleBinding",
+    "PriorityClass",
+    "ResourceFlavor",
+)
 FORMATS = jsonschema.FormatChecker(formats=())
 
 
@@ -59,6 +70,13 @@ def shape_faults(document: Object) -> list[str]:
 
 
 def faults(document: Object) -> list[str]:
+    found = own_faults(document)
+    if found or document["kind"] != "RayCronJob":
+        return found
+    return [f"its RayJob: {fault}" for fault in own_faults(made_job(document))]
+
+
+def own_faults(document: Object) -> list[str]:
     if shape_faults(document):
         return shape_faults(document)
     if is_custom(document):
@@ -73,7 +91,7 @@ def faults(document: Object) -> list[str]:
         found = builtin_schema_faults(document)
     if found:
         return found
-    templates = list(pods(document, document["kind"]))
+    templates = list(pods(as_run(document), document["kind"]))
     for pod in templates if is_custom(document) else []:
         found += builtin_schema_faults(as_pod(pod))
     return found or [
@@ -81,6 +99,7 @@ def faults(document: Object) -> list[str]:
         *(fault for pod in templates for fault in template_faults(pod)),
         *CHECKS.get(document["kind"], lambda document: [])(document),
         *operator_faults(document),
+        *demand_faults(document),
     ]
 
 
