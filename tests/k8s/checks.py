@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from .house_faults import house_faults
 from .k8s_validation import faults
+from .kueue_faults import kueue_faults
 from .objects import Object, title
 from .path_faults import path_faults
 from .port_faults import port_faults
@@ -23,6 +24,7 @@ BEYOND: dict[str, Callable[[list[Object]], list[str]]] = {
     "serve": serve_config_faults,
     "house": house_faults,
     "ray": ray_faults,
+    "kueue": kueue_faults,
     "sums": sum_faults,
     "paths": path_faults,
     "ports": port_faults,

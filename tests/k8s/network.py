@@ -1,11 +1,14 @@
 """Who may talk to whom, worked out from the policies as a network plugin would."""
 
 import ipaddress
-from typing import NamedTuple
+from functools import cache
+from typing import Any, NamedTuple
 
-from .objects import RAY_KINDS, Object, cluster_of, of_kind, pods
+from .objects import Object, cluster_of, job_of, of_kind, pods, ray_documents
 
 HERE = "rayrank"  # The namespace of ours.
+# Pods of ours that are not of Ray.
+PODS = (("CronJob", "schedule"), ("StatefulSet", "Redis"))
 MONITORING = "prometheus-system"  # As KubeRay's own install/prometheus has it.
 
 
@@ -31,20 +34,22 @@ def component_of(document: Object) -> str:
     return labels.get("app.kubernetes.io/component", "none")
 
 
-def ray_peers(documents: list[Object]) -> dict[str, Peer]:
+def our_peers(documents: list[Object]) -> dict[str, Peer]:
     """Our pods as rendered, with the label that the operator adds: `serving head` and the like."""
     found = {}
-    for kind in RAY_KINDS:
-        for document in of_kind(documents, kind):
-            component = component_of(document)
-            cluster = cluster_of(document)
-            for node, part in (("head", "headGroupSpec"), ("worker", "workerGroupSpecs")):
-                for pod in pods(cluster.get(part, [])):
-                    labels = {**pod.labels, "ray.io/node-type": node}
-                    found[f"{component} {node}"] = Peer(labels)
-            if "submitterPodTemplate" in document["spec"]:
-                (pod,) = pods(document["spec"]["submitterPodTemplate"], "")
+    for document in ray_documents(documents):
+        component = component_of(document)
+        cluster = cluster_of(document)
+        for node, part in (("head", "headGroupSpec"), ("worker", "workerGroupSpecs")):
+            for pod in pods(cluster.get(part, [])):
+                labels = {**pod.labels, "ray.io/node-type": node}
+                found[f"{component} {node}"] = Peer(labels)
+        if document["kind"] == "RayCronJob":
+            for pod in pods(job_of(document).get("submitterPodTemplate", {}), ""):
                 found[f"{component} submitter"] = Peer(pod.labels)
+    for kind, name in PODS:
+        for document in of_kind(documents, kind):
+            found |= {name: Peer(pod.labels) for pod in pods(document)}
     return found
 
 
@@ -65,12 +70,21 @@ def _expression(rule: Object, labels: dict[str, str]) -> bool:
     return known[rule["operator"]]
 
 
+@cache
+def _address(text: str) -> Any:
+    return ipaddress.ip_address(text)
+
+
+@cache
+def _block(text: str) -> Any:
+    return ipaddress.ip_network(text)
+
+
 def _peer_matches(rule: Object, peer: Peer) -> bool:
     if "ipBlock" in rule:
-        address, block = ipaddress.ip_address(peer.address), rule["ipBlock"]
-        left_out = [ipaddress.ip_network(part) for part in block.get("except", [])]
-        return address in ipaddress.ip_network(block["cidr"]) and not any(
-            address in part for part in left_out
+        address, block = _address(peer.address), rule["ipBlock"]
+        return address in _block(block["cidr"]) and not any(
+            address in _block(part) for part in block.get("except", [])
         )
     if not peer.namespace:
         return False
