@@ -24,8 +24,7 @@ def run_pods(document: Object) -> list[Pod]:
 
 
 def _with_autoscaler(document: Object) -> Object:
-    cluster = cluster_of(document)
-    if not cluster.get("enableInTreeAutoscaling"):
+    if not _scales(document):
         return document
     changed = copy.deepcopy(document)
     cluster = cluster_of(changed)
@@ -42,21 +41,30 @@ def _with_autoscaler(document: Object) -> Object:
     return changed
 
 
+def _scales(document: Object) -> bool:
+    """A head without a container, which is refused, gets no second one."""
+    try:
+        cluster = cluster_of(document)
+        containers = cluster["headGroupSpec"]["template"]["spec"]["containers"]
+    except KeyError:
+        return False
+    return bool(cluster.get("enableInTreeAutoscaling") and containers)
+
+
 def _with_claims(document: Object) -> Object:
     """A StatefulSet's pods each mount a claim of their own."""
     changed = copy.deepcopy(document)
     spec: Any = changed["spec"]
     spec["template"]["spec"].setdefault("volumes", []).extend(
-        {
-            "name": claim["metadata"]["name"],
-            "persistentVolumeClaim": {"claimName": claim["metadata"]["name"]},
-        }
-        for claim in spec.get("volumeClaimTemplates", [])
+        {"name": name, "persistentVolumeClaim": {"claimName": name}}
+        for name in sorted(own_claims(document))
     )
     return changed
 
 
 def own_claims(document: Object) -> set[str]:
     """Claims that Kubernetes makes for a StatefulSet's pods."""
-    made = document["spec"].get("volumeClaimTemplates", [])
-    return {c["metadata"]["name"] for c in made} if document["kind"] == "StatefulSet" else set()
+    if document["kind"] != "StatefulSet":
+        return set()
+    made = [claim.get("metadata", {}) for claim in document["spec"].get("volumeClaimTemplates", [])]
+    return {metadata["name"] for metadata in made if "name" in metadata}

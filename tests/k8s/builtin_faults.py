@@ -8,7 +8,6 @@ from .names import (
     KEY_OF_DATA,
     LABEL,
     PORT_NAME,
-    SUBDOMAIN,
     form_faults,
     selector_faults,
     word_faults,

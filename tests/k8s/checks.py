@@ -1,6 +1,6 @@
 """All checks of the rendered manifests, by name. Each returns the faults it finds."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from .house_faults import house_faults
 from .k8s_validation import faults
@@ -20,7 +20,7 @@ def server_faults(documents: list[Object]) -> list[str]:
 
 
 # Each may rely on what those before it found right: `server` and `serve`.
-BEYOND: dict[str, Callable[[list[Object]], list[str]]] = {
+BEYOND: dict[str, Callable[[list[Object]], Iterable[str]]] = {
     "serve": serve_config_faults,
     "house": house_faults,
     "ray": ray_faults,
@@ -40,7 +40,7 @@ def caught(documents: list[Object], changed: list[Object]) -> dict[str, list[str
     refused = serve_config_faults(changed)
     if refused:
         return {"serve": refused}
-    found = {name: check(documents) for name, check in BEYOND.items()}
+    found = {name: list(check(documents)) for name, check in BEYOND.items()}
     return {name: lines for name, lines in found.items() if lines}
 
 
@@ -48,5 +48,5 @@ def catcher(documents: list[Object], changed: list[Object]) -> str | None:
     """The first check that finds something."""
     if server_faults(changed):
         return "server"
-    checks = (name for name, check in BEYOND.items() if check(documents))
+    checks = (name for name, check in BEYOND.items() if any(True for _ in check(documents)))
     return next(checks, None)

@@ -36,7 +36,7 @@ def day_faults(document: Object) -> Iterator[str]:
 
 
 def end_faults(spec: Object) -> Iterator[str]:
-    """A job that hangs gives its machines back before the next night; one without a place sooner."""
+    """A job that hangs gives its machines back before the next night; without a place sooner."""
     deadline, before = spec.get("activeDeadlineSeconds"), spec.get("preRunningDeadlineSeconds")
     if not spec.get("backoffLimit"):
         yield "backoffLimit is 0: a lost head ends the day, though another would go on with it"
@@ -86,7 +86,7 @@ def submitter_faults(documents: list[Object]) -> Iterator[str]:
     for template in of_kind(documents, "RayCronJob"):
         name, spec = template["metadata"]["name"], template["spec"]
         if len(crons) > 1 or bool(spec.get("suspend")) is not bool(crons):
-            yield f"{title(template)}: suspended or not, and {len(crons)} CronJobs: two a night, or none"
+            yield f"{title(template)}: {len(crons)} CronJobs beside it: two jobs a night, or none"
         for cron in crons:
             for field in ("schedule", "timeZone"):
                 if cron["spec"].get(field) != spec.get(field) or not spec.get(field):
@@ -96,7 +96,7 @@ def submitter_faults(documents: list[Object]) -> Iterator[str]:
 
 def cron_faults(cron: Object, template: str) -> Iterator[str]:
     spec = cron["spec"]
-    job = spec["jobTemplate"]["spec"]
+    yield from attempt_faults(spec["jobTemplate"]["spec"])
     if cron["metadata"]["name"] != template:
         yield f"is not named as its template {template!r}"
     if spec.get("concurrencyPolicy") != "Forbid":
@@ -108,15 +108,6 @@ def cron_faults(cron: Object, template: str) -> Iterator[str]:
     for field in ("successfulJobsHistoryLimit", "failedJobsHistoryLimit"):
         if spec.get(field, 1) < 1:
             yield f"{field}: nothing tells what was submitted"
-    if not job.get("backoffLimit", 6):
-        yield "backoffLimit is 0: one answer that is lost ends the night"
-    # Two questions and a submission, as patient as they are, for each attempt and an image's pull.
-    if job.get("activeDeadlineSeconds", DAY_S) >= HOUR_S:
-        yield "a pod that finds no place waits for long"
-    if job.get("activeDeadlineSeconds", DAY_S) < 3 * PATIENCE_S * (1 + job.get("backoffLimit", 6)):
-        yield "its attempts have no time"
-    if not HOUR_S <= job.get("ttlSecondsAfterFinished", 0):
-        yield "its Jobs go before their logs are read, or never"
     for pod in pods(spec):
         for container in pod.containers:
             wanted = [*SUBMIT, "--template", template, "--name", "$(JOB_NAME)"]
@@ -124,3 +115,15 @@ def cron_faults(cron: Object, template: str) -> Iterator[str]:
                 yield f"runs {container.get('command')}, not {wanted}"
             if container.get("env") != [JOB_NAME]:
                 yield f"variables are {container.get('env')}"
+
+
+def attempt_faults(job: Object) -> Iterator[str]:
+    if not job.get("backoffLimit", 6):
+        yield "backoffLimit is 0: one answer that is lost ends the night"
+    # Two questions and a submission, as patient as they are, for each attempt and an image's pull.
+    if job.get("activeDeadlineSeconds", DAY_S) >= HOUR_S:
+        yield "a pod that finds no place waits for long"
+    if job.get("activeDeadlineSeconds", DAY_S) < 3 * PATIENCE_S * (1 + job.get("backoffLimit", 6)):
+        yield "its attempts have no time"
+    if job.get("ttlSecondsAfterFinished", 0) < HOUR_S:
+        yield "its Jobs go before their logs are read, or never"

@@ -5,10 +5,9 @@ from collections.abc import Iterator
 from .as_run import run_pods
 from .labels import COMPONENT, PART_OF, object_label_faults, pod_label_faults
 from .network import selects
-from .objects import Object, of_kind, ray_documents, title
+from .objects import Object, cluster_of, of_kind, ray_documents, title
 from .pod_house_faults import FIRST, LATER, is_secret, pod_house_faults
 from .ray_groups import is_on_gpus, ray_groups
-from .objects import cluster_of
 from .rights_faults import right_faults
 
 WORKERS = {PART_OF: "rayrank", COMPONENT: "serving", "ray.io/node-type": "worker"}
@@ -44,6 +43,8 @@ def object_faults(document: Object) -> Iterator[str]:
                 yield f"{name}: looks like a secret in the environment"
     if kind == "Secret":
         yield "secrets are made by hand, not kept with the source"
+    if kind == "Service" and document["spec"].get("selector", {}).get(PART_OF) != "rayrank":
+        yield "selects other pods than ours, too"
     if kind == "Service" and document["spec"].get("clusterIP") != "None":
         yield "is reached by its pods' own addresses, one or none (clusterIP: None)"
 

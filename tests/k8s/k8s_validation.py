@@ -22,7 +22,7 @@ from .builtin_faults import CHECKS
 from .kueue_faults import demand_faults
 from .made_jobs import made_job
 from .names import metadata_faults
-from .objects import ROOT, Object, Pod, pods
+from .objects import ROOT, Object, Pod, pods, spell, walk
 from .operator_faults import operator_faults
 from .pod_faults import pod_faults
 
@@ -41,6 +41,21 @@ WITHOUT_SPEC = (
     "PriorityClass",
     "ResourceFlavor",
 )
+POD_AT = {
+    "StatefulSet": ("spec", "template", "spec"),
+    "CronJob": ("spec", "jobTemplate", "spec", "template", "spec"),
+}
+# Of 64 bits, all others of 32.
+LONG = {
+    "runAsUser",
+    "runAsGroup",
+    "fsGroup",
+    "terminationGracePeriodSeconds",
+    "activeDeadlineSeconds",
+    "startingDeadlineSeconds",
+    "expirationSeconds",
+    "tolerationSeconds",
+}
 FORMATS = jsonschema.FormatChecker(formats=())
 
 
@@ -66,7 +81,21 @@ def shape_faults(document: Object) -> list[str]:
         return ["$.metadata.name: missing"]
     if document["kind"] not in WITHOUT_SPEC and "spec" not in document:
         return ["$.spec: missing"]
+    place = document
+    for step in POD_AT.get(document["kind"], ()):
+        place = place.get(step, {}) if isinstance(place, dict) else {}
+    if document["kind"] in POD_AT and (not isinstance(place, dict) or "containers" not in place):
+        return ["$: no pod in it"]
     return []
+
+
+def number_faults(document: Object) -> list[str]:
+    """The schemas of built-in kinds do not bound numbers."""
+    return [
+        f"${spell(path)}: {value} is too large"
+        for path, value in walk(document)
+        if isinstance(value, int) and abs(value) >= 2 ** (63 if path[-1] in LONG else 31)
+    ]
 
 
 def faults(document: Object) -> list[str]:
@@ -88,7 +117,7 @@ def own_faults(document: Object) -> list[str]:
             *schema_faults(document),
         ] or cel_faults(schema, document)
     else:
-        found = builtin_schema_faults(document)
+        found = builtin_schema_faults(document) + number_faults(document)
     if found:
         return found
     templates = list(pods(as_run(document), document["kind"]))

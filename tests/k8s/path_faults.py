@@ -1,4 +1,4 @@
-"""The run that the job writes is the run that the service reads; keys and Redis are where both say."""
+"""The run that the job writes is what the service reads; keys and Redis are where both say."""
 
 from collections.abc import Iterator
 from functools import cache
@@ -110,6 +110,8 @@ def server_faults(document: Object, documents: list[Object]) -> Iterator[str]:
     services = {service["metadata"]["name"] for service in of_kind(documents, "Service")}
     if spec["serviceName"] not in services:
         yield f"there is no Service {spec['serviceName']!r}"
+    if spec["selector"] != {"matchLabels": spec["template"]["metadata"]["labels"]}:
+        yield f"selector is {spec['selector']}"
     if spec.get("replicas", 1) != 1:
         yield "several that know nothing of each other"
     (pod,) = pods(spec["template"])
@@ -138,6 +140,6 @@ def server_faults(document: Object, documents: list[Object]) -> Iterator[str]:
 
 # Every write is on disk before it is answered for; the password is in no argument.
 SCRIPT = (
-    'sh -c { echo "requirepass $(cat /etc/redis/password)"; echo "dir /data"; echo "appendonly yes"; '
-    'echo "appendfsync always"; } | exec redis-server -'
+    'sh -c { echo "requirepass $(cat /etc/redis/password)"; echo "dir /data"; '
+    'echo "appendonly yes"; echo "appendfsync always"; } | exec redis-server -'
 )

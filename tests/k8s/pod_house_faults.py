@@ -1,4 +1,4 @@
-"""What we ask of every pod as it runs: confined, bounded, of one image, at a place that suits it."""
+"""What we ask of every pod as it runs: confined, bounded, of our image, at a place of its kind."""
 
 import re
 from collections.abc import Iterator
@@ -99,13 +99,14 @@ def _files(sources: list[Object]) -> set[str]:
     found = set()
     for source in sources:
         for what in source.values():
-            found |= {what["path"]} if "path" in what else {i["path"] for i in what.get("items", [])}
+            found |= (
+                {what["path"]} if "path" in what else {i["path"] for i in what.get("items", [])}
+            )
     return found
 
 
 def disk_faults(pod: Pod) -> Iterator[str]:
-    """The root cannot be written to. What needs a place has one, of which the node knows how large it
-    may grow: Ray at /tmp, and whoever runs Python at all."""
+    """The root cannot be written to: Ray has /tmp, of which the node knows its bound."""
     for name, volume in pod.volumes.items():
         if "emptyDir" in volume and "sizeLimit" not in volume["emptyDir"]:
             yield f"volume {name!r}: no sizeLimit"

@@ -104,8 +104,8 @@ def service_port_faults(
     for service in of_kind(documents, "Service"):
         selector = {"matchLabels": service["spec"].get("selector", {})}
         selected = [ports for peer, ports in known.values() if selects(selector, peer.labels)]
-        if not selected:
-            yield f"{title(service)}: selects no pod"
+        if not selector["matchLabels"] or len(selected) != 1:
+            yield f"{title(service)}: selects {len(selected)} kinds of pods"
         for port in service["spec"].get("ports", []):
             wanted = port.get("targetPort", port["port"])
             if not any(_has(ports, wanted) for ports in selected):

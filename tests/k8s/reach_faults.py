@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from .network import HERE, MONITORING, Peer, one_way, open_way, our_peers, rayrank
+from .network import HERE, MONITORING, Network, Peer, our_peers, rayrank
 from .objects import Object, of_kind
 
 SHOP = {"app": "shop"}
@@ -38,6 +38,7 @@ OTHERS = {
     **{f"{address} within": Peer({}, "", address) for address in WITHIN},
     "cloud's metadata": Peer({}, "", "169.254.169.254"),
     **{f"namesake of {name}": Peer({COMPONENT: name}) for name in CLUSTERS},
+    "namesake of serving's head": Peer({COMPONENT: "serving", "ray.io/node-type": "head"}),
     "another of ours": rayrank("another"),
     "a new pod of ours": Peer({PART_OF: "rayrank"}),
     "redis-cleanup": rayrank("serving", "redis-cleanup"),
@@ -115,7 +116,11 @@ SHUT: list[tuple[str, str, int]] = [
     *(
         (pod, server, port)
         for pod in [*_SHUT_OFF, "redis-cleanup", "a new pod of ours"]
-        for server, port in (("API server", 443), ("API server", 6443), ("API server outside", 6443))
+        for server, port in (
+            ("API server", 443),
+            ("API server", 6443),
+            ("API server outside", 6443),
+        )
     ),
     *((pod, "cloud's metadata", port) for pod in [*_NODES, *_BESIDE] for port in (80, *API_PORTS)),
     *((pod, "fe80::1 within", port) for pod in ASKING for port in API_PORTS),
@@ -137,12 +142,12 @@ SHUT: list[tuple[str, str, int]] = [
 _SAID = {True: "is open", False: "is shut"}
 
 
-def reach_faults(documents: list[Object]) -> list[str]:
-    peers = {**OTHERS, **our_peers(documents)}
+def reach_faults(documents: list[Object]) -> Iterator[str]:
+    peers, network = {**OTHERS, **our_peers(documents)}, Network(documents)
     # Where KubeRay submits by itself there is no pod that does.
     left_out = set() if of_kind(documents, "CronJob") else {"schedule"}
     named = {end for source, target, _ in (*OPEN, *SHUT) for end in (source, target)} - left_out
-    found = [f"{end}: no such pod" for end in sorted(named - peers.keys())]
+    yield from (f"{end}: no such pod" for end in sorted(named - peers.keys()))
     for table, expected in ((OPEN, True), (SHUT, False)):
         for source, target, port in table:
             if source not in peers or target not in peers:
@@ -150,34 +155,28 @@ def reach_faults(documents: list[Object]) -> list[str]:
             # DNS is asked over both.
             for protocol in ("TCP", "UDP") if port == 53 else ("TCP",):
                 ends = (peers[source], peers[target])
-                for way in ways(documents, *ends, port, protocol, both=not expected):
+                for way in ways(network, *ends, port, protocol, both=not expected):
                     if way is not expected:
-                        found.append(f"{source} -> {target} {port}/{protocol}: {_SAID[way]}")
-    return found + isolation_faults(documents)
+                        yield f"{source} -> {target} {port}/{protocol}: {_SAID[way]}"
+    # A pod of ours with a new label is still shut in.
+    for name, peer in our_peers(documents).items():
+        neighbour = Peer(SHOP, HERE)
+        if network.open_way(peer, neighbour, 12345) or network.open_way(neighbour, peer, 12345):
+            yield f"{name} is not shut in"
 
 
 def ways(
-    documents: list[Object], source: Peer, target: Peer, port: int, protocol: str, *, both: bool
+    network: Network, source: Peer, target: Peer, port: int, protocol: str, *, both: bool
 ) -> Iterator[bool]:
     """Whether it is open; with `both`, at each end of ours apart: two locks, if both are ours."""
     if not both:
-        yield open_way(documents, source, target, port, protocol)
+        yield network.open_way(source, target, port, protocol)
         return
     if _is_ours(source):
-        yield one_way(documents, "Egress", source, target, port, protocol)
+        yield network.one_way("Egress", source, target, port, protocol)
     if _is_ours(target):
-        yield one_way(documents, "Ingress", target, source, port, protocol)
+        yield network.one_way("Ingress", target, source, port, protocol)
 
 
 def _is_ours(peer: Peer) -> bool:
     return peer.labels.get(PART_OF) == "rayrank" and peer.namespace == HERE
-
-
-def isolation_faults(documents: list[Object]) -> list[str]:
-    """Nothing but what the tables name: a pod of ours with a new label is still shut in."""
-    return [
-        f"{name} is not shut in"
-        for name, peer in our_peers(documents).items()
-        if open_way(documents, peer, Peer(SHOP, HERE), 12345)
-        or open_way(documents, Peer(SHOP, HERE), peer, 12345)
-    ]

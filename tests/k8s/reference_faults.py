@@ -35,9 +35,7 @@ def accounts(pod: Pod) -> list[str]:
     return [pod.spec.get("serviceAccountName", "default")]
 
 
-def pod_reference_faults(
-    pod: Pod, documents: list[Object], claims: set[str]
-) -> Iterator[str]:
+def pod_reference_faults(pod: Pod, documents: list[Object], claims: set[str]) -> Iterator[str]:
     wanted = [("ServiceAccount", name) for name in accounts(pod)]
     wanted += [("PriorityClass", pod.spec[k]) for k in ("priorityClassName",) if k in pod.spec]
     for path, value in walk(pod.spec):

@@ -7,7 +7,7 @@ from .objects import Object, of_kind, title
 
 API = "rbac.authorization.k8s.io"
 SUBMITTER, TEMPLATE = "rayrank-submitter", "rayrank-daily"
-# What `rayrank.run.rayjob` asks for, and nothing more: whoever may create a RayJob may run any image.
+# What `rayrank.run.rayjob` asks for, and no more: whoever may create a RayJob may run any image.
 RULES = [
     {
         "apiGroups": ["ray.io"],
@@ -55,7 +55,9 @@ def right_faults(documents: list[Object]) -> list[str]:
     """There is one role, with these rules, and one account has it."""
     found = []
     for kind in ("ClusterRole", "ClusterRoleBinding"):
-        found += [f"{title(document)}: ours are of a namespace" for document in of_kind(documents, kind)]
+        found += [
+            f"{title(document)}: ours are of a namespace" for document in of_kind(documents, kind)
+        ]
     for role in of_kind(documents, "Role"):
         if role["metadata"]["name"] != SUBMITTER or role.get("rules") != RULES:
             found.append(f"{title(role)}: its rules are {role.get('rules')}")

@@ -80,5 +80,3 @@ class ServeConfig(Strict):
     http_options: Http
     applications: Annotated[list[Application], Field(min_length=1, max_length=1)]
     """One: a second would share its proxies, and its fate."""
-
-

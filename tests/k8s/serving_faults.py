@@ -64,7 +64,7 @@ def stop_faults(pod: Pod, document: Object) -> Iterator[str]:
     for container in pod.containers:
         hook = container.get("lifecycle", {}).get("preStop", {}).get("exec", {})
         match hook.get("command"):
-            case ["sh", "-c", str(line)] if (told := LEAVE.fullmatch(line)):
+            case ["sh", "-c", str(line)] if told := LEAVE.fullmatch(line):
                 within = int(told[1])
             case command:
                 yield f"{container['name']}: preStop is {command}"

@@ -23,7 +23,7 @@ def of_head(cluster: Object, documents: list[Object]) -> dict[str, str]:
 
 @contextmanager
 def environment(told: Mapping[str, str]) -> Iterator[None]:
-    """For what reads a config as it would be read in the pod: with the pod's variables, not ours."""
+    """For what reads a config as it would be read in the pod: with its variables, not ours."""
     before = dict(os.environ)
     for name in [name for name in before if name.startswith("RAYRANK_")]:
         del os.environ[name]

@@ -95,4 +95,3 @@ def claim_faults(documents: list[Object]) -> Iterator[str]:
             yield f"{title(claim)}: {claim['spec']['accessModes']}, not {wanted}"
         if claim["metadata"]["name"] not in used:
             yield f"{title(claim)}: nobody mounts it"
-

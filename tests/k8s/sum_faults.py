@@ -35,9 +35,12 @@ def sum_faults(documents: list[Object]) -> list[str]:
         found += [f"{title(document)}: {fault}" for fault in faults]
     for document in documents:
         found += [f"{title(document)}: {fault}" for fault in small_faults(document)]
-    for claim in of_kind(documents, "PersistentVolumeClaim"):
+    claims = {title(claim): claim for claim in of_kind(documents, "PersistentVolumeClaim")}
+    for document in of_kind(documents, "StatefulSet"):
+        claims |= {title(document): c for c in document["spec"].get("volumeClaimTemplates", [])}
+    for name, claim in claims.items():
         if amount(claim["spec"]["resources"]["requests"]["storage"]) < STORAGE:
-            found.append(f"{title(claim)}: too small for a run")
+            found.append(f"{name}: its claim is too small")
     return [*found, *needs_faults(documents)]
 
 
@@ -72,7 +75,9 @@ def small_faults(document: Object) -> Iterator[str]:
                 yield f"{container['name']}: less than 0.25 GiB of memory"
 
 
-def training_faults(document: Object, documents: list[Object], workers: list[Group]) -> Iterator[str]:
+def training_faults(
+    document: Object, documents: list[Object], workers: list[Group]
+) -> Iterator[str]:
     """On CPUs a pod for each rank, of which each has a CPU. On GPUs a GPU for each, in whole pods:
     within one NCCL finds NVLink; and rows are built beside them, on machines without."""
     job, _ = read_job(document, documents)

@@ -62,6 +62,10 @@ def stateful_faults(document: Object) -> list[str]:
     if spec["template"]["spec"].get("restartPolicy", "Always") != "Always":
         found.append("restartPolicy must be Always in a StatefulSet")
     for claim in spec.get("volumeClaimTemplates", []):
-        found += metadata_faults(claim.get("metadata", {}), "$.spec.volumeClaimTemplates")
+        metadata = claim.get("metadata", {})
+        found += metadata_faults(metadata, "$.spec.volumeClaimTemplates")
+        found += form_faults(metadata.get("name", ""), DNS_1035, "a name", "$.spec.claim")
+        if "spec" not in claim:
+            return [*found, "$.spec.volumeClaimTemplates: no spec"]
         found += claim_faults(claim)
     return found + negative_faults(spec, "$.spec")
