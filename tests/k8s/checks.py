@@ -37,7 +37,7 @@ def caught(documents: list[Object], changed: list[Object]) -> dict[str, list[str
     refused = server_faults(changed)
     if refused:
         return {"server": refused}
-    refused = serve_config_faults(changed)
+    refused = serve_config_faults(documents)
     if refused:
         return {"serve": refused}
     found = {name: list(check(documents)) for name, check in BEYOND.items()}

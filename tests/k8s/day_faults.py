@@ -8,7 +8,7 @@ from .kueue_faults import queue_of
 from .made_jobs import made_job
 from .objects import Object, job_of, of_kind, pods, title
 
-DAY_S, HOUR_S = 86400, 3600
+DAY_S, HOUR_S, MINUTE_S = 86400, 3600, 60
 SUBMIT = ["python", "-m", "rayrank.run.rayjob"]
 JOB_NAME = {
     "name": "JOB_NAME",
@@ -61,11 +61,13 @@ def deletion_faults(spec: Object) -> Iterator[str]:
         yield f"deletionRules are for {sorted(times)}: not for how a job ends"
         return
     done, failed = times["SUCCEEDED"], times["Failed"]
-    if done.keys() != {"DeleteCluster", "DeleteSelf"} or done["DeleteCluster"] > HOUR_S:
+    if done.keys() != {"DeleteCluster", "DeleteSelf"}:
         yield f"of a job that is done: {done}"
+    elif not MINUTE_S <= done["DeleteCluster"] <= HOUR_S:
+        yield f"of a job that is done: {done}: machines within the hour, after a last scrape"
     if failed.keys() != {"DeleteWorkers", "DeleteCluster", "DeleteSelf"}:
         yield f"of a job that failed: {failed}"
-    elif failed["DeleteWorkers"] > HOUR_S or failed["DeleteCluster"] < HOUR_S:
+    elif not MINUTE_S <= failed["DeleteWorkers"] <= HOUR_S <= failed["DeleteCluster"]:
         yield f"of a job that failed: {failed}: machines at once, logs later"
     for status, known in times.items():
         if known.get("DeleteSelf", DAY_S) < DAY_S:

@@ -10,6 +10,7 @@ from .ray_groups import needs
 
 QUEUE = "kueue.x-k8s.io/queue-name"
 VOLCANO = "volcano.sh/queue-name"
+NAMESPACE = {"kubernetes.io/metadata.name": "rayrank"}
 # A place more is the submitter's.
 MOST_GROUPS = 7
 
@@ -74,6 +75,9 @@ def flavor_faults(documents: list[Object]) -> Iterator[str]:
     queues = {document["metadata"]["name"] for document in of_kind(documents, "ClusterQueue")}
     used = {queue_of(made_job(document)) for document in of_kind(documents, "RayCronJob")}
     for document in of_kind(documents, "ClusterQueue"):
+        # Without a selector it takes nobody's jobs.
+        if document["spec"].get("namespaceSelector") != {"matchLabels": NAMESPACE}:
+            yield f"{title(document)}: is not for {NAMESPACE}"
         for group in document["spec"].get("resourceGroups", []):
             for flavor in group["flavors"]:
                 if flavor["name"] not in flavors:

@@ -70,6 +70,8 @@ def source_faults(volume: Object, where: str) -> list[str]:
                 found.append(f"{where}: a token for less than {SHORTEST_TOKEN_S} s")
         else:
             items = what.get("items", [])
+            if kind == "downwardAPI" and any(len(item.keys() - {"mode"}) != 2 for item in items):
+                found.append(f"{where}: each item is one field")
             paths += [item.get("path", "") for item in items]
             found += item_faults(items, where)
         if kind in ("configMap", "secret"):

@@ -118,8 +118,15 @@ def disk_faults(pod: Pod) -> Iterator[str]:
         at = [m for m in container.get("volumeMounts", []) if m["mountPath"] == "/tmp"]
         if not at or at[0].get("readOnly") or "emptyDir" not in pod.volumes[at[0]["name"]]:
             yield f"{container['name']}: /tmp cannot be written to"
-        elif pod.volumes[at[0]["name"]]["emptyDir"].get("medium"):
-            yield f"{container['name']}: /tmp is memory"
+        for mount in container.get("volumeMounts", []):
+            volume, path = pod.volumes[mount["name"]], mount["mountPath"]
+            if "emptyDir" not in volume:
+                continue
+            is_memory = volume["emptyDir"].get("medium") == "Memory"
+            if path not in ("/tmp", "/dev/shm"):
+                yield f"{container['name']}: nobody writes to {path}"
+            elif is_memory is not (path == "/dev/shm"):
+                yield f"{container['name']}: {path} is {'' if is_memory else 'not '}memory"
 
 
 def _needs_tmp(pod: Pod) -> bool:

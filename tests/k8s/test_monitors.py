@@ -1,4 +1,4 @@
-"""Monitors and services, of which the base has none yet: their ports are checked too."""
+"""Monitors and further services, of which the base has none: their ports are checked too."""
 
 import copy
 from collections.abc import Callable
@@ -30,7 +30,7 @@ SERVICE: Object = {
     "kind": "Service",
     "metadata": {"name": "rayrank", "labels": {}},
     "spec": {
-        "selector": {"app.kubernetes.io/component": "serving"},
+        "selector": {"app.kubernetes.io/component": "serving", "ray.io/node-type": "worker"},
         "ports": [{"name": "http", "port": 80, "targetPort": "serve"}],
     },
 }
@@ -52,7 +52,8 @@ SERVICE: Object = {
         (MONITOR, lambda s: s.update(selector={"matchLabels": {"a": "b"}}), "ports", "no pod"),
         (MONITOR, lambda s: s.update(podMetricsEndpoint=[]), "server", "unexpected"),
         (SERVICE, lambda s: s["ports"][0].update(targetPort="served"), "ports", "'served'"),
-        (SERVICE, lambda s: s["selector"].update(a="b"), "ports", "selects no pod"),
+        (SERVICE, lambda s: s["selector"].update(a="b"), "ports", "selects 0 kinds"),
+        (SERVICE, lambda s: s["selector"].popitem(), "ports", "selects 2 kinds"),
         (SERVICE, lambda s: s["ports"][0].update(port=80000), "server", "80000 is not a port"),
     ],
 )

@@ -7,9 +7,29 @@ import pytest
 
 from .k8s_validation import faults
 from .objects import Object, cluster_of, find, ray_pods
-from .test_manifests import needs_schemas
+from .test_manifests import document_of, needs_schemas
 
 Change = Callable[[Object], Any]
+
+
+def rules(spec: Object) -> list[Object]:
+    found: list[Object] = spec["deletionStrategy"]["deletionRules"]
+    return found
+
+
+def ends(spec: Object, position: int) -> Object:
+    found: Object = rules(spec)[position]["condition"]
+    return found
+
+
+def head(cluster: Object) -> Object:
+    found: Object = cluster["headGroupSpec"]["template"]["spec"]["containers"][0]
+    return found
+
+
+def variable(name: str, value: str = "1") -> Object:
+    return {"name": name, "value": value}
+
 
 JOB: list[tuple[str, Change]] = [
     (
@@ -33,15 +53,31 @@ JOB: list[tuple[str, Change]] = [
     ),
     ("0 is less than the minimum of 1", lambda s: s.update(preRunningDeadlineSeconds=0)),
     ("runtimeEnvYAML: is not", lambda s: s.update(runtimeEnvYAML="a: [")),
+    ("rules not with shutdownAfter", lambda s: s.update(shutdownAfterJobFinishes=True)),
+    ("DeleteCluster at SUCCEEDED: twice", lambda s: rules(s).append(dict(rules(s)[0]))),
+    ("DeleteSelf at SUCCEEDED: before DeleteCluster", lambda s: ends(s, 1).update(ttlSeconds=5)),
+    ("DeleteCluster at Failed: before DeleteWork", lambda s: ends(s, 2).update(ttlSeconds=10**6)),
+    ("-1 is less than the minimum of 0", lambda s: ends(s, 0).update(ttlSeconds=-1)),
     (
-        "rules not with shutdownAfter",
-        lambda s: s.update(
-            deletionStrategy={
-                "deletionRules": [{"policy": "DeleteCluster", "condition": {"jobStatus": "FAILED"}}]
-            }
-        ),
+        "DeleteWorkers: not with the autoscaler",
+        lambda s: s["rayClusterSpec"].update(enableInTreeAutoscaling=True),
     ),
+    (
+        "DeleteCluster: not with clusterSelector",
+        lambda s: s.update(clusterSelector={"ray.io/cluster": "a"}, backoffLimit=0),
+    ),
+    ("cannot be used together", lambda s: ends(s, 0).update(jobDeploymentStatus="Failed")),
 ]
+
+
+def upgrade(spec: Object, **options: Any) -> None:
+    known = {"stepSizePercent": 10, "intervalSeconds": 5, "gatewayClassName": "istio"}
+    spec["upgradeStrategy"] = {
+        "type": "NewClusterWithIncrementalUpgrade",
+        "clusterUpgradeOptions": {**known, **options},
+    }
+
+
 SERVICE: list[tuple[str, Change]] = [
     (
         "needs clusterUpgradeOptions",
@@ -49,19 +85,22 @@ SERVICE: list[tuple[str, Change]] = [
     ),
     (
         "needs the autoscaler",
-        lambda s: s.update(
-            upgradeStrategy={
-                "type": "NewClusterWithIncrementalUpgrade",
-                "clusterUpgradeOptions": {
-                    "stepSizePercent": 10,
-                    "intervalSeconds": 5,
-                    "gatewayClassName": "istio",
-                },
-            }
-        ),
+        lambda s: (upgrade(s), s["rayClusterConfig"].update(enableInTreeAutoscaling=False)),
     ),
+    ("stepSizePercent: 0 to max", lambda s: upgrade(s, stepSizePercent=60, maxSurgePercent=50)),
+    ("maxSurgePercent: 0 to 100", lambda s: upgrade(s, maxSurgePercent=110)),
+    ("intervalSeconds: more than 0", lambda s: upgrade(s, intervalSeconds=0)),
+    ("gatewayClassName: needed", lambda s: upgrade(s, gatewayClassName="")),
+    ("its type is unknown", lambda s: s.update(upgradeStrategy={"type": "Sudden"})),
     ("its type is unknown", lambda s: s.update(upgradeStrategy={"type": "Rolling"})),
 ]
+V2 = "RAY_enable_autoscaler_v2"
+
+
+def scaled(cluster: Object, **options: Any) -> None:
+    cluster.update(enableInTreeAutoscaling=True, autoscalerOptions={"version": "v2", **options})
+
+
 CLUSTER: list[tuple[str, Change]] = [
     ("networkPolicy: its feature gate", lambda c: c.update(networkPolicy={})),
     ("replicas 3 are not within", lambda c: c["workerGroupSpecs"][0].update(replicas=3)),
@@ -96,8 +135,50 @@ CLUSTER: list[tuple[str, Change]] = [
             env=[{"name": "RAY_REDIS_ADDRESS", "value": "a"}]
         ),
     ),
+    ("RAY_enable_autoscaler_v2: needs", lambda c: head(c).update(env=[variable(V2)])),
+    (
+        "RAY_enable_autoscaler_v2: and autoscalerOptions.version",
+        lambda c: (scaled(c), head(c).update(env=[variable(V2)])),
+    ),
+    (
+        "KUBERAY_GEN_AUTOSCALER_START_CMD is the operator's",
+        lambda c: scaled(c, env=[variable("KUBERAY_GEN_AUTOSCALER_START_CMD")]),
+    ),
+    ("idleTimeoutSeconds: negative", lambda c: scaled(c, idleTimeoutSeconds=-1)),
+    (
+        "idleTimeoutSeconds: needs autoscaler v2",
+        lambda c: (scaled(c, version="v1"), c["workerGroupSpecs"][0].update(idleTimeoutSeconds=5)),
+    ),
+    ("priority: needs autoscaler v2", lambda c: c["workerGroupSpecs"][0].update(priority=1)),
+    (
+        "suspend: not with the autoscaler",
+        lambda c: (scaled(c), c["workerGroupSpecs"][0].update(suspend=True)),
+    ),
+    (
+        "storage: for rocksdb alone",
+        lambda c: c.update(gcsFaultToleranceOptions={"storage": {"claimName": "a"}}),
+    ),
+    (
+        "Redis address and password belong",
+        lambda c: (
+            c.update(gcsFaultToleranceOptions={"redisAddress": "redis:6379"}),
+            head(c).update(env=[variable("REDIS_PASSWORD")]),
+        ),
+    ),
+    ("Redis user belongs", lambda c: head(c).update(env=[variable("REDIS_USERNAME")])),
     ("'Rolling' is not one of", lambda c: c.update(upgradeStrategy={"type": "Rolling"})),
 ]
+
+
+def spread(**fields: Any) -> Object:
+    rule = {"topologyKey": "a", "maxSkew": 1, "whenUnsatisfiable": "ScheduleAnyway"}
+    return {**rule, "matchLabelKeys": ["a"], **fields}
+
+
+def projected(source: Object) -> Object:
+    return {"name": "extra", "projected": {"sources": [source]}}
+
+
 POD: list[tuple[str, Change]] = [
     ("runAsUser -1 is less than 0", lambda p: p["securityContext"].update(runAsUser=-1)),
     ("runAsNonRoot, and runAsUser 0", lambda p: p["securityContext"].update(runAsUser=0)),
@@ -115,6 +196,38 @@ POD: list[tuple[str, Change]] = [
     ),
     ("container 'ray-head': twice", lambda p: p["containers"].append(dict(p["containers"][0]))),
     ("tolerations[0].operator: 'Is' is", lambda p: p.update(tolerations=[{"operator": "Is"}])),
+    (
+        "Exists has no value",
+        lambda p: p.update(tolerations=[{"key": "a", "operator": "Exists", "value": "b"}]),
+    ),
+    ("its operator must be Exists", lambda p: p.update(tolerations=[{"value": "b"}])),
+    ("are for NoExecute", lambda p: p.update(tolerations=[{"key": "a", "tolerationSeconds": 1}])),
+    ("'No Name!' is not a label's value", lambda p: p.update(nodeSelector={"a": "No Name!"})),
+    ("need a labelSelector", lambda p: p.update(topologySpreadConstraints=[spread()])),
+    (
+        "'a' is in the labelSelector, too",
+        lambda p: p.update(
+            topologySpreadConstraints=[spread(labelSelector={"matchLabels": {"a": "b"}})]
+        ),
+    ),
+    (
+        "maxSkew 0 is less",
+        lambda p: p.update(topologySpreadConstraints=[spread(maxSkew=0, labelSelector={})]),
+    ),
+    (
+        "a token for less than 600 s",
+        lambda p: p["volumes"].append(
+            projected({"serviceAccountToken": {"path": "a", "expirationSeconds": 60}})
+        ),
+    ),
+    (
+        "each item is one field",
+        lambda p: p["volumes"].append(projected({"downwardAPI": {"items": [{"path": "a"}]}})),
+    ),
+    (
+        "'../a' is no path",
+        lambda p: p["volumes"].append(projected({"serviceAccountToken": {"path": "../a"}})),
+    ),
 ]
 CONTAINER: list[tuple[str, Change]] = [
     ("periodSeconds 0 is less", lambda c: c.update(readinessProbe=probe(periodSeconds=0))),
@@ -140,6 +253,14 @@ CONTAINER: list[tuple[str, Change]] = [
     ("'-1' is negative", lambda c: c["resources"]["requests"].update(cpu="-1")),
     ("is no volume of the pod", lambda c: c["volumeMounts"][0].update(name="run")),
     ("is not a place to mount", lambda c: c["volumeMounts"][0].update(mountPath="runs")),
+    ("there is no variable 'NAME'", lambda c: c.update(command=["a", "$(NAME)"])),
+    ("envFrom has exactly one source", lambda c: c.update(envFrom=[{"prefix": "a"}])),
+    (
+        "is no field of a pod",
+        lambda c: c.update(
+            env=[{"name": "a", "valueFrom": {"fieldRef": {"fieldPath": "metadata.nam"}}}]
+        ),
+    ),
     ("'Rayrank' is not an image", lambda c: c.update(image="Rayrank")),
     ("variable 'a b'", lambda c: c.update(env=[{"name": "a b", "value": "c"}])),
     (
@@ -169,7 +290,7 @@ def refused(document: Object, says: str) -> None:
 @needs_schemas
 @pytest.mark.parametrize(("says", "change"), JOB, ids=[says for says, _ in JOB])
 def test_job(manifests: list[Object], says: str, change: Change) -> None:
-    document = find(manifests, "RayJob")
+    document = document_of(manifests, "RayJob")
     change(document["spec"])
     refused(document, says)
 
