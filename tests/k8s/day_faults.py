@@ -49,14 +49,11 @@ def end_faults(spec: Object) -> Iterator[str]:
 def deletion_faults(spec: Object) -> Iterator[str]:
     """Machines are given back within the hour; a failed job's head stays a while, and all objects
     for long enough to be asked about, and not for ever."""
-    times = {
-        (rule["condition"].get("jobStatus") or rule["condition"].get("jobDeploymentStatus")): {}
-        for rule in spec.get("deletionStrategy", {}).get("deletionRules", [])
-    }
+    times: dict[str, dict[str, int]] = {}
     for rule in spec.get("deletionStrategy", {}).get("deletionRules", []):
         condition = rule["condition"]
         status = condition.get("jobStatus") or condition.get("jobDeploymentStatus")
-        times[status][rule["policy"]] = condition.get("ttlSeconds", 0)
+        times.setdefault(status, {})[rule["policy"]] = condition.get("ttlSeconds", 0)
     if times.keys() != {"SUCCEEDED", "Failed"}:
         yield f"deletionRules are for {sorted(times)}: not for how a job ends"
         return

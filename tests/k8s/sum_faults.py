@@ -98,5 +98,5 @@ def training_faults(
     if not builders:
         yield "no group without GPUs, where rows are built"
     rows = sum(group.least * group.cpus for group in builders)
-    if job.config.data.partitions < rows:
+    if (job.config.data.partitions or rows) < rows:
         yield f"{job.config.data.partitions} partitions, {rows} CPUs that build rows"

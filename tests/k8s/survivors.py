@@ -25,7 +25,7 @@ SURVIVORS = {
     ),
     # One more or less of what has room on both sides; bounds are checked.
     r"StatefulSet another: .*Probe\.\w+Seconds": "a second later",
-    r"(CronJob|RayCronJob|RayService) another: .*(Seconds|Timeout_s)": "a second more",
+    r"(CronJob|RayCronJob|RayService) another: .*Seconds(AfterFinished)?": "a second more",
     r"(CronJob|RayCronJob) another: .*\.backoffLimit": "one more attempt, which resumes",
     r"CronJob (another|left out): .*JobsHistoryLimit": "more or fewer to look back at, never none",
     r"PriorityClass another: \.value": "the order of the two is the same",

@@ -70,12 +70,13 @@ JOB: list[tuple[str, Change]] = [
 ]
 
 
-def upgrade(spec: Object, **options: Any) -> None:
+def upgrade(spec: Object, **options: Any) -> Object:
     known = {"stepSizePercent": 10, "intervalSeconds": 5, "gatewayClassName": "istio"}
     spec["upgradeStrategy"] = {
         "type": "NewClusterWithIncrementalUpgrade",
         "clusterUpgradeOptions": {**known, **options},
     }
+    return spec
 
 
 SERVICE: list[tuple[str, Change]] = [
@@ -97,8 +98,9 @@ SERVICE: list[tuple[str, Change]] = [
 V2 = "RAY_enable_autoscaler_v2"
 
 
-def scaled(cluster: Object, **options: Any) -> None:
+def scaled(cluster: Object, **options: Any) -> Object:
     cluster.update(enableInTreeAutoscaling=True, autoscalerOptions={"version": "v2", **options})
+    return cluster
 
 
 CLUSTER: list[tuple[str, Change]] = [
