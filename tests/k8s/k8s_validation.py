@@ -137,13 +137,20 @@ def template_faults(pod: Pod) -> list[str]:
 
 
 def builtin_schema_faults(document: Object) -> list[str]:
+    return list(_builtin_schema_faults(json.dumps(document)))
+
+
+@cache
+def _builtin_schema_faults(text: str) -> tuple[str, ...]:
+    """Of most manifests one pod in several changes: what was looked at is known."""
+    document = json.loads(text)
     try:
         kubernetes_validate.validate(document, KUBERNETES_VERSION, strict=True)
     except kubernetes_validate.ValidationError as error:
-        return [f"{error.json_path}: {error.message}"]
+        return (f"{error.json_path}: {error.message}",)
     except kubernetes_validate.SchemaNotFoundError:
-        return [f"$: Kubernetes has no {document['apiVersion']} {document['kind']}"]
-    return []
+        return (f"$: Kubernetes has no {document['apiVersion']} {document['kind']}",)
+    return ()
 
 
 def bare(metadata: Object) -> Object:
