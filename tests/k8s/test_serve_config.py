@@ -62,7 +62,7 @@ BITES: list[tuple[str, Callable[[Object], Any]]] = [
     ("http_options.port", lambda c: c["http_options"].update(port=8001)),
     ("http_options.request_timeout_s", lambda c: c["http_options"].update(request_timeout_s=60)),
     (
-        "applications.1.name: ",
+        "at most 1 item",
         lambda c: c["applications"].append({**c["applications"][0], "name": "b"}),
     ),
     ("limits.timeout_ms", lambda c: told(c).update(limits={"timeout_ms": 10_000})),
@@ -94,7 +94,7 @@ def test_our_schema_bites(config: Object, says: str, change: Callable[[Object], 
         change(changed)
         with pytest.raises(ConfigError, match="ours: ") as refused:
             parse(ServeConfig, changed, "ours")
-    assert says in str(refused.value) or "at most 1 item" in str(refused.value)
+    assert says in str(refused.value)
 
 
 def test_a_place_without_its_variable(config: Object) -> None:
