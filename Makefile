@@ -9,9 +9,14 @@
 # make daily                      seven days one after the other, one of them damaged (five minutes)
 # make bench-train                training: balance, over fixed and padded batches, a plain loop; memory
 # make chaos-serve                killed replicas, switches, damage, sieges: what is lost (SOAK=10: minutes)
+# make chaos-nodes                pods drained, upgraded, failed, as network namespaces (root, redis-server)
 # make fuzz-serve                 generated requests (N=10000) against a deployed application
 # make docs                      docs/config.md and docs/api.md, from the code
+# make site                      these pages as a site, in .site/html
 # make mutants                   break a hundred things, one at a time: would the tests notice?
+# make monitor                   a Prometheus over the local Ray: what each dashboard's panel shows
+# make dashboards                Grafana's JSON of the dashboards, from the code
+# make pictures                  docs/dashboard-*.svg, from a cluster of their own (some minutes)
 # make kuairand                  the KuaiRand table of the README: three seeds, standard deviations
 # make bench-kernels             the CPU operators against plain PyTorch, as ratios
 # make bench-tables              tables: the id map, a step at a budget, duplicates, growth
@@ -19,6 +24,9 @@
 # make bench-data                user rows and plans against Polars, at 1, 3 and 10 million exposures
 # make bench-engine              what the engine's parts bring: kept prefixes, halves, frozen tables …
 # make bench-delayed             labels that are not known yet: masked against taken for negatives
+# make locks                     what each image holds, wheel by wheel with its hash (TORCH_INDEX=<url>)
+# make sbom                      a bill of materials of each image: build/sbom/*.cdx.json
+# make image-sizes               how large each image will be: fetches every wheel (some GB)
 #
 # Each sets itself up: a virtual environment in .venv with pinned packages (CPU).
 
@@ -30,7 +38,7 @@ BIN := .venv/bin
 SETUP := .venv/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test lint docs mutants kuairand bench-kernels bench-data bench-engine bench-delayed bench-tables table-policies bench-serve bench-train chaos-serve fuzz-serve daily constraints clean
+.PHONY: help demo serve test lint docs site monitor dashboards pictures mutants kuairand bench-kernels bench-data bench-engine bench-delayed bench-tables table-policies bench-serve bench-train chaos-serve chaos-nodes fuzz-serve daily constraints locks sbom image-sizes clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -68,6 +76,9 @@ chaos-serve: $(SETUP)
 	RAY_SERVE_ENABLE_HA_PROXY=1 RAY_SERVE_HAPROXY_RETRY_ON="conn-failure empty-response" \
 	PYTHONPATH=kernels $(BIN)/python -m bench.chaos $(if $(SOAK),--soak-minutes $(SOAK))
 
+chaos-nodes: $(SETUP)
+	PYTHONPATH=kernels $(BIN)/python -m bench.nodes
+
 fuzz-serve: $(SETUP)
 	GENERATED=$(or $(N),10000) $(BIN)/python -m pytest -s tests/serve/test_app_generated.py
 
@@ -79,6 +90,24 @@ lint: $(SETUP)
 docs: $(SETUP)
 	$(BIN)/python -m rayrank.run.config_page docs/config.md
 	$(BIN)/python -m rayrank.serve.api_page docs/data.md docs/api.md
+
+# Every page at the place that it has here, so that links lead to the same.
+site: $(SETUP)
+	rm -rf .site && mkdir -p .site/pages/k8s .site/pages/kernels
+	cp -r README.md CONTRIBUTING.md LICENSE docs examples .site/pages
+	cp k8s/README.md .site/pages/k8s/ && cp kernels/README.md .site/pages/kernels/
+	$(BIN)/mkdocs build --quiet
+	@echo "in .site/html/README.html"
+
+monitor: $(SETUP)
+	$(BIN)/python -m rayrank.monitor.local --rules k8s/monitoring/rules-*.yaml \
+	    $(if $(TARGETS),--targets '$(TARGETS)') $(if $(PORT),--port $(PORT)) $(if $(ONCE),--once)
+
+dashboards: $(SETUP)
+	$(BIN)/python -m rayrank.monitor.grafana k8s/monitoring/dashboards
+
+pictures: $(SETUP)
+	PYTHONPATH=kernels $(BIN)/python -m tests.monitor.pictures docs
 
 # Their number, the sample's seed, and a room (ROOM=train) or all of them.
 SEED ?= 0
@@ -111,7 +140,16 @@ bench-delayed: $(SETUP)
 
 constraints: $(SETUP)
 	( echo "# Every version rayrank is tested with: pip install -c constraints.txt. Made by 'make constraints'."; \
-	  $(BIN)/pip freeze --exclude-editable ) > constraints.txt
+	  $(BIN)/pip freeze --all --exclude pip --exclude-editable ) > constraints.txt
+
+locks: $(SETUP)
+	$(BIN)/python k8s/image/locks.py $(if $(TORCH_INDEX),--torch-index $(TORCH_INDEX)) $(TARGETS)
+
+sbom: $(SETUP)
+	$(BIN)/python k8s/image/sbom.py
+
+image-sizes: $(SETUP)
+	$(BIN)/python k8s/image/sizes.py $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
 clean:
 	rm -rf .venv runs

@@ -71,6 +71,8 @@ class Head:
     """A running head node with token authentication."""
 
     dashboard: str
+    gcs: str
+    """Where nodes join."""
     token: str
     targets: Path
     """The file in which Ray tells Prometheus where to look."""
@@ -104,13 +106,13 @@ def said_by(command: Sequence[str | Path], environment: dict[str, str], cwd: Pat
 
 
 @contextmanager
-def ray_head(cpus: int = 2, **variables: str) -> Iterator[Head]:
+def ray_head(cpus: int = 2, workers: Sequence[int] = (), **variables: str) -> Iterator[Head]:
     """`ray start --head` with a token of its own and these environment variables, stopped on
-    leaving."""
+    leaving. workers: the CPUs of each further node."""
     with tempfile.TemporaryDirectory(prefix="rayrank-") as folder:
         token = Path(folder) / "token"
         token.write_text(secrets.token_hex(32))
-        port, agent, client = free_port(), free_port(), free_port()
+        port, agent, client, gcs = (free_port() for _ in range(4))
         inherited = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")}
         mark = uuid.uuid4().hex
         environment = inherited | {
@@ -127,7 +129,7 @@ def ray_head(cpus: int = 2, **variables: str) -> Iterator[Head]:
                 "start",
                 "--head",
                 "--block",
-                "--port=0",
+                f"--port={gcs}",
                 f"--num-cpus={cpus}",
                 f"--dashboard-port={port}",
                 # Their usual ports belong to whatever other Ray runs on this machine.
@@ -144,6 +146,7 @@ def ray_head(cpus: int = 2, **variables: str) -> Iterator[Head]:
         url = f"http://127.0.0.1:{port}"
         running = Head(
             url,
+            f"127.0.0.1:{gcs}",
             token.read_text(),
             Path(folder) / "ray" / "prom_metrics_service_discovery.json",
             environment | {"RAY_ADDRESS": url, "RAY_DASHBOARD_ADDRESS": url},
@@ -160,6 +163,12 @@ def ray_head(cpus: int = 2, **variables: str) -> Iterator[Head]:
 
         try:
             wait_until("the dashboard and the agent that starts jobs answer", answers)
+            for number, count in enumerate(workers):
+                # With folders of its own, as another machine has: what one node no longer needs of
+                # a job's files would be gone for the other.
+                place = f"--temp-dir={folder}/ray-{number}"
+                address = f"--address={running.gcs}"
+                running.run("ray", "start", address, place, f"--num-cpus={count}")
             yield running
         finally:
             kill_marked(mark)  # it would take half a minute to end by itself

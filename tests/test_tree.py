@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 RAYRANK = ROOT / "platform" / "rayrank"
 KERNELS = ROOT / "kernels" / "hstu_kernels"
 
-GROUND = {"errors", "strict", "storage", "tensors", "versions", "watch"}
+GROUND = {"errors", "series", "strict", "storage", "tensors", "versions", "watch"}
 """The ground floor, on which every room stands."""
 BESIDE = {"data", "embedding", "model"}
 # Room -> the other rooms that it may import. Arrows point one way: DESIGN section 1.
@@ -30,9 +30,12 @@ ROOMS = {
     "serve": {"schema", "data", "infer"},
     "report": {"metrics"},
     "run": {"schema", "metrics", "train", "evaluate", "infer", "serve", "report", *BESIDE},
+    # What it shows; of these their `series` alone, and of the report its drawing.
+    "monitor": {"data", "train", "serve", "run", "report"},
 }
 FLOOR = {
     "errors": set(),
+    "series": set(),
     "watch": set(),
     "storage": set(),
     "strict": {"errors", "storage"},

@@ -56,3 +56,7 @@ class DeadlineError(RayrankError):
 
 class ServeError(RayrankError):
     """An endpoint that cannot be started."""
+
+
+class MonitorError(RayrankError):
+    """Nothing can be watched, or not in this way."""

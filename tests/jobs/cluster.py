@@ -13,12 +13,20 @@ from rayrank.serve.replay import Request
 
 from ..clusters import Head
 
-KEY = "a key that only this test knows"
+# Keys in a file end at white space.
+KEY = "a-key-that-only-this-test-knows"
+PLANTED = {
+    "AWS_SECRET_ACCESS_KEY": "planted secret of an object store",
+    "AWS_SESSION_TOKEN": "planted token of an object store",
+    "REDIS_PASSWORD": "planted password of redis",
+    "MLFLOW_TRACKING_PASSWORD": "planted password of mlflow",
+}
+"""Secrets in the environment of every process of the cluster, as pods might have them."""
 
 
 @dataclass(frozen=True)
 class Trained:
-    """A cluster on which the RayJob's entrypoint has run."""
+    """A cluster on which the whole pipeline has run."""
 
     head: Head
     work: Path

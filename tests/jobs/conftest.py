@@ -13,7 +13,7 @@ from rayrank.serve.replay import replay
 from rayrank.storage import files_in, read_parquet
 
 from ..clusters import ROOT, free_port, ray_head, wait_until
-from .cluster import KEY, Endpoint, Trained, submit
+from .cluster import KEY, PLANTED, Endpoint, Trained, submit
 from .podcasts import write_podcasts
 
 
@@ -50,14 +50,12 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trained]:
             }
         )
     )
-    (job,) = [
-        entry
-        for entry in yaml.safe_load_all((ROOT / "k8s" / "base" / "rayjob.yaml").read_text())
-        if entry["kind"] == "RayJob"
-    ]
-    entrypoint = shlex.split(job["spec"]["entrypoint"])
-    # Two for jobs, and one for each of the two replicas that are deployed beside them.
-    with ray_head(cpus=4, PYTHONPATH=str(work), RAYRANK_API_KEY=KEY) as head:
+    entrypoint = shlex.split("python jobs/pipeline.py --config jobs/cluster.yaml --new")
+    # Of two nodes, since no node may have both replicas: on each one CPU for jobs, and one for its
+    # replica.
+    with ray_head(
+        cpus=2, workers=[2], PYTHONPATH=str(work), RAYRANK_API_KEY=KEY, **PLANTED
+    ) as head:
         yield Trained(head, work, entrypoint, submit(head, work, entrypoint))
 
 
@@ -66,7 +64,11 @@ def endpoint(trained: Trained) -> Endpoint:
     deployed = yaml.safe_load((ROOT / "serve_apps" / "ranking.yaml").read_text())
     deployed["http_options"].update(host="127.0.0.1", port=free_port())
     run = trained.run
-    deployed["applications"][0]["args"].update(bundles=str(run.folder.bundles), follow_s=0.2)
+    keys = trained.work / "keys"
+    keys.write_text(KEY)
+    deployed["applications"][0]["args"].update(
+        bundles=str(run.folder.bundles), keys_file=str(keys), follow_s=0.2
+    )
     config = trained.work / "ranking.yaml"
     config.write_text(yaml.safe_dump(deployed))
     trained.head.run("serve", "deploy", str(config))

@@ -1,4 +1,4 @@
-"""A data set of one's own on a cluster: the RayJob's exact entrypoint by `ray job submit`."""
+"""A data set of one's own on a cluster: the README's exact command by `ray job submit`."""
 
 import re
 

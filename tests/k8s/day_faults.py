@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from rayrank.run.rayjob import PATIENCE_S
 
 from .kueue_faults import queue_of
-from .made_jobs import made_job
+from .made_jobs import SUFFIX, made_job
 from .objects import Object, job_of, of_kind, pods, title
 
 DAY_S, HOUR_S, MINUTE_S = 86400, 3600, 60
@@ -109,7 +109,7 @@ def cron_faults(cron: Object, template: str) -> Iterator[str]:
             yield f"{field}: nothing tells what was submitted"
     for pod in pods(spec):
         for container in pod.containers:
-            wanted = [*SUBMIT, "--template", template, "--name", "$(JOB_NAME)"]
+            wanted = [*SUBMIT, "--template", template, "--name", f"$(JOB_NAME){SUFFIX}"]
             if container.get("command") != wanted or container.get("args"):
                 yield f"runs {container.get('command')}, not {wanted}"
             if container.get("env") != [JOB_NAME]:

@@ -47,6 +47,12 @@ DAY = [
         lambda d: first(pod_of(d, "CronJob"))["command"].__setitem__(4, "rayrank-nightly"),
     ),
     Planted(
+        "the name of KubeRay's own Job",
+        "ray",
+        "'$(JOB_NAME)-run'",
+        lambda d: first(pod_of(d, "CronJob"))["command"].__setitem__(6, "$(JOB_NAME)"),
+    ),
+    Planted(
         "a variable that is not there",
         "server",
         "there is no variable 'JOB_NAME'",

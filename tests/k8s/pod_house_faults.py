@@ -37,7 +37,7 @@ def pod_house_faults(pod: Pod, on_gpus: bool) -> Iterator[str]:
     for container in pod.containers:
         name = container["name"]
         yield from (f"{name}: {fault}" for fault in bound_faults(container))
-        wanted = image_of(pod, name, on_gpus)
+        wanted = image_of(pod, on_gpus)
         if container.get("image") != wanted:
             yield f"{name}: image {container.get('image')}, not {wanted}"
 
@@ -178,9 +178,8 @@ def bound_faults(container: Object) -> Iterator[str]:
             yield f"none of {name}"
 
 
-def image_of(pod: Pod, container: str, on_gpus: bool) -> str:
+def image_of(pod: Pod, on_gpus: bool) -> str:
     if pod.labels.get(COMPONENT) == "redis":
         return REDIS
-    small = pod.labels.get(COMPONENT) in ("serving", "schedule") or container.endswith("submitter")
-    target = "gpu" if on_gpus else "cpu"
-    return f"{'rayrank-serving' if small else 'rayrank'}:{version()}-{target}"
+    name = "rayrank-serving" if pod.labels.get(COMPONENT) == "serving" else "rayrank"
+    return f"{name}:{version()}-{'gpu' if on_gpus else 'cpu'}"

@@ -4,15 +4,20 @@ import importlib.metadata
 from collections.abc import Iterator
 from functools import cache
 
+from rayrank.serve.keys import FILE_VARIABLE
+
 from .as_run import AUTOSCALER, as_run
 from .day_faults import day_faults, submitter_faults
 from .objects import Object, cluster_of, of_kind, pods, ray_documents, title
 from .operator_faults import groups_of
+from .serve_schema import KEYS_FILE
 from .serving_faults import serving_faults
 
 # With GCS fault tolerance: for how long workers go on without a head.
 WITHOUT_HEAD = {"name": "RAY_gcs_rpc_server_reconnect_timeout_s", "value": "600"}
 SETTINGS = [{"configMapRef": {"name": "rayrank-storage"}}]
+# For the check of a job, which serves the new bundle; the service's own arguments name its file.
+KEY_FILE = {"name": FILE_VARIABLE, "value": KEYS_FILE}
 KEYS_AT = {"name": "keys", "mountPath": "/etc/rayrank/keys", "readOnly": True}
 
 
@@ -90,7 +95,8 @@ def setting_faults(document: Object) -> Iterator[str]:
             if container["name"] == AUTOSCALER:
                 continue
             env = container.get("env", [])
-            if env != ([WITHOUT_HEAD] if keeps and name != "head" else []):
+            wanted = [] if document["kind"] == "RayService" else [KEY_FILE]
+            if env != wanted + ([WITHOUT_HEAD] if keeps and name != "head" else []):
                 yield f"{name}: variables are {env}"
             if container.get("envFrom") != SETTINGS:
                 yield f"{name}: settings are of {container.get('envFrom')}"

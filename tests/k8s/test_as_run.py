@@ -41,7 +41,7 @@ def test_a_claim_for_each_pod_of_a_stateful_set(manifests: list[Object]) -> None
 def test_rayjobs_have_the_templates_labels() -> None:
     template = find(rendered("gpu", "", ("kueue",)), "RayCronJob")
     job = made_job(template)
-    assert job["metadata"]["name"] == f"rayrank-daily-{MINUTES}"
+    assert job["metadata"]["name"] == f"rayrank-daily-{MINUTES}-run"
     assert job["metadata"]["labels"][QUEUE] == "rayrank"
     # KubeRay's own have not.
     template["spec"]["suspend"] = False

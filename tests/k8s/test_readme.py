@@ -5,13 +5,11 @@ import re
 import pytest
 
 from .objects import Object
-from .readme_table import README, TOLD, spelt, table
+from .readme_table import README, TOLD, row_of, spelt, table
 from .reference_faults import SECRETS
 from .render import OPTIONS, OVERLAYS, STORAGES, rendered
 
 COMMAND = re.compile(r"kubectl create secret generic (\S+)((?:[^\n]*\\\n)*[^\n]*)")
-# For whoever writes those commands into README.md: take the name from here.
-NOT_YET = {"rayrank-redis", "rayrank-object-store"}
 
 
 def made() -> dict[str, set[str]]:
@@ -22,18 +20,7 @@ def made() -> dict[str, set[str]]:
     }
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(
-            name,
-            marks=[pytest.mark.xfail(reason="README.md does not make it yet", strict=True)]
-            if name in NOT_YET
-            else [],
-        )
-        for name in SECRETS
-    ],
-)
+@pytest.mark.parametrize("name", SECRETS)
 def test_secrets_are_made(name: str) -> None:
     assert made().get(name) == SECRETS[name]
 
@@ -58,5 +45,5 @@ def test_the_table_of_needs_is_whole(overlay: list[Object]) -> None:
     """Each of its rows is an object, and each object that wants machines for long has a row."""
     told = [document for document in overlay if document["kind"] in TOLD]
     rows = {row[0] for row in table() if re.fullmatch(r"\w+ `rayrank-[a-z]+`", row[0])}
-    assert rows == {f"{d['kind']} `{d['metadata']['name']}`" for d in told}
+    assert rows == {row_of(document) for document in told}
     assert all("CPUs" in spelt(document) for document in told)

@@ -1,11 +1,15 @@
 """Several keys, exchanged while they are in use; and what is none."""
 
-import os
 from pathlib import Path
 
 import pytest
 from rayrank.errors import RayrankError
-from rayrank.serve.keys import KEY_VARIABLE, Keys
+from rayrank.serve.app import keys_of
+from rayrank.serve.config import RankingArgs
+from rayrank.serve.keys import FILE_VARIABLE, KEY_VARIABLE, Keys, key_of_environment
+from rayrank.serve.local import local_api_key
+
+from .mounted import Mounted
 
 OLD, NEW, OTHER = "o" * 16, "n" * 20, "x" * 32
 
@@ -47,18 +51,45 @@ def test_a_key_is_exchanged_without_a_moment_in_which_nobody_may_ask(file: Path)
 
 def test_a_mounted_secret_is_exchanged_by_its_link(tmp_path: Path) -> None:
     """As Kubernetes does, with times that are alike."""
-    for name, key in (("one", OLD), ("two", NEW)):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "keys").write_text(key)
-        os.utime(tmp_path / name / "keys", (1000, 1000))
-    link = tmp_path / "data"
-    link.symlink_to("one")
-    keys = Keys(file=str(link / "keys"))
+    mounted = Mounted(tmp_path / "secret", "api-key", OLD)
+    keys = Keys(file=str(mounted.file))
     assert valid(keys) == {OLD}
-    link.unlink()
-    assert valid(keys) == {OLD}, "gone for a moment"
-    link.symlink_to("two")
+    mounted.exchange(f"{OLD}\n{NEW}")
+    assert valid(keys) == {OLD, NEW}
+    mounted.exchange(NEW)
     assert valid(keys) == {NEW}
+    mounted.link.unlink()
+    assert valid(keys) == {NEW}, "gone for a moment"
+    mounted.exchange(OTHER)
+    assert valid(keys) == {OTHER}
+
+
+def test_the_environment_may_name_a_file_and_hold_no_secret(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(KEY_VARIABLE, OTHER)  # left there, and no longer meant
+    monkeypatch.setenv(FILE_VARIABLE, str(file))
+    served = keys_of(RankingArgs(bundles="bundles"), None)
+    assert served is not None
+    assert valid(served) == {OLD}
+    file.write_text(f"{NEW}\n{OLD}")
+    assert valid(served) == {NEW, OLD}, "it is followed"
+    # What sends a key, such as the check of a bundle, sends the first.
+    assert key_of_environment() == NEW
+    monkeypatch.delenv(KEY_VARIABLE)
+    assert local_api_key(tmp_path / "none") == NEW
+    monkeypatch.setenv(FILE_VARIABLE, str(tmp_path / "none"))
+    with pytest.raises(RayrankError, match="none: keys cannot be read"):
+        key_of_environment()
+
+
+def test_a_file_in_args_is_meant_before_the_environments(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(FILE_VARIABLE, str(tmp_path / "none"))
+    keys = keys_of(RankingArgs(bundles="bundles", keys_file=str(file)), None)
+    assert keys is not None
+    assert valid(keys) == {OLD}
 
 
 @pytest.mark.parametrize("bad", [b"", b" \n", b"short\n", b"\xff\xfe" * 20])

@@ -1,6 +1,7 @@
 """Building user rows from a log: all of them, or some days."""
 
 import json
+import time
 from collections.abc import Callable
 from datetime import date, timedelta
 from typing import NamedTuple
@@ -24,6 +25,7 @@ from rayrank.data.shuffle import Days, Made, Work, make_rows
 from rayrank.data.state import finish_state, states
 from rayrank.data.survey import Survey, survey
 from rayrank.data.times import day_of, end_ms, start_ms
+from rayrank.data.told import tell_build
 from rayrank.errors import DataError
 from rayrank.schema import Schema
 from rayrank.storage import AnyPath, absolute, files_in, remove_folder, write_whole
@@ -53,8 +55,9 @@ def build(
     out = absolute(out)
     _remove_rows(out)  # of a build that was cut
     check_columns(log, schema)
-    chunks = chunks_of(log, schema)
+    begun, chunks = time.perf_counter(), chunks_of(log, schema)
     found = survey(log, schema, chunks, config.split)
+    look_s = time.perf_counter() - begun
     cuts = Cuts(found.split_times_ms, _complete_until(config, found))
     partitions = config.partitions or partitions_for(chunks)
     try:
@@ -67,6 +70,7 @@ def build(
         raise
     write_whole(out / STATS, json.dumps(stats.to_json(), indent=1))
     _tell(made, say)
+    tell_build(out.name, chunks, look_s, made)
     return stats
 
 
@@ -96,8 +100,9 @@ def build_days(
             "rows that are kept by day are split by date, as shares would move with every day: set "
             "data.split.test (and data.split.valid) to a date, or to 0"
         )
-    chunks = chunks_of(log, schema)
+    begun, chunks = time.perf_counter(), chunks_of(log, schema)
     found, zone = survey(log, schema, chunks, config.split), schema.timezone
+    look_s = time.perf_counter() - begun
     in_log = Span(day_of(found.first_ms, zone), day_of(found.last_exposure_ms, zone))
     book = read_book(out)
     if wanted == NEW and book is not None and book.is_of(found.exposures, found.last_ms):
@@ -124,6 +129,7 @@ def build_days(
     book.write(out)
     write_whole(out / STATS, json.dumps(book.stats().to_json(), indent=1))
     _tell(made, say)
+    tell_build(out.name, chunks, look_s, made)
     return span
 
 

@@ -88,11 +88,15 @@ def remove_parts(out: AnyPath, day: str, part: str, facts: RowStats | None) -> N
             (out / split / day / f"{part}.parquet").unlink(missing_ok=True)
 
 
-def write_day(built: UserRows, out: AnyPath, day: str, part: str) -> None:
-    """Write the rows of one day, sorted by split, to a file in each split that they are in."""
+def write_day(built: UserRows, out: AnyPath, day: str, part: str) -> int:
+    """Write the rows of one day, sorted by split, to a file in each split that they are in; how
+    many bytes these have."""
+    written = 0
     for number, split in enumerate(SPLITS):
         start, end = np.searchsorted(built.split, [number, number + 1])
         if end > start:
             with writing_file(out / split / day / f"{part}.parquet") as file:
                 rows = built.rows.slice(start, end - start)
                 write_parquet(rows, file, BLOCK_ROWS)
+                written += file.stat().st_size
+    return written

@@ -6,6 +6,7 @@ meets, makes that partition's rows. Items are small and go to every one. What a 
 in the log's order, so the same log makes the same rows.
 """
 
+import time
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -72,6 +73,10 @@ class Made:
     exposure."""
     lists_cut: Counter[str]
     """Feature -> lists that were cut to its limit."""
+    bytes: int
+    """Of the files of rows."""
+    seconds: dict[str, float]
+    """Of `read` and `write`."""
 
 
 class Read(NamedTuple):
@@ -88,6 +93,7 @@ class Written(NamedTuple):
 
     days: dict[str, RowStats]
     events: dict[str, tuple[int, int]]
+    bytes: int
 
 
 def make_rows(work: Work, watch: Watch) -> Made:
@@ -97,7 +103,7 @@ def make_rows(work: Work, watch: Watch) -> Made:
     types = {table: types_of(work.log, table, columns) for table, columns in needed.items()}
     id_types = id_types_of(work.log, work.schema, types)
     shared = ray.put((work, types))
-    done = 0
+    done, begun = 0, time.perf_counter()
 
     def step() -> None:
         nonlocal done
@@ -116,6 +122,7 @@ def make_rows(work: Work, watch: Watch) -> Made:
         delay_ms = max(delay_ms, read.delay_ms)
         lists_cut += read.lists_cut
         step()
+    have_read = time.perf_counter()
     join = task(_join_items, "sort items").remote(shared, *(part for _, part in items))
     takes_ms = delay_ms + sum(
         int(of.within.total_seconds() * 1000) for of in work.schema.tasks.values() if of.within
@@ -131,15 +138,18 @@ def make_rows(work: Work, watch: Watch) -> Made:
     del sent  # a part can go once its partition is made
     stats: dict[str, list[RowStats]] = defaultdict(list)
     events: dict[str, tuple[int, int]] = {}
+    size = 0
     for written in values_of(made, f"raise data.partitions (now {work.partitions})"):
         for day, of_day in written.days.items():
             stats[day].append(of_day)
         for name, (there, belong) in written.events.items():
             before = events.get(name, (0, 0))
             events[name] = (before[0] + there, before[1] + belong)
+        size += written.bytes
         step()
     of_days = {day: RowStats.merge(parts) for day, parts in stats.items()}
-    return Made(of_days, takes_ms, ends, events, lists_cut)
+    seconds = {"read": have_read - begun, "write": time.perf_counter() - have_read}
+    return Made(of_days, takes_ms, ends, events, lists_cut, size, seconds)
 
 
 Shared = tuple[Work, dict[str, pa.Schema]]
@@ -211,16 +221,16 @@ def _make_rows(
     state = None if work.days is None else work.days.state
     earlier = None if state is None else read_state(work.out, state, part, schema)
     built = group_users(tables, joined, schema, work.cuts, encode, earlier, file_order)
-    facts = {}
+    facts, size = {}, 0
     for day, rows in by_day(built, schema).items():
-        write_day(rows, work.out, day, part)
+        size += write_day(rows, work.out, day, part)
         facts[day] = row_stats(rows, schema, work.cuts, id_types)
     if work.days is not None:
         for day in _each(work.days):
             remove_parts(work.out, day, part, facts.get(day))
     if ends is not None:
         write_state(built.behaviours, schema, work.out, ends, start_ms(ends, schema.timezone), part)
-    return Written(facts, built.events)
+    return Written(facts, built.events, size)
 
 
 def _none(schema: Schema, table: str, types: pa.Schema) -> pa.Table:

@@ -33,6 +33,7 @@ from rayrank.evaluate.gate import (
 from rayrank.evaluate.predict import predict
 from rayrank.run.daily_bundle import check_day, export_day
 from rayrank.run.daily_outcome import DayOutcome, Decided, read_decided, told_gates, write_outcome
+from rayrank.run.day_told import tell_day
 from rayrank.run.promotion import promote
 from rayrank.run.run import Run
 from rayrank.run.stages import build_days, train_in
@@ -84,6 +85,7 @@ def learn_day(run: Run, name: str, day: date) -> DayOutcome:
         outcome = of_day.decide()
         outcome = outcome.model_copy(update={"seconds": time.perf_counter() - begun})
         write_outcome(run, outcome)
+        tell_day(outcome)
         for line in told_gates(outcome):
             say(line)
         end = f"bundle {outcome.bundle} is promoted" if outcome.accepted else "REFUSED"

@@ -30,7 +30,7 @@ from rayrank.serve.body import Form, form_of, plain
 from rayrank.serve.config import RankingArgs
 from rayrank.serve.contract import contract
 from rayrank.serve.errors import RequestError
-from rayrank.serve.keys import Keys, key_of_environment
+from rayrank.serve.keys import Keys, key_of_environment, keys_file_of_environment
 from rayrank.serve.metrics import VERSION, CountStatuses, Metrics
 from rayrank.serve.openapi import document
 from rayrank.serve.request import RankRequest
@@ -60,8 +60,9 @@ def keys_of(args: RankingArgs, key: str | None) -> Keys | None:
     demanded. Raises RayrankError."""
     if not args.authenticate:
         return None
-    if key is None and args.keys_file is not None:
-        return Keys(file=args.keys_file)
+    file = args.keys_file or keys_file_of_environment()
+    if key is None and file is not None:
+        return Keys(file=file)
     return Keys([key or key_of_environment()])
 
 

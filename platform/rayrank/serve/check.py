@@ -2,7 +2,6 @@
 
 import json
 import time
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -13,6 +12,7 @@ from pydantic import ConfigDict
 
 from rayrank.errors import CheckError
 from rayrank.schema import Schema
+from rayrank.serve.comparable import comparable
 from rayrank.serve.replay import Request
 from rayrank.strict import Strict
 from rayrank.watch import Watch
@@ -111,15 +111,6 @@ def check(
         bound=MOST_DIFFERENT,
         latencies_ms=latencies,
     )
-
-
-def comparable(scores: Sequence[Any], schema: Schema) -> list[np.ndarray]:
-    """Of each task: probabilities as they are, numbers as log(1 + x), since they round by parts of
-    themselves."""
-    return [
-        np.log1p(score) if task.kind == "number" else np.asarray(score)
-        for score, task in zip(scores, schema.tasks.values(), strict=True)
-    ]
 
 
 def _by_candidate(

@@ -31,6 +31,6 @@ class RankingArgs(Strict):
     """Whether a key is demanded. `false` serves whoever reaches the port."""
     keys_file: str | None = None
     """A file of the replica's with a key on each line, any of which clients may send. It is read
-    again when it changes: keys are exchanged without a restart. The environment's
-    `RAYRANK_API_KEY` unless said."""
+    again when it changes: keys are exchanged without a restart. Unless said, the one that
+    `RAYRANK_API_KEY_FILE` names, or the environment's `RAYRANK_API_KEY`."""
     limits: Limits = Limits()

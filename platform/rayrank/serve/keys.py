@@ -11,6 +11,8 @@ from rayrank.errors import RayrankError
 logger = logging.getLogger("ray.serve")
 
 KEY_VARIABLE = "RAYRANK_API_KEY"
+FILE_VARIABLE = "RAYRANK_API_KEY_FILE"
+"""Instead: the path of a file of keys, for an environment that holds no secret."""
 SHORTEST = 16
 
 
@@ -23,8 +25,9 @@ class Keys:
 
         Raises RayrankError where a file holds none, or a key is too short."""
         self._file = file
-        self._keys = [sound(key, KEY_VARIABLE) for key in keys] if file is None else _read(file)
+        # Before it is read: one that changes meanwhile is read again.
         self._changed_at = None if file is None else _changed_at(file)
+        self._keys = [sound(key, KEY_VARIABLE) for key in keys] if file is None else _read(file)
 
     def allow(self, authorization: str) -> bool:
         """Whether a header `Authorization` has one of them. It takes as long for each key."""
@@ -47,8 +50,16 @@ class Keys:
             logger.error("the keys stay as they were: %s", error)
 
 
+def keys_file_of_environment() -> str | None:
+    """The file of keys that the environment names."""
+    return os.environ.get(FILE_VARIABLE) or None
+
+
 def key_of_environment() -> str:
-    """The key in the environment. RayrankError unless it holds one."""
+    """The first key of the file that the environment names, or else the one it holds. RayrankError
+    unless there is one."""
+    if (file := keys_file_of_environment()) is not None:
+        return _read(file)[0]
     return sound(os.environ.get(KEY_VARIABLE, ""), KEY_VARIABLE)
 
 
@@ -72,7 +83,11 @@ def _read(file: str) -> list[str]:
     return [sound(line, f"{file}, line {number}") for number, line in enumerate(lines, 1)]
 
 
-def _changed_at(file: str) -> int:
-    # Kubernetes exchanges a link to the folder of a mounted secret: the file is then another one.
-    found = os.stat(file)
+def _changed_at(file: str) -> int | None:
+    """None where there is no such file, which reading it will tell."""
+    try:
+        # Kubernetes exchanges a link to the folder of a mounted secret: the file is then another.
+        found = os.stat(file)
+    except OSError:
+        return None
     return hash((found.st_mtime_ns, found.st_ino, found.st_size))

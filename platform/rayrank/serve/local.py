@@ -13,7 +13,7 @@ from ray import serve
 from rayrank.errors import ServeError
 from rayrank.serve.app import build_app
 from rayrank.serve.config import RankingArgs
-from rayrank.serve.keys import KEY_VARIABLE, key_of_environment
+from rayrank.serve.keys import KEY_VARIABLE, key_of_environment, keys_file_of_environment
 from rayrank.serve.limits import REQUEST_TIMEOUT_S
 
 HOST, PORT = "127.0.0.1", 8000
@@ -21,8 +21,9 @@ APP, APP_OF_CHECK = "ranking", "check"
 
 
 def local_api_key(path: Path) -> str:
-    """The API key from the environment or the file `path`, made if neither is there."""
-    if KEY_VARIABLE in os.environ:
+    """The API key from the environment, the file it names or the file `path`, made if none is
+    there."""
+    if KEY_VARIABLE in os.environ or keys_file_of_environment() is not None:
         return key_of_environment()
     return path.read_text() if path.exists() else _new_secret(path)
 

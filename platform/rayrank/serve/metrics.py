@@ -1,4 +1,4 @@
-"""What a replica tells Prometheus, through Ray's exporter (which puts `ray_` before each name)."""
+"""What a replica tells Prometheus, through Ray's exporter: `series` says what each is."""
 
 from collections import Counter as Counts
 from collections.abc import Mapping
@@ -7,12 +7,9 @@ from ray.serve.metrics import Counter, Gauge, Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from rayrank.infer.engine import Counts as EngineCounts
+from rayrank.serve import series
 from rayrank.serve.served import Served
 
-MILLISECONDS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000]
-"""What latencies are counted by."""
-DIFFERENCES = [1e-5, 1e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3]
-"""What differences of scores are counted by."""
 GONE = "499"
 """The status, in counts alone, of a request whose client did not wait."""
 VERSION = "rayrank.version"
@@ -45,8 +42,7 @@ class CountStatuses:
 
     def _counter(self) -> Counter:
         if self.answers is None:  # in its replica, not where the application is built
-            tags = ("status", "version")
-            self.answers = Counter("rayrank_requests_total", "Answers by status", tags)
+            self.answers = Counter(*series.REQUESTS.told)
         return self.answers
 
 
@@ -54,47 +50,21 @@ class Metrics:
     """Of one replica."""
 
     def __init__(self) -> None:
-        version = ("version",)
-        self._latency = Histogram(
-            "rayrank_request_ms", "From a request's body to its answer", MILLISECONDS, version
-        )
-        self._phases = Histogram(
-            "rayrank_phase_ms", "Where that time went", MILLISECONDS, ("phase", "version")
-        )
-        self._candidates = Counter("rayrank_candidates_total", "Candidates scored", version)
-        self._ahead = Counter(
-            "rayrank_ahead_total", "Behaviours known after their request, which count as known then"
-        )
-        self._clamped = Counter(
-            "rayrank_clamped_total", "Numbers taken for the edge of what training saw", ("feature",)
-        )
-        self._unfit = Counter(
-            "rayrank_canary_unfit_total", "Requests that the canary refused and current answered"
-        )
-        self._switches = Counter(
-            "rayrank_switches_total", "To another version, by success", ("ok",)
-        )
-        self._shadow = Histogram(
-            "rayrank_shadow_difference",
-            "Of scores of the shadow from those that were answered, a request's mean",
-            DIFFERENCES,
-            ("task",),
-        )
-        self._unshadowed = Counter(
-            "rayrank_unshadowed_total", "Requests that the shadow did not score", ("why",)
-        )
-        self._drift = Gauge(
-            "rayrank_drift", "Population stability index against export's record", ("of", "version")
-        )
-        self._age = Gauge("rayrank_bundle_age_s", "Since the bundle was written", version)
-        self._waiting = Gauge("rayrank_queue_tokens", "Tokens that wait for the engine", version)
-        self._batches = Counter("rayrank_batches_total", "Batches scored", version)
-        self._tokens = Counter("rayrank_batch_tokens_total", "Tokens scored", version)
-        self._prefixes = Counter(
-            "rayrank_prefixes_total",
-            "Users' prefixes, by what was kept of them: found, extended, encoded; and dropped",
-            ("kept", "version"),
-        )
+        self._latency = Histogram(*series.LATENCY.told)
+        self._phases = Histogram(*series.PHASES.told)
+        self._candidates = Counter(*series.CANDIDATES.told)
+        self._ahead = Counter(*series.AHEAD.told)
+        self._clamped = Counter(*series.CLAMPED.told)
+        self._unfit = Counter(*series.UNFIT.told)
+        self._switches = Counter(*series.SWITCHES.told)
+        self._shadow = Histogram(*series.SHADOW.told)
+        self._unshadowed = Counter(*series.UNSHADOWED.told)
+        self._drift = Gauge(*series.DRIFT.told)
+        self._age = Gauge(*series.AGE.told)
+        self._waiting = Gauge(*series.WAITING.told)
+        self._batches = Counter(*series.BATCHES.told)
+        self._tokens = Counter(*series.TOKENS.told)
+        self._prefixes = Counter(*series.PREFIXES.told)
         self._before: dict[str, EngineCounts] = {}
 
     def answered(

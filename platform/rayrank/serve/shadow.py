@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from rayrank.infer.scorer import Scored
 from rayrank.schema import Schema
-from rayrank.serve.check import comparable
+from rayrank.serve.comparable import comparable
 from rayrank.serve.served import Served
 
 logger = logging.getLogger("ray.serve")

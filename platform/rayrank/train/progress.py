@@ -10,6 +10,7 @@ from ray.util.metrics import Counter, Gauge
 
 from rayrank.embedding.facts import TableFacts
 from rayrank.storage import AnyPath
+from rayrank.train import series
 from rayrank.train.checkpoint import Position
 from rayrank.train.events import Events
 from rayrank.train.finished import EVENTS, JOURNAL
@@ -34,8 +35,8 @@ class Progress:
         tasks: Sequence[str],
         peak_flops: float | None,
     ) -> None:
-        """folder: the training run's. total: its batches. tasks: the binary ones, as `Observed` has
-        them. peak_flops: per second, of one rank's device at most."""
+        """folder: the training run's, `…/RANKER/VERSION`. total: its batches. tasks: the binary
+        ones, as `Observed` has them. peak_flops: per second, of one rank's device at most."""
         self.writes, self.total, self.peak_flops = rank == 0, total, peak_flops
         if self.writes:
             at = (position.attempt, position.step)
@@ -45,7 +46,8 @@ class Progress:
             self.journal = Journal(folder / JOURNAL, *at, position.epoch)
             self.events = Events(folder / EVENTS, *at)
             self.auc = RunningAUC(tasks)
-            self.gauges, self.tally = _Gauges(), Tally()
+            self.gauges = _Gauges(folder.parent.name, folder.name)
+            self.tally = Tally()
             self.since = time.perf_counter()
 
     def __enter__(self) -> Self:
@@ -171,59 +173,43 @@ def numbers_of(table: TableFacts) -> dict[str, float]:
 class _Gauges:
     """What Prometheus sees of a step."""
 
-    def __init__(self) -> None:
-        self.loss = Gauge("rayrank_train_loss", "Nats per candidate over the global batch")
-        self.auc = Gauge("rayrank_train_auc", "Of the last steps' predictions", ("task",))
-        self.rate = Gauge("rayrank_train_tokens_per_second", "Over all workers")
-        self.flops = Gauge("rayrank_train_flops_per_second", "Of the model, over all workers")
-        self.mfu = Gauge("rayrank_train_mfu", "Share of what the devices could do at most")
-        self.balance = Gauge("rayrank_train_balance", "Work of the busiest rank over the mean")
-        self.tokens = Counter("rayrank_train_tokens_total", "Tokens trained on")
-        self.waited = Counter(
-            "rayrank_train_waited_seconds_total", "Without a batch to train on, on rank 0"
-        )
-        self.tables = {
-            what: Gauge(f"rayrank_train_table_{what}", of, ("table",))
-            for what, of in {
-                "ids": "That have a row, over all workers",
-                "load": "Ids over the table's capacity",
-                "bytes": "Of the rows in use, over all workers",
-                "hit_rate": "Share of the ids looked up in a step that had a row",
-                "waiting": "Ids not seen in enough steps for a row",
-            }.items()
-        }
-        self.table_ids = {
-            what: Counter(f"rayrank_train_table_{what}_total", of, ("table",))
-            for what, of in {
-                "inserted": "Ids that got a row",
-                "evicted": "Ids that went",
-                "refused": "Lookups of ids that got no row",
-            }.items()
-        }
-        self.phases = Counter(
-            "rayrank_train_phase_seconds_total", "Where rank 0's time went", ("phase",)
-        )
+    def __init__(self, ranker: str, version: str) -> None:
+        self.of = {"ranker": ranker, "version": version}
+        self.loss = Gauge(*series.LOSS.told)
+        self.auc = Gauge(*series.AUC.told)
+        self.done = Gauge(*series.DONE.told)
+        self.rate = Gauge(*series.RATE.told)
+        self.flops = Gauge(*series.FLOPS.told)
+        self.mfu = Gauge(*series.MFU.told)
+        self.balance = Gauge(*series.BALANCE.told)
+        self.tokens = Counter(*series.TOKENS.told)
+        self.waited = Counter(*series.WAITED.told)
+        self.phases = Counter(*series.PHASES.told)
+        self.tables = {what: Gauge(*of.told) for what, of in series.OF_TABLES.items()}
+        self.table_ids = {what: Counter(*of.told) for what, of in series.COUNTED_OF_TABLES.items()}
 
     def show(self, line: StepLine) -> None:
-        self.loss.set(line.loss)
+        of = self.of
+        self.loss.set(line.loss, of)
         for task, auc in line.auc.items():
-            self.auc.set(auc, {"task": task})
-        self.rate.set(line.tokens / line.seconds)
+            self.auc.set(auc, {**of, "task": task})
+        self.done.set(line.batches / line.of, of)
+        self.rate.set(line.tokens / line.seconds, of)
         if line.flops is not None:
-            self.flops.set(line.flops / line.seconds)
+            self.flops.set(line.flops / line.seconds, of)
         if line.mfu is not None:
-            self.mfu.set(line.mfu)
+            self.mfu.set(line.mfu, of)
         if line.balance is not None:
-            self.balance.set(line.balance)
+            self.balance.set(line.balance, of)
         for name, told in line.tables.items():
             for what, gauge in self.tables.items():
-                gauge.set(told[what], {"table": name})
+                gauge.set(told[what], {**of, "table": name})
             for what, counter in self.table_ids.items():
                 if told[what] > 0:  # a counter takes nothing else
-                    counter.inc(told[what], {"table": name})
-        self.tokens.inc(line.tokens)
+                    counter.inc(told[what], {**of, "table": name})
+        self.tokens.inc(line.tokens, of)
         if line.waited_s > 0:  # a counter takes nothing else
-            self.waited.inc(line.waited_s)
+            self.waited.inc(line.waited_s, of)
         for phase, seconds in line.phases.items():
             if seconds > 0:  # a counter takes nothing else
-                self.phases.inc(seconds, {"phase": phase})
+                self.phases.inc(seconds, {**of, "phase": phase})

@@ -1,0 +1,1 @@
+"""Watching a cluster: dashboards, alerts and a Prometheus that looks at them here."""
