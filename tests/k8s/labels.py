@@ -15,7 +15,11 @@ COMPONENTS = {
     "RayService": "serving",
     "StatefulSet": "redis",
     "Service": "redis",
+    "PodMonitor": "monitoring",
+    "PrometheusRule": "monitoring",
 }
+# By which Grafana's sidecar finds its dashboards.
+DASHBOARD = {"grafana_dashboard": "1"}
 # Of no Ray cluster: no policy for those lets it in.
 OF_PODS = {"CronJob": "schedule"}
 PRIORITY = "ray.io/priority-class-name"
@@ -23,7 +27,14 @@ SCHEDULING = (QUEUE, VOLCANO, PRIORITY)
 
 
 def component(document: Object) -> str:
+    if is_dashboard(document):
+        return "monitoring"
     return COMPONENTS.get(document["kind"], "platform")
+
+
+def is_dashboard(document: Object) -> bool:
+    labels = document["metadata"].get("labels", {})
+    return document["kind"] == "ConfigMap" and DASHBOARD.items() <= labels.items()
 
 
 def object_label_faults(document: Object, documents: list[Object]) -> Iterator[str]:
@@ -31,6 +42,7 @@ def object_label_faults(document: Object, documents: list[Object]) -> Iterator[s
     labels = dict(document["metadata"].get("labels", {}))
     scheduling = {key: labels.pop(key) for key in SCHEDULING if key in labels}
     wanted = {**OBJECT_LABELS, COMPONENT: component(document)}
+    wanted |= DASHBOARD if is_dashboard(document) else {}
     if labels != wanted:
         yield f"labels are {labels}, not {wanted}"
     if scheduling and document["kind"] != "RayCronJob":

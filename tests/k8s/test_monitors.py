@@ -1,4 +1,4 @@
-"""Monitors and further services, of which the base has none: their ports are checked too."""
+"""Monitors and further services, which no overlay has: their ports are checked too."""
 
 import copy
 from collections.abc import Callable
@@ -8,6 +8,7 @@ import pytest
 
 from .checks import caught
 from .objects import Object
+from .render import K8S, kustomize
 from .test_manifests import needs_schemas
 
 MONITOR: Object = {
@@ -67,3 +68,11 @@ def test_monitors_and_services(
     found.pop("house", None)
     assert list(found) == [check] * bool(check)
     assert not check or any(says in fault for fault in found[check]), found
+
+
+@needs_schemas
+def test_our_monitoring(overlay: list[Object]) -> None:
+    """Beside each overlay: its monitors' ports are its pods', and Prometheus may reach them."""
+    monitoring = kustomize(K8S / "monitoring")
+    assert {"PodMonitor", "PrometheusRule", "ConfigMap"} <= {d["kind"] for d in monitoring}
+    assert caught([*overlay, *monitoring], monitoring) == {}
