@@ -1,12 +1,13 @@
 """Two nights of the manifests: the RayCronJob's exact command, and what the RayService serves.
 
-On a Ray of its own, made as the manifests have it: a token, a head without CPUs, two workers, and
-what the pods have in their environment.
+On a Ray of its own, made as the manifests have it: a token, a head without CPUs, workers (one more
+for a replica that must move), and what the pods have in their environment.
 """
 
 import json
 import shlex
 import shutil
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +24,7 @@ from rayrank.versions import CURRENT, named_version
 
 from bench.daily_log import write_log
 
-from ..clusters import ROOT, Head, free_port, ray_head, wait_until
+from ..clusters import ROOT, Head, free_port, ray_head, said_by, wait_until
 from ..run.daily import FIRST, NAME, SECOND, config
 from .cluster import KEY, submit
 
@@ -50,6 +51,12 @@ class Night:
     def asked(self, key: str | None = KEY) -> httpx.Response:
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         return httpx.get(f"{self.url}/v1/models", headers=headers)
+
+    def nodes(self) -> list[str]:
+        """Of the replicas that run."""
+        told = self.head.get("/api/serve/applications/").json()["applications"]["ranking"]
+        replicas = told["deployments"]["RankingApp"]["replicas"]
+        return [of["node_id"] for of in replicas if of["state"] == "RUNNING"]
 
     def serves(self) -> str | None:
         """The version that every replica of ten answers has."""
@@ -80,7 +87,7 @@ def night(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Night]:
     entrypoint = shlex.split(manifest("raycronjob.yaml")["spec"]["jobTemplate"]["entrypoint"])
     with ray_head(
         cpus=0,
-        workers=[2, 2],
+        workers=[2, 2, 1],
         PYTHONPATH=str(work),
         RAYRANK_RUNS=str(runs),
         RAYRANK_API_KEY=KEY,
@@ -145,3 +152,18 @@ def test_no_secret_is_in_a_jobs_log(night: Night) -> None:
     for said in night.said:
         assert night.head.token not in said
         assert KEY not in said
+
+
+def test_a_node_that_goes_hands_its_replica_over(night: Night) -> None:
+    """What a pod runs before it stops; `make chaos-nodes` counts what is lost meanwhile."""
+    wait_until("two replicas run", lambda: len(night.nodes()) == 2)
+    goes, stays = night.nodes()
+    environment = night.head.environment | {"RAY_ADDRESS": night.head.gcs}
+    leave = ["-m", "rayrank.serve.leave", "--within-s", "120", "--node", goes]
+    said = said_by([sys.executable, *leave], environment)
+    assert f"node {goes} goes: 1 replicas of it are to move within 120 s" in said
+    assert "0 replicas left there" in said
+    assert len(night.nodes()) == 2
+    assert stays in night.nodes()
+    assert goes not in night.nodes()
+    assert night.serves() == night.versions[1]

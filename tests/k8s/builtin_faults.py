@@ -1,24 +1,22 @@
 """What an API server refuses in the built-in kinds of ours beyond their schemas."""
 
 import ipaddress
+import re
 from typing import Any
 
-from .names import LABEL, PORT_NAME, SUBDOMAIN, form_faults, selector_faults, word_faults
+from .names import (
+    KEY_OF_DATA,
+    LABEL,
+    PORT_NAME,
+    form_faults,
+    selector_faults,
+    word_faults,
+)
 from .objects import Object
-from .quantities import quantity, quantity_faults
+from .rights_faults import binding_faults, role_faults
+from .workload_faults import claim_faults, cron_job_faults, stateful_faults
 
-
-def claim_faults(claim: Object) -> list[str]:
-    spec, where = claim["spec"], "$.spec"
-    requests = spec.get("resources", {}).get("requests", {})
-    found = quantity_faults(requests, f"{where}.resources.requests")
-    if set(requests) != {"storage"} or quantity(requests["storage"]) == 0:
-        found.append(f"{where}.resources.requests: storage alone, and some")
-    if not spec.get("accessModes"):
-        found.append(f"{where}.accessModes: none")
-    if "storageClassName" in spec:
-        found += form_faults(spec["storageClassName"], SUBDOMAIN, "a name", f"{where}.storageClass")
-    return found + word_faults(spec, where)
+HIGHEST = 10**9
 
 
 def policy_faults(policy: Object) -> list[str]:
@@ -74,6 +72,11 @@ def port_faults(port: Object, where: str) -> list[str]:
 def service_faults(service: Object) -> list[str]:
     ports = service["spec"].get("ports", [])
     found = word_faults(service["spec"], "$.spec")
+    address = service["spec"].get("clusterIP", "None")
+    if address not in ("None", ""):
+        found.append(f"$.spec.clusterIP: {address!r} is for the cluster to choose")
+    if not ports and service["spec"].get("clusterIP") != "None":
+        found.append("$.spec.ports: none")
     for position, port in enumerate(ports):
         where = f"$.spec.ports[{position}]"
         found += port_faults(port, where) + port_faults({"port": port.get("targetPort")}, where)
@@ -86,7 +89,31 @@ def disruption_faults(budget: Object) -> list[str]:
     spec = budget["spec"]
     if ("minAvailable" in spec) is ("maxUnavailable" in spec):
         return ["$.spec: minAvailable or maxUnavailable, one of them"]
-    return selector_faults(spec.get("selector", {}), "$.spec.selector")
+    ((field, number),) = [(f, spec[f]) for f in ("minAvailable", "maxUnavailable") if f in spec]
+    found = selector_faults(spec.get("selector", {}), "$.spec.selector")
+    if isinstance(number, int) and number < 0:
+        found.append(f"$.spec.{field}: negative")
+    if isinstance(number, str) and not re.fullmatch(r"\d+%", number):
+        found.append(f"$.spec.{field}: {number!r} is neither a number nor a percentage")
+    return found + word_faults(spec, "$.spec")
+
+
+def priority_faults(priority: Object) -> list[str]:
+    found = word_faults(priority, "$")
+    if priority["metadata"]["name"].startswith("system-"):
+        found.append("$.metadata.name: of Kubernetes itself")
+    if not -HIGHEST <= priority.get("value", HIGHEST + 1) <= HIGHEST:
+        found.append(f"$.value: {priority.get('value')} is more than {HIGHEST}, or none")
+    return found
+
+
+def data_faults(settings: Object) -> list[str]:
+    return [
+        fault
+        for field in ("data", "binaryData")
+        for key in settings.get(field, {})
+        for fault in form_faults(key, KEY_OF_DATA, "a key", f"$.{field}")
+    ]
 
 
 CHECKS = {
@@ -94,4 +121,10 @@ CHECKS = {
     "NetworkPolicy": policy_faults,
     "Service": service_faults,
     "PodDisruptionBudget": disruption_faults,
+    "PriorityClass": priority_faults,
+    "ConfigMap": data_faults,
+    "CronJob": cron_job_faults,
+    "StatefulSet": stateful_faults,
+    "Role": role_faults,
+    "RoleBinding": binding_faults,
 }

@@ -1,9 +1,10 @@
 """All checks of the rendered manifests, by name. Each returns the faults it finds."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from .house_faults import house_faults
 from .k8s_validation import faults
+from .kueue_faults import kueue_faults
 from .objects import Object, title
 from .path_faults import path_faults
 from .port_faults import port_faults
@@ -19,10 +20,11 @@ def server_faults(documents: list[Object]) -> list[str]:
 
 
 # Each may rely on what those before it found right: `server` and `serve`.
-BEYOND: dict[str, Callable[[list[Object]], list[str]]] = {
+BEYOND: dict[str, Callable[[list[Object]], Iterable[str]]] = {
     "serve": serve_config_faults,
     "house": house_faults,
     "ray": ray_faults,
+    "kueue": kueue_faults,
     "sums": sum_faults,
     "paths": path_faults,
     "ports": port_faults,
@@ -35,10 +37,10 @@ def caught(documents: list[Object], changed: list[Object]) -> dict[str, list[str
     refused = server_faults(changed)
     if refused:
         return {"server": refused}
-    refused = serve_config_faults(changed)
+    refused = serve_config_faults(documents)
     if refused:
         return {"serve": refused}
-    found = {name: check(documents) for name, check in BEYOND.items()}
+    found = {name: list(check(documents)) for name, check in BEYOND.items()}
     return {name: lines for name, lines in found.items() if lines}
 
 
@@ -46,5 +48,5 @@ def catcher(documents: list[Object], changed: list[Object]) -> str | None:
     """The first check that finds something."""
     if server_faults(changed):
         return "server"
-    checks = (name for name, check in BEYOND.items() if check(documents))
+    checks = (name for name, check in BEYOND.items() if any(True for _ in check(documents)))
     return next(checks, None)

@@ -1,21 +1,18 @@
-"""The base as `kubectl apply -k` would send it."""
-
-import shutil
-import subprocess
+"""The overlays as `kubectl apply -k` would send them."""
 
 import pytest
-import yaml
 
-from .objects import ROOT, Object
-
-BASE = ROOT / "k8s" / "base"
+from .objects import Object
+from .render import OVERLAYS, rendered
 
 
 @pytest.fixture(scope="session")
 def manifests() -> list[Object]:
-    if shutil.which("kubectl") is None:
-        pytest.skip("kubectl is not installed: the manifests cannot be rendered")
-    command = ["kubectl", "kustomize", str(BASE)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return list(yaml.safe_load_all(done.stdout))
+    """Of the overlay for CPUs, where one is enough."""
+    return rendered("cpu")
+
+
+@pytest.fixture(scope="session", params=OVERLAYS)
+def overlay(request: pytest.FixtureRequest) -> list[Object]:
+    """Of each."""
+    return rendered(request.param)

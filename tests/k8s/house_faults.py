@@ -1,80 +1,52 @@
-"""What we ask of every pod beyond what Kubernetes does: confined, bounded, one image, labelled."""
+"""What we ask of every object beyond what Kubernetes does: labelled, confined, in no one's way."""
 
-import tomllib
 from collections.abc import Iterator
-from functools import cache
 
-from .objects import ROOT, Object, Pod, pods, title
+from .as_run import run_pods
+from .labels import COMPONENT, PART_OF, object_label_faults, pod_label_faults
+from .network import selects
+from .objects import Object, cluster_of, of_kind, ray_documents, title
+from .pod_house_faults import FIRST, LATER, is_secret, pod_house_faults
+from .ray_groups import is_on_gpus, ray_groups
+from .rights_faults import right_faults
 
-USER = 10001
-POD_CONTEXT = {
-    "runAsNonRoot": True,
-    "runAsUser": USER,
-    "runAsGroup": USER,
-    "seccompProfile": {"type": "RuntimeDefault"},
-}
-# With a volume: its files belong to the group, and are not all visited at each start.
-VOLUME_CONTEXT = {"fsGroup": USER, "fsGroupChangePolicy": "OnRootMismatch"}
-# Exactly this: nothing in it takes back what the pod's context says.
-CONTAINER_CONTEXT = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
-COMPONENT, PART_OF = "app.kubernetes.io/component", "app.kubernetes.io/part-of"
-OBJECT_LABELS = {"app.kubernetes.io/name": "rayrank", PART_OF: "rayrank"}
-COMPONENTS = {"RayCluster": "workbench", "RayJob": "training", "RayService": "serving"}
+WORKERS = {PART_OF: "rayrank", COMPONENT: "serving", "ray.io/node-type": "worker"}
 
 
 def house_faults(documents: list[Object]) -> list[str]:
-    found = []
+    found = right_faults(documents) + list(priority_faults(documents))
+    on_gpus = is_on_gpus(documents)
     for document in documents:
-        found += [f"{title(document)}: {fault}" for fault in object_faults(document)]
-        labels = document["metadata"].get("labels", {})
-        if document["kind"] == "NetworkPolicy":
-            found += [f"{title(document)}: {fault}" for fault in policy_faults(document["spec"])]
-        for pod in pods(document, title(document)):
-            found += [f"{pod.where}: {fault}" for fault in confinement_faults(pod)]
-            found += [f"{pod.where}: {fault}" for fault in bound_faults(pod)]
-            # No app.kubernetes.io/name: KubeRay's head Service selects its own value of it.
-            if pod.labels != {key: labels.get(key) for key in (PART_OF, COMPONENT)}:
-                found.append(f"{pod.where}: labels are {pod.labels}")
+        faults = [*object_faults(document), *object_label_faults(document, documents)]
+        found += [f"{title(document)}: {fault}" for fault in faults]
+        for pod in run_pods(document):
+            faults = [*pod_house_faults(pod, on_gpus), *pod_label_faults(document, pod)]
+            found += [f"{pod.where}: {fault}" for fault in faults]
+    for budget in of_kind(documents, "PodDisruptionBudget"):
+        found += [f"{title(budget)}: {f}" for f in budget_faults(budget["spec"], documents)]
+    if len(of_kind(documents, "PodDisruptionBudget")) != len(of_kind(documents, "RayService")):
+        found.append("a budget for each service")
     return found
 
 
 def object_faults(document: Object) -> Iterator[str]:
-    """README.md applies them by component, the platform first, in a namespace it chooses."""
-    metadata = document["metadata"]
-    component = COMPONENTS.get(document["kind"], "platform")
-    if metadata.get("labels", {}) != {**OBJECT_LABELS, COMPONENT: component}:
-        yield f"labels are {metadata.get('labels')}"
-    if "namespace" in metadata:
-        yield "has a namespace"
-    # No pod calls the Kubernetes API.
-    if document["kind"] == "ServiceAccount" and document.get("automountServiceAccountToken", True):
+    kind = document["kind"]
+    if "namespace" in document["metadata"]:
+        yield "has a namespace: that is whoever's who applies it"
+    if kind == "ServiceAccount" and document.get("automountServiceAccountToken", True):
         yield "gives pods a token"
-
-
-def confinement_faults(pod: Pod) -> Iterator[str]:
-    wanted = {**POD_CONTEXT, **(VOLUME_CONTEXT if pod.spec.get("volumes") else {})}
-    if pod.spec.get("securityContext") != wanted:
-        yield f"securityContext is {pod.spec.get('securityContext')}"
-    if pod.spec.get("automountServiceAccountToken") is not False:
-        yield "gets a token of the Kubernetes API"
-    if pod.spec.get("serviceAccountName") != "rayrank":
-        yield f"service account is {pod.spec.get('serviceAccountName')}"
-    for container in pod.containers:
-        if container.get("securityContext") != CONTAINER_CONTEXT:
-            yield f"{container['name']}: securityContext is {container.get('securityContext')}"
-
-
-def bound_faults(pod: Pod) -> Iterator[str]:
-    for container in pod.containers:
-        resources = container.get("resources", {})
-        for bound in ("requests", "limits"):
-            if not {"cpu", "memory"} <= resources.get(bound, {}).keys():
-                yield f"{container['name']}: no {bound} of both cpu and memory"
-        # Never more than the node was asked for: no pod of ours is the first to be evicted.
-        if resources.get("requests") != resources.get("limits"):
-            yield f"{container['name']}: requests are not the limits"
-        if container.get("image") != f"rayrank:{version()}":
-            yield f"{container['name']}: image {container.get('image')}, version {version()}"
+    if kind == "NetworkPolicy":
+        yield from policy_faults(document["spec"])
+    if kind == "ConfigMap":
+        for name in document.get("data", {}):
+            if is_secret(name):
+                yield f"{name}: looks like a secret in the environment"
+    if kind == "Secret":
+        yield "secrets are made by hand, not kept with the source"
+    if kind == "Service" and document["spec"].get("selector", {}).get(PART_OF) != "rayrank":
+        yield "selects other pods than ours, too"
+    if kind == "Service" and document["spec"].get("clusterIP") != "None":
+        yield "is reached by its pods' own addresses, one or none (clusterIP: None)"
 
 
 def policy_faults(spec: Object) -> Iterator[str]:
@@ -92,7 +64,42 @@ def policy_faults(spec: Object) -> Iterator[str]:
             yield f"opens to all pods of {peer.get('namespaceSelector', 'this namespace')}"
 
 
-@cache
-def version() -> str:
-    project = ROOT / "pyproject.toml"
-    return str(tomllib.loads(project.read_text())["project"]["version"])
+def priority_faults(documents: list[Object]) -> Iterator[str]:
+    """Serving before training, which puts nobody out: it can wait, and goes on where it was."""
+    known = {d["metadata"]["name"]: d for d in of_kind(documents, "PriorityClass")}
+    if known.keys() != {FIRST, LATER}:
+        yield f"priority classes are {sorted(known)}"
+        return
+    first, later = known[FIRST], known[LATER]
+    if not first["value"] > later["value"] > 0:
+        yield f"priorities are {first['value']} and {later['value']}"
+    if first.get("preemptionPolicy", "PreemptLowerPriority") == "Never":
+        yield f"{FIRST} waits for a place"
+    if later.get("preemptionPolicy") != "Never":
+        yield f"{LATER} takes others' places"
+    for name, priority in known.items():
+        if priority.get("globalDefault"):
+            yield f"{name}: is everybody's"
+        if not priority.get("description"):
+            yield f"{name}: does not say what for"
+
+
+def budget_faults(spec: Object, documents: list[Object]) -> Iterator[str]:
+    """Of pods that KubeRay owns, which have no scale: Kubernetes takes an integer minAvailable, and
+    refuses every eviction with anything else."""
+    least = spec.get("minAvailable")
+    if isinstance(least, bool) or not isinstance(least, int):
+        yield "of a custom resource's pods: minAvailable, and a number"
+        return
+    if spec.get("selector") != {"matchLabels": WORKERS}:
+        yield f"is of {spec.get('selector')}, not of the replicas' pods"
+    if not selects(spec.get("selector", {}), WORKERS):
+        return
+    replicas = sum(
+        group.least
+        for document in ray_documents(documents)
+        if document["kind"] == "RayService"
+        for group in ray_groups(cluster_of(document))[1:]
+    )
+    if not 1 <= least < replicas:
+        yield f"{least} of {replicas} pods must stay: no node could be drained, or all at once"

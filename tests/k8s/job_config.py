@@ -1,4 +1,4 @@
-"""What the RayJob runs: its file, and the run's config as the job itself would read it."""
+"""What the day's job runs: its file, and the run's config as the job itself would read it."""
 
 import shlex
 from functools import cache
@@ -8,7 +8,11 @@ from typing import NamedTuple
 from rayrank.errors import ConfigError
 from rayrank.run.config import RunConfig, load_config
 
-from .objects import ROOT, Object
+from .objects import ROOT, Object, cluster_of, job_of
+from .settings import environment, of_head
+
+# Each day that is over and was not decided on; a day that is refused is no failed job.
+TOLD = ["--day", "new", "--refused-status", "0"]
 
 
 class Job(NamedTuple):
@@ -17,22 +21,24 @@ class Job(NamedTuple):
     config: RunConfig
 
 
-def read_job(document: Object) -> tuple[Job | None, list[str]]:
-    """Of `python FILE --config FILE [--new] [key=value ...]`, or why it is none."""
-    return _read(document["spec"].get("entrypoint", ""))
+def read_job(document: Object, documents: list[Object]) -> tuple[Job | None, list[str]]:
+    """Of `python jobs/daily.py --config FILE --day new --refused-status 0 [key=value ...]`, or why
+    it is none."""
+    told = of_head(cluster_of(document), documents)
+    return _read(job_of(document).get("entrypoint", ""), tuple(sorted(told.items())))
 
 
 @cache
-def _read(entrypoint: str) -> tuple[Job | None, list[str]]:
-    where = "RayJob entrypoint"
-    words = shlex.split(entrypoint)
-    match words:
-        case ["python", file, "--config", config, *rest]:
+def _read(entrypoint: str, told: tuple[tuple[str, str], ...]) -> tuple[Job | None, list[str]]:
+    where = "entrypoint"
+    match shlex.split(entrypoint):
+        case ["python", "jobs/daily.py" as file, "--config", config, *rest]:
             pass
-        case _:
-            return None, [f"{where}: {words} is not python FILE --config FILE"]
-    overrides = [word for word in rest if "=" in word and not word.startswith("-")]
-    found = [f"{where}: {w!r} is unknown" for w in rest if w != "--new" and w not in overrides]
+        case words:
+            return None, [f"{where}: {words} is not python jobs/daily.py --config FILE"]
+    options = [word for word in rest if word.startswith("-") or "=" not in word]
+    overrides = [word for word in rest if word not in options]
+    found = [] if options == TOLD else [f"{where}: {options} are not {TOLD}"]
     copied = dockerfile_folders()
     for name in (file, config):
         if not (ROOT / name).is_file():
@@ -42,9 +48,14 @@ def _read(entrypoint: str) -> tuple[Job | None, list[str]]:
     if found:
         return None, found
     try:
-        return Job(file, config, load_config(ROOT / config, overrides)), []
+        with environment(dict(told)):
+            loaded = load_config(ROOT / config, overrides)
     except ConfigError as error:
         return None, [f"{where}: {error}"]
+    split = loaded.data.split
+    if split.valid or split.test:
+        return None, [f"{where}: data.split keeps rows from days that are each the test of another"]
+    return Job(file, config, loaded), []
 
 
 def dockerfile_folders() -> set[str]:

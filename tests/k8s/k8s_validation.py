@@ -17,9 +17,12 @@ import cel
 import jsonschema
 import kubernetes_validate
 
+from .as_run import as_run
 from .builtin_faults import CHECKS
+from .kueue_faults import demand_faults
+from .made_jobs import made_job
 from .names import metadata_faults
-from .objects import ROOT, Object, Pod, pods
+from .objects import ROOT, Object, Pod, pods, spell, walk
 from .operator_faults import operator_faults
 from .pod_faults import pod_faults
 
@@ -29,7 +32,30 @@ KUBERNETES_VERSION = "1.32"
 # It reads its definitions, which are large, for each object anew.
 kubernetes_validate.utils.schema_contents = cache(kubernetes_validate.utils.schema_contents)
 
-WITHOUT_SPEC = ("ServiceAccount", "ConfigMap", "Secret")
+WITHOUT_SPEC = (
+    "ServiceAccount",
+    "ConfigMap",
+    "Secret",
+    "Role",
+    "RoleBinding",
+    "PriorityClass",
+    "ResourceFlavor",
+)
+POD_AT = {
+    "StatefulSet": ("spec", "template", "spec"),
+    "CronJob": ("spec", "jobTemplate", "spec", "template", "spec"),
+}
+# Of 64 bits, all others of 32.
+LONG = {
+    "runAsUser",
+    "runAsGroup",
+    "fsGroup",
+    "terminationGracePeriodSeconds",
+    "activeDeadlineSeconds",
+    "startingDeadlineSeconds",
+    "expirationSeconds",
+    "tolerationSeconds",
+}
 FORMATS = jsonschema.FormatChecker(formats=())
 
 
@@ -55,10 +81,31 @@ def shape_faults(document: Object) -> list[str]:
         return ["$.metadata.name: missing"]
     if document["kind"] not in WITHOUT_SPEC and "spec" not in document:
         return ["$.spec: missing"]
+    place = document
+    for step in POD_AT.get(document["kind"], ()):
+        place = place.get(step, {}) if isinstance(place, dict) else {}
+    if document["kind"] in POD_AT and (not isinstance(place, dict) or "containers" not in place):
+        return ["$: no pod in it"]
     return []
 
 
+def number_faults(document: Object) -> list[str]:
+    """The schemas of built-in kinds do not bound numbers."""
+    return [
+        f"${spell(path)}: {value} is too large"
+        for path, value in walk(document)
+        if isinstance(value, int) and abs(value) >= 2 ** (63 if path[-1] in LONG else 31)
+    ]
+
+
 def faults(document: Object) -> list[str]:
+    found = own_faults(document)
+    if found or document["kind"] != "RayCronJob":
+        return found
+    return [f"its RayJob: {fault}" for fault in own_faults(made_job(document))]
+
+
+def own_faults(document: Object) -> list[str]:
     if shape_faults(document):
         return shape_faults(document)
     if is_custom(document):
@@ -70,10 +117,10 @@ def faults(document: Object) -> list[str]:
             *schema_faults(document),
         ] or cel_faults(schema, document)
     else:
-        found = builtin_schema_faults(document)
+        found = builtin_schema_faults(document) + number_faults(document)
     if found:
         return found
-    templates = list(pods(document, document["kind"]))
+    templates = list(pods(as_run(document), document["kind"]))
     for pod in templates if is_custom(document) else []:
         found += builtin_schema_faults(as_pod(pod))
     return found or [
@@ -81,6 +128,7 @@ def faults(document: Object) -> list[str]:
         *(fault for pod in templates for fault in template_faults(pod)),
         *CHECKS.get(document["kind"], lambda document: [])(document),
         *operator_faults(document),
+        *demand_faults(document),
     ]
 
 
@@ -89,13 +137,20 @@ def template_faults(pod: Pod) -> list[str]:
 
 
 def builtin_schema_faults(document: Object) -> list[str]:
+    return list(_builtin_schema_faults(json.dumps(document)))
+
+
+@cache
+def _builtin_schema_faults(text: str) -> tuple[str, ...]:
+    """Of most manifests one pod in several changes: what was looked at is known."""
+    document = json.loads(text)
     try:
         kubernetes_validate.validate(document, KUBERNETES_VERSION, strict=True)
     except kubernetes_validate.ValidationError as error:
-        return [f"{error.json_path}: {error.message}"]
+        return (f"{error.json_path}: {error.message}",)
     except kubernetes_validate.SchemaNotFoundError:
-        return [f"$: Kubernetes has no {document['apiVersion']} {document['kind']}"]
-    return []
+        return (f"$: Kubernetes has no {document['apiVersion']} {document['kind']}",)
+    return ()
 
 
 def bare(metadata: Object) -> Object:

@@ -111,7 +111,7 @@ def _at(value: Any, schema: Object, path: Path_) -> Iterator[Mutation]:
     yield Mutation("wrong type", path, wrong)
     if "enum" in schema or choices(path):
         yield Mutation("no such word", path, NO_WORD)
-    amounts = quantity(value) is not None and path[-2] in ("limits", "requests")
+    amounts = quantity(value) is not None and path[-2:-1] in (("limits",), ("requests",))
     if amounts:
         yield Mutation("no quantity", path, NO_QUANTITY)
     if path[-1] in NAMES or path[-2:-1] == ("matchLabels",) or path[-2:-1] == ("labels",):

@@ -15,12 +15,6 @@ KEY_OF_DATA = re.compile(r"(?=.{1,253}$)[-._a-zA-Z0-9]+")
 IMAGE = re.compile(
     r"[a-z0-9]+([-._/:a-z0-9]*[a-z0-9])?(:[\w][-.\w]{0,127})?(@sha256:[0-9a-f]{64})?"
 )
-_NAME = re.compile(r"(?=.{1,15}$)(?=.*[a-z])(?!.*--)[a-z0-9]([-a-z0-9]*[a-z0-9])?")
-VARIABLE = re.compile(r"[-._a-zA-Z][-._a-zA-Z0-9]*")
-KEY_OF_DATA = re.compile(r"(?=.{1,253}$)[-._a-zA-Z0-9]+")
-IMAGE = re.compile(
-    r"[a-z0-9]+([-._/:a-z0-9]*[a-z0-9])?(:[\w][-.\w]{0,127})?(@sha256:[0-9a-f]{64})?"
-)
 _NAME = re.compile(r"(?=.{1,63}$)[A-Za-z0-9]([-_.A-Za-z0-9]*[A-Za-z0-9])?")
 
 _OPERATORS = ("In", "NotIn", "Exists", "DoesNotExist")

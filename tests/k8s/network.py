@@ -1,11 +1,14 @@
 """Who may talk to whom, worked out from the policies as a network plugin would."""
 
 import ipaddress
-from typing import NamedTuple
+from functools import cache
+from typing import Any, NamedTuple
 
-from .objects import RAY_KINDS, Object, cluster_of, of_kind, pods
+from .objects import Object, cluster_of, job_of, of_kind, pods, ray_documents
 
 HERE = "rayrank"  # The namespace of ours.
+# Pods of ours that are not of Ray.
+PODS = (("CronJob", "schedule"), ("StatefulSet", "Redis"))
 MONITORING = "prometheus-system"  # As KubeRay's own install/prometheus has it.
 
 
@@ -31,20 +34,23 @@ def component_of(document: Object) -> str:
     return labels.get("app.kubernetes.io/component", "none")
 
 
-def ray_peers(documents: list[Object]) -> dict[str, Peer]:
+def our_peers(documents: list[Object]) -> dict[str, Peer]:
     """Our pods as rendered, with the label that the operator adds: `serving head` and the like."""
     found = {}
-    for kind in RAY_KINDS:
-        for document in of_kind(documents, kind):
-            component = component_of(document)
-            cluster = cluster_of(document)
-            for node, part in (("head", "headGroupSpec"), ("worker", "workerGroupSpecs")):
-                for pod in pods(cluster.get(part, [])):
-                    labels = {**pod.labels, "ray.io/node-type": node}
-                    found[f"{component} {node}"] = Peer(labels)
-            if "submitterPodTemplate" in document["spec"]:
-                (pod,) = pods(document["spec"]["submitterPodTemplate"], "")
+    for document in ray_documents(documents):
+        component = component_of(document)
+        cluster = cluster_of(document)
+        for node, part in (("head", "headGroupSpec"), ("worker", "workerGroupSpecs")):
+            for pod in pods(cluster.get(part, [])):
+                labels = {**pod.labels, "ray.io/node-type": node}
+                found[f"{component} {node}"] = Peer(labels)
+        if document["kind"] == "RayCronJob":
+            for pod in pods(job_of(document).get("submitterPodTemplate", {}), ""):
                 found[f"{component} submitter"] = Peer(pod.labels)
+    for kind, name in PODS:
+        for document in of_kind(documents, kind):
+            (pod,) = pods(document)
+            found[name] = Peer(pod.labels)
     return found
 
 
@@ -65,12 +71,21 @@ def _expression(rule: Object, labels: dict[str, str]) -> bool:
     return known[rule["operator"]]
 
 
+@cache
+def _address(text: str) -> Any:
+    return ipaddress.ip_address(text)
+
+
+@cache
+def _block(text: str) -> Any:
+    return ipaddress.ip_network(text)
+
+
 def _peer_matches(rule: Object, peer: Peer) -> bool:
     if "ipBlock" in rule:
-        address, block = ipaddress.ip_address(peer.address), rule["ipBlock"]
-        left_out = [ipaddress.ip_network(part) for part in block.get("except", [])]
-        return address in ipaddress.ip_network(block["cidr"]) and not any(
-            address in part for part in left_out
+        address, block = _address(peer.address), rule["ipBlock"]
+        return address in _block(block["cidr"]) and not any(
+            address in _block(part) for part in block.get("except", [])
         )
     if not peer.namespace:
         return False
@@ -94,35 +109,48 @@ def _types(spec: Object) -> list[str]:
     return types
 
 
-def one_way(
-    documents: list[Object],
-    direction: str,
-    pod: Peer,
-    other: Peer,
-    port: int,
-    protocol: str = "TCP",
-) -> bool:
-    """Whether `pod`'s policies let it talk with `other` in this direction."""
-    mine = [
-        spec
-        for spec in (document["spec"] for document in of_kind(documents, "NetworkPolicy"))
-        if direction in _types(spec) and selects(spec["podSelector"], pod.labels)
-    ]
-    if pod.namespace != HERE or not mine:
-        return True
-    key, peers = ("ingress", "from") if direction == "Ingress" else ("egress", "to")
-    return any(
-        (not rule.get(peers) or any(_peer_matches(peer, other) for peer in rule[peers]))
-        and (not rule.get("ports") or any(_port_matches(p, port, protocol) for p in rule["ports"]))
-        for spec in mine
-        for rule in spec.get(key, [])
-    )
+class Network:
+    """The policies, and who is selected by which: asked often, worked out once."""
+
+    def __init__(self, documents: list[Object]) -> None:
+        self._specs = [document["spec"] for document in of_kind(documents, "NetworkPolicy")]
+        self._rules: dict[tuple[str, tuple[tuple[str, str], ...]], list[Object] | None] = {}
+
+    def rules(self, direction: str, pod: Peer) -> list[Object] | None:
+        """Of all policies that select it; None where none does, and all is open."""
+        key = (direction, tuple(pod.labels.items()))
+        if key not in self._rules:
+            mine = [
+                spec
+                for spec in self._specs
+                if direction in _types(spec) and selects(spec["podSelector"], pod.labels)
+            ]
+            opened = [rule for spec in mine for rule in spec.get(direction.lower(), [])]
+            self._rules[key] = opened if mine else None
+        return self._rules[key]
+
+    def one_way(
+        self, direction: str, pod: Peer, other: Peer, port: int, protocol: str = "TCP"
+    ) -> bool:
+        """Whether `pod`'s policies let it talk with `other` in this direction."""
+        rules = self.rules(direction, pod) if pod.namespace == HERE else None
+        if rules is None:
+            return True
+        peers = "from" if direction == "Ingress" else "to"
+        return any(
+            (not rule.get("ports") or any(_port_matches(p, port, protocol) for p in rule["ports"]))
+            and (not rule.get(peers) or any(_peer_matches(peer, other) for peer in rule[peers]))
+            for rule in rules
+        )
+
+    def open_way(self, source: Peer, target: Peer, port: int, protocol: str = "TCP") -> bool:
+        """Whether `source` may connect to `target`: both ends' policies say so."""
+        return self.one_way("Egress", source, target, port, protocol) and self.one_way(
+            "Ingress", target, source, port, protocol
+        )
 
 
 def open_way(
     documents: list[Object], source: Peer, target: Peer, port: int, protocol: str = "TCP"
 ) -> bool:
-    """Whether `source` may connect to `target`: its own policies say so, and the target's do."""
-    return one_way(documents, "Egress", source, target, port, protocol) and one_way(
-        documents, "Ingress", target, source, port, protocol
-    )
+    return Network(documents).open_way(source, target, port, protocol)

@@ -9,8 +9,14 @@ Object = dict[str, Any]
 Path_ = tuple[str | int, ...]
 
 ROOT = Path(__file__).parents[2]
-RAY_KINDS = ("RayCluster", "RayJob", "RayService")
-CLUSTER_FIELD = {"RayCluster": None, "RayJob": "rayClusterSpec", "RayService": "rayClusterConfig"}
+# What makes pods of Ray. A RayCronJob stands for the RayJobs that are made from it.
+RAY_KINDS = ("RayCluster", "RayCronJob", "RayService")
+CLUSTER_PATH = {
+    "RayCluster": ("spec",),
+    "RayJob": ("spec", "rayClusterSpec"),
+    "RayCronJob": ("spec", "jobTemplate", "rayClusterSpec"),
+    "RayService": ("spec", "rayClusterConfig"),
+}
 
 
 def find(documents: list[Object], kind: str, name: str | None = None) -> Object:
@@ -30,10 +36,21 @@ def title(document: Object) -> str:
     return f"{document['kind']}/{name}"
 
 
+def ray_documents(documents: list[Object]) -> list[Object]:
+    return [document for kind in RAY_KINDS for document in of_kind(documents, kind)]
+
+
 def cluster_of(document: Object) -> Object:
-    field = CLUSTER_FIELD[document["kind"]]
+    place = document
+    for step in CLUSTER_PATH[document["kind"]]:
+        place = place[step]
+    return place
+
+
+def job_of(document: Object) -> Object:
+    """A RayJob's spec, of itself or of what it is made from."""
     spec: Object = document["spec"]
-    return spec[field] if field else spec
+    return spec["jobTemplate"] if document["kind"] == "RayCronJob" else spec
 
 
 class Pod(NamedTuple):
@@ -44,6 +61,10 @@ class Pod(NamedTuple):
     @property
     def containers(self) -> list[Object]:
         return [*self.spec.get("initContainers", []), *self.spec["containers"]]
+
+    @property
+    def volumes(self) -> dict[str, Object]:
+        return {volume["name"]: volume for volume in self.spec.get("volumes", [])}
 
 
 def pods(value: Any, where: str = "") -> Iterator[Pod]:

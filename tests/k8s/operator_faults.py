@@ -7,23 +7,23 @@ Its source is `ray-operator/controllers/ray/utils/validation.go`; the gates that
 import re
 from collections.abc import Iterator
 
-import yaml
-
 from .names import DNS_1035, LABEL, label_faults
-from .objects import RAY_KINDS, Object, cluster_of
+from .objects import CLUSTER_PATH, Object, cluster_of
+from .operator_job_faults import cron_faults, job_faults
+from .operator_service_faults import service_faults
 
 # The operator appends to these names, and Kubernetes ends at 63 characters.
-NAME_LIMITS = {"RayCluster": 53, "RayJob": 47, "RayService": 47}
+NAME_LIMITS = {"RayCluster": 53, "RayJob": 47, "RayService": 47, "RayCronJob": 36}
 OLDEST_RAY_WITH_TOKENS = (2, 52, 0)
 GATED = ("networkPolicy", "tlsOptions", "historyServerOptions")
 RAY_RESOURCES = {"num-cpus", "num-gpus", "memory", "resources"}
-UPGRADES = ("NewCluster", "NewClusterWithIncrementalUpgrade", "None")
-START_ANNOTATION = "ray.io/initializing-timeout"
+AUTOSCALER_V2 = "RAY_enable_autoscaler_v2"
+START_COMMAND = "KUBERAY_GEN_AUTOSCALER_START_CMD"
 
 
 def operator_faults(document: Object) -> list[str]:
     kind = document["kind"]
-    if kind not in RAY_KINDS:
+    if kind not in CLUSTER_PATH:
         return []
     name, spec = document["metadata"]["name"], document.get("spec", {})
     found = []
@@ -33,91 +33,13 @@ def operator_faults(document: Object) -> list[str]:
         found.append(f"$.metadata.name: {name!r} is not a DNS-1035 label")
     if kind == "RayJob":
         found += job_faults(spec)
+    if kind == "RayCronJob":
+        # The operator looks at the RayJobs of its template, too; so do we, as they are made.
+        return found + cron_faults(spec)
     if kind == "RayService":
         found += service_faults(document)
     selected = kind == "RayJob" and "rayClusterSpec" not in spec
     return found if selected else found + cluster_faults(cluster_of(document), kind)
-
-
-def job_faults(spec: Object) -> list[str]:
-    shut, mode = spec.get("shutdownAfterJobFinishes", False), spec.get("submissionMode")
-    selected, backoff = spec.get("clusterSelector"), spec.get("backoffLimit", 0)
-    deletion = spec.get("deletionStrategy", {})
-    submitter = spec.get("submitterPodTemplate", {}).get("spec", {})
-    refusals = {
-        "ttlSecondsAfterFinished: needs shutdownAfterJobFinishes": (
-            spec.get("ttlSecondsAfterFinished") and not shut
-        ),
-        "ttlSecondsAfterFinished: negative": spec.get("ttlSecondsAfterFinished", 0) < 0,
-        "suspend: needs shutdownAfterJobFinishes": spec.get("suspend") and not shut,
-        "suspend: not with clusterSelector": spec.get("suspend") and selected,
-        "rayClusterSpec or clusterSelector: one is needed": (
-            "rayClusterSpec" not in spec and not selected
-        ),
-        "clusterSelector: no ray.io/cluster": selected and not selected.get("ray.io/cluster"),
-        "clusterSelector: not in SidecarMode": selected and mode == "SidecarMode",
-        "backoffLimit: negative": backoff < 0,
-        "backoffLimit: not with clusterSelector": backoff > 0 and selected,
-        "backoffLimit: not in InteractiveMode": backoff > 0 and mode == "InteractiveMode",
-        "submitterPodTemplate: not in SidecarMode": submitter and mode == "SidecarMode",
-        "submitterConfig: not in SidecarMode": (
-            "submitterConfig" in spec and mode == "SidecarMode"
-        ),
-        # The submitter is a Job's pod.
-        "submitterPodTemplate: restartPolicy must be Never or OnFailure": (
-            submitter.get("restartPolicy") == "Always"
-        ),
-        "deletionStrategy: rules not with shutdownAfterJobFinishes": (
-            shut and deletion.get("deletionRules")
-        ),
-        "runtimeEnvYAML: is not a mapping": not _is_mapping(spec.get("runtimeEnvYAML", "{}")),
-    }
-    refusals |= {
-        f"{field}: must be positive": spec.get(field, 1) <= 0
-        for field in ("activeDeadlineSeconds", "preRunningDeadlineSeconds")
-    }
-    return [f"$.spec.{refusal}" for refusal, so in refusals.items() if so]
-
-
-def _is_mapping(text: str) -> bool:
-    try:
-        return isinstance(yaml.safe_load(text), dict)
-    except yaml.YAMLError:
-        return False
-
-
-def service_faults(document: Object) -> list[str]:
-    spec = document["spec"]
-    start = document["metadata"].get("annotations", {}).get(START_ANNOTATION, "1")
-    head_service = spec["rayClusterConfig"]["headGroupSpec"].get("headService", {})
-    strategy = spec.get("upgradeStrategy", {})
-    refusals = {
-        "spec.upgradeStrategy: its type is unknown": strategy.get("type", "None") not in UPGRADES,
-        "deletion delay: negative": spec.get("rayClusterDeletionDelaySeconds", 0) < 0,
-        "headService: must not be named": head_service.get("metadata", {}).get("name"),
-        f"{START_ANNOTATION}: {start!r} is not a duration": not re.fullmatch(
-            r"[1-9]\d*|(?=.*[1-9])(\d+(\.\d+)?(ms|h|m|s))+", start
-        ),
-    }
-    found = [f"$.{refusal}" for refusal, so in refusals.items() if so]
-    if strategy.get("type") != "NewClusterWithIncrementalUpgrade":
-        return found
-    return found + incremental_faults(strategy, spec["rayClusterConfig"])
-
-
-def incremental_faults(strategy: Object, cluster: Object) -> list[str]:
-    options = strategy.get("clusterUpgradeOptions")
-    if options is None:
-        return ["$.spec.upgradeStrategy: an incremental upgrade needs clusterUpgradeOptions"]
-    surge, step = options.get("maxSurgePercent", 100), options.get("stepSizePercent", -1)
-    refusals = {
-        "needs the autoscaler": not cluster.get("enableInTreeAutoscaling"),
-        "maxSurgePercent: 0 to 100": not 0 <= surge <= 100,
-        "stepSizePercent: 0 to maxSurgePercent": not 0 <= step <= surge,
-        "intervalSeconds: more than 0": options.get("intervalSeconds", 0) <= 0,
-        "gatewayClassName: needed": not options.get("gatewayClassName"),
-    }
-    return [f"$.spec.upgradeStrategy: {refusal}" for refusal, so in refusals.items() if so]
 
 
 def groups_of(cluster: Object) -> Iterator[tuple[str, Object]]:
@@ -126,19 +48,42 @@ def groups_of(cluster: Object) -> Iterator[tuple[str, Object]]:
         yield group["groupName"], group
 
 
+def variables_of(container: Object) -> dict[str, str]:
+    return {v["name"]: v.get("value", "") for v in container.get("env", [])}
+
+
+def head_variables(cluster: Object) -> dict[str, str]:
+    containers = cluster["headGroupSpec"]["template"].get("spec", {}).get("containers", [])[:1]
+    return {name: v for c in containers for name, v in variables_of(c).items()}
+
+
+def autoscaler_faults(cluster: Object) -> Iterator[str]:
+    scales = cluster.get("enableInTreeAutoscaling", False)
+    options = cluster.get("autoscalerOptions", {})
+    told = head_variables(cluster).get(AUTOSCALER_V2)
+    if options.get("idleTimeoutSeconds", 0) < 0:
+        yield "autoscalerOptions.idleTimeoutSeconds: negative"
+    if not scales and told in ("1", "true"):
+        yield f"{AUTOSCALER_V2}: needs enableInTreeAutoscaling"
+    if scales and told is not None and "version" in options:
+        yield f"{AUTOSCALER_V2}: and autoscalerOptions.version, one of them"
+    if START_COMMAND in variables_of(options):
+        yield f"autoscalerOptions.env: {START_COMMAND} is the operator's"
+
+
 def cluster_faults(cluster: Object, kind: str) -> list[str]:
     scales = cluster.get("enableInTreeAutoscaling", False)
     options = cluster.get("autoscalerOptions", {})
+    is_v2 = scales and options.get("version") == "v2"
     found = [f"{field}: its feature gate is off" for field in GATED if field in cluster]
     found += [*auth_faults(cluster, kind), *fault_tolerance_faults(cluster)]
-    if options.get("idleTimeoutSeconds", 0) < 0:
-        found.append("autoscalerOptions.idleTimeoutSeconds: negative")
+    found += autoscaler_faults(cluster)
     if kind != "RayCluster" and "upgradeStrategy" in cluster:
         found.append(f"upgradeStrategy: not for the cluster of a {kind}")
     for name, group in groups_of(cluster):
-        found += [f"group {name!r}: {fault}" for fault in group_faults(group, scales)]
+        found += [f"group {name!r}: {fault}" for fault in group_faults(group, scales, is_v2)]
         policy = group["template"].get("spec", {}).get("restartPolicy", "Never")
-        if scales and options.get("version") == "v2" and policy != "Never":
+        if is_v2 and policy != "Never":
             found.append(f"group {name!r}: restartPolicy must be Never with autoscaler v2")
     names = [name for name, _ in groups_of(cluster)]
     found += [f"group {name!r}: twice" for name in set(names) if names.count(name) > 1]
@@ -147,7 +92,7 @@ def cluster_faults(cluster: Object, kind: str) -> list[str]:
     return found
 
 
-def group_faults(group: Object, scales: bool) -> Iterator[str]:
+def group_faults(group: Object, scales: bool, is_v2: bool) -> Iterator[str]:
     started = group.get("rayStartParams", {})
     if not group["template"].get("spec", {}).get("containers"):
         yield "no container"
@@ -162,8 +107,12 @@ def group_faults(group: Object, scales: bool) -> Iterator[str]:
     # Accepted, but then the operator has its own way: it starts minReplicas or maxReplicas.
     if not least <= group.get("replicas", least) <= most:
         yield f"replicas {group['replicas']} are not within {least} and {most}"
-    if not scales and "idleTimeoutSeconds" in group:
-        yield "idleTimeoutSeconds: needs the autoscaler"
+    if group.get("idleTimeoutSeconds", 0) < 0:
+        yield "idleTimeoutSeconds: negative"
+    if not is_v2 and "idleTimeoutSeconds" in group:
+        yield "idleTimeoutSeconds: needs autoscaler v2"
+    if not is_v2 and group.get("priority"):
+        yield "priority: needs autoscaler v2"
     if scales and group.get("suspend"):
         yield "suspend: not with the autoscaler"
 
@@ -185,8 +134,7 @@ def auth_faults(cluster: Object, kind: str) -> Iterator[str]:
 
 def fault_tolerance_faults(cluster: Object) -> Iterator[str]:
     options, head = cluster.get("gcsFaultToleranceOptions"), cluster["headGroupSpec"]
-    containers = head["template"].get("spec", {}).get("containers", [])[:1]
-    variables = {v["name"] for container in containers for v in container.get("env", [])}
+    variables = head_variables(cluster).keys()
     started = head.get("rayStartParams", {})
     if "redis-username" in started or "REDIS_USERNAME" in variables:
         yield "the head's Redis user belongs to gcsFaultToleranceOptions"
@@ -197,5 +145,7 @@ def fault_tolerance_faults(cluster: Object) -> Iterator[str]:
         return
     if options.get("backend") == "rocksdb":
         yield "gcsFaultToleranceOptions.backend: the feature gate of rocksdb is off"
+    elif "storage" in options:
+        yield "gcsFaultToleranceOptions.storage: for rocksdb alone"
     if "redis-password" in started or {"REDIS_PASSWORD", "RAY_REDIS_ADDRESS"} & variables:
         yield "the head's Redis address and password belong to gcsFaultToleranceOptions"

@@ -1,110 +1,45 @@
-"""What one file names is what another has: claims, accounts, secrets, folders of the run."""
+"""The run that the job writes is what the service reads; keys and Redis are where both say."""
 
-import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import PurePosixPath
-from typing import NamedTuple
+from typing import Any
 
 import yaml
 
 from .job_config import read_job
-from .objects import RAY_KINDS, ROOT, Object, Pod, of_kind, pods, ray_pods, title, walk
+from .objects import ROOT, Object, Pod, cluster_of, of_kind, pods, ray_pods, title
+from .ray_groups import is_on_gpus
+from .reference_faults import reference_faults
 from .serve_config import serve_config_of
+from .settings import of_head
+from .storage_faults import Place, place_of, storage_faults
 
-SERVED = ROOT / "serve_apps" / "ranking.yaml"
-README = ROOT / "k8s" / "README.md"
-MADE_BY_KUBERNETES = {"ServiceAccount": {"default"}, "ConfigMap": {"kube-root-ca.crt"}}
-
-
-class Place(NamedTuple):
-    """Of a folder in a pod: which claim, which folder in it, and whether it may be written."""
-
-    claim: str
-    folder: PurePosixPath
-    writable: bool
+SERVED = {False: "serve_apps/ranking.yaml", True: "serve_apps/ranking_gpu.yaml"}
+KEYS_SECRET, KEYS_FILE = "rayrank-api-key", "api-key"
+REDIS, REDIS_SECRET, PASSWORD = "rayrank-redis", "rayrank-redis", "password"
 
 
 def path_faults(documents: list[Object]) -> list[str]:
-    found = []
-    for document in documents:
-        for pod in pods(document, title(document)):
-            found += [f"{pod.where}: {fault}" for fault in reference_faults(pod, documents)]
     return [
-        *found,
+        *reference_faults(documents),
+        *storage_faults(documents),
         *run_faults(documents),
-        *mount_faults(documents),
-        *readme_faults(documents),
+        *redis_faults(documents),
     ]
-
-
-def readme_faults(documents: list[Object]) -> Iterator[str]:
-    """README.md speaks of objects that are there."""
-    text = README.read_text()
-    made = re.findall(r"create secret generic (\S+)", text)
-    known = {*made, *(document["metadata"]["name"] for document in documents)}
-    for name in sorted(set(re.findall(r"`(rayrank-[-a-z]+)`", text)) - known):
-        yield f"README.md speaks of {name!r}, which is not there"
-
-
-def reference_faults(pod: Pod, documents: list[Object]) -> Iterator[str]:
-    wanted = [("ServiceAccount", pod.spec.get("serviceAccountName", "default"))]
-    secrets = []
-    for path, value in walk(pod.spec):
-        if path[-1] == "claimName":
-            wanted.append(("PersistentVolumeClaim", value))
-        if path[-1] == "configMapKeyRef":
-            wanted.append(("ConfigMap", value["name"]))
-        if path[-1] == "secretKeyRef":
-            secrets.append((value["name"], value["key"]))
-    for kind, name in wanted:
-        known = {d["metadata"]["name"] for d in of_kind(documents, kind)}
-        if name not in known | MADE_BY_KUBERNETES.get(kind, set()):
-            yield f"there is no {kind} {name!r}"
-    for name, key in secrets:
-        # Secrets are made by hand, as README.md says.
-        if not re.search(
-            rf"create secret generic {re.escape(name)} .*={key}\b|"
-            rf"create secret generic {re.escape(name)} --from-file={key}=",
-            README.read_text(),
-        ):
-            yield f"README.md makes no secret {name!r} with the key {key!r}"
-
-
-def place_of(pod: Pod, folder: str) -> Place | None:
-    """Where `folder` lies, by the pod's innermost mount above it."""
-    wanted = PurePosixPath(folder)
-    claims = {
-        volume["name"]: volume["persistentVolumeClaim"]
-        for volume in pod.spec.get("volumes", [])
-        if "persistentVolumeClaim" in volume
-    }
-    mounts = [
-        (PurePosixPath(mount["mountPath"]), mount)
-        for container in pod.spec["containers"][:1]
-        for mount in container.get("volumeMounts", [])
-        if mount["name"] in claims and wanted.is_relative_to(mount["mountPath"])
-    ]
-    if not mounts:
-        return None
-    above, mount = max(mounts, key=lambda pair: len(pair[0].parts))
-    claim = claims[mount["name"]]
-    read_only = mount.get("readOnly", False) or claim.get("readOnly", False)
-    within = PurePosixPath(mount.get("subPath", ".")) / wanted.relative_to(above)
-    return Place(claim["claimName"], within, not read_only)
 
 
 @cache
-def served() -> object:
-    return yaml.safe_load(SERVED.read_text())
+def served(file: str) -> object:
+    return yaml.safe_load((ROOT / file).read_text())
 
 
 def run_faults(documents: list[Object]) -> Iterator[str]:
-    """The job writes its run to a volume; the service reads that run's bundles, from there."""
+    """The job writes its run's bundles; the service reads those, from there."""
     written: dict[str, Place | None] = {}
-    for document in of_kind(documents, "RayJob"):
-        job, faults = read_job(document)
-        yield from faults
+    for document in of_kind(documents, "RayCronJob"):
+        job, faults = read_job(document, documents)
+        yield from (f"{title(document)}: {fault}" for fault in faults)
         if job is None:
             continue
         run = job.config.run_dir
@@ -112,15 +47,21 @@ def run_faults(documents: list[Object]) -> Iterator[str]:
         written[bundles] = None
         for pod in [] if "://" in run else ray_pods(document):
             place = place_of(pod, run)
-            if place is None or not place.writable:
+            if place is None or place.source != "claim" or not place.writable:
                 yield f"{pod.where}: {run} is not on a volume that the job can write to"
             else:
                 written[bundles] = place_of(pod, bundles)
     for document in of_kind(documents, "RayService"):
-        if serve_config_of(document) != served():
-            yield f"{title(document)}: serveConfigV2 is not {SERVED.relative_to(ROOT)}"
+        file = SERVED[is_on_gpus(documents)]
+        if serve_config_of(document) != served(file):
+            yield f"{title(document)}: serveConfigV2 is not {file}"
+        told = of_head(cluster_of(document), documents)
         for application in serve_config_of(document)["applications"]:
-            yield from served_faults(document, application["args"]["bundles"], written)
+            args = application["args"]
+            bundles = args["bundles"].replace("$RAYRANK_RUNS", told.get("RAYRANK_RUNS", ""))
+            yield from served_faults(document, bundles, written)
+            for pod in ray_pods(document):
+                yield from key_faults(pod, args.get("keys_file"))
 
 
 def served_faults(
@@ -133,32 +74,72 @@ def served_faults(
         place, source = place_of(pod, bundles), written.get(bundles)
         if place is None:
             yield f"{pod.where}: {bundles} is on no volume"
-        elif place.writable:
-            yield f"{pod.where}: {bundles} need not be writable"
-        elif source and place[:2] != source[:2]:
+        elif source and place[:3] != source[:3]:
             yield f"{pod.where}: {bundles} is not the job's"
 
 
-def mount_faults(documents: list[Object]) -> Iterator[str]:
-    """A claim that pods of several machines mount must allow it, and is at one place in all."""
-    at: dict[str, set[str]] = {}
-    for document in [d for kind in RAY_KINDS for d in of_kind(documents, kind)]:
-        for pod in ray_pods(document):
-            names = {
-                v["name"]: v["persistentVolumeClaim"]["claimName"]
-                for v in pod.spec.get("volumes", [])
-                if "persistentVolumeClaim" in v
-            }
-            mounted = {
-                m["name"]: m["mountPath"] for c in pod.containers for m in c.get("volumeMounts", [])
-            }
-            for name, claim in names.items():
-                if name not in mounted:
-                    yield f"{pod.where}: volume {name!r} is mounted nowhere"
-                at.setdefault(claim, set()).add(mounted.get(name, ""))
-    for claim in of_kind(documents, "PersistentVolumeClaim"):
-        name = claim["metadata"]["name"]
-        if "ReadWriteMany" not in claim["spec"]["accessModes"]:
-            yield f"claim {name!r}: pods of several machines mount it, and one alone may"
-        if len(at.get(name, ())) != 1:
-            yield f"claim {name!r}: mounted at {sorted(at.get(name, ()))}, which is not one place"
+def key_faults(pod: Pod, file: str | None) -> Iterator[str]:
+    place = place_of(pod, file or "")
+    if place is None or place[:3] != ("secret", KEYS_SECRET, PurePosixPath(KEYS_FILE)):
+        yield f"{pod.where}: {file} is not the key {KEYS_FILE!r} of the secret {KEYS_SECRET}"
+
+
+def redis_faults(documents: list[Object]) -> Iterator[str]:
+    """The head knows Redis by its Service, and the password by the secret that Redis reads."""
+    known = [
+        f"{service['metadata']['name']}:{port['port']}"
+        for service in of_kind(documents, "Service")
+        for port in service["spec"].get("ports", [])
+    ]
+    for document in of_kind(documents, "RayService"):
+        options: Any = cluster_of(document).get("gcsFaultToleranceOptions", {})
+        if options.get("redisAddress") not in known:
+            yield f"{title(document)}: no Service is {options.get('redisAddress')}"
+        wanted = {"valueFrom": {"secretKeyRef": {"name": REDIS_SECRET, "key": PASSWORD}}}
+        if options.get("redisPassword") != wanted:
+            yield f"{title(document)}: redisPassword is {options.get('redisPassword')}"
+        if options.keys() - {"redisAddress", "redisPassword"}:
+            yield f"{title(document)}: gcsFaultToleranceOptions has {sorted(options)}"
+    for document in of_kind(documents, "StatefulSet"):
+        yield from (f"{title(document)}: {fault}" for fault in server_faults(document, documents))
+
+
+def server_faults(document: Object, documents: list[Object]) -> Iterator[str]:
+    """One, which has what it was told on disk before it says so."""
+    spec = document["spec"]
+    services = {service["metadata"]["name"] for service in of_kind(documents, "Service")}
+    if spec["serviceName"] not in services:
+        yield f"there is no Service {spec['serviceName']!r}"
+    if spec["selector"] != {"matchLabels": spec["template"]["metadata"]["labels"]}:
+        yield f"selector is {spec['selector']}"
+    if spec.get("replicas", 1) != 1:
+        yield "several that know nothing of each other"
+    (pod,) = pods(spec["template"])
+    (container,) = pod.containers
+    script = " ".join(container.get("command", []))
+    mounts = {m["mountPath"]: m for m in container.get("volumeMounts", [])}
+    claims = {c["metadata"]["name"]: c for c in spec.get("volumeClaimTemplates", [])}
+    secrets = {n: v["secret"]["secretName"] for n, v in pod.volumes.items() if "secret" in v}
+    held = {path: secrets.get(m["name"]) for path, m in mounts.items() if m.get("readOnly")}
+    if not any(s == REDIS_SECRET and f"$(cat {at}/{PASSWORD})" in script for at, s in held.items()):
+        yield f"does not read its password from the secret {REDIS_SECRET}"
+    kept = [path for path, m in mounts.items() if m["name"] in claims and not m.get("readOnly")]
+    if len(kept) != 1 or f'"dir {kept[0]}"' not in script:
+        yield "does not write to its claim"
+    if set(mounts) != {*kept, *(at for at in held if held[at])}:
+        yield f"mounts {sorted(mounts)}"
+    for claim in claims.values():
+        if claim["spec"]["accessModes"] != ["ReadWriteOnce"]:
+            yield "its claim is not its own"
+    if script != SCRIPT:
+        yield f"runs {script}"
+    for probe in ("readinessProbe", "livenessProbe"):
+        if container.get(probe, {}).get("tcpSocket") != {"port": "redis"}:
+            yield f"{probe} does not ask its port"
+
+
+# Every write is on disk before it is answered for; the password is in no argument.
+SCRIPT = (
+    'sh -c { echo "requirepass $(cat /etc/redis/password)"; echo "dir /data"; '
+    'echo "appendonly yes"; echo "appendfsync always"; } | exec redis-server -'
+)

@@ -1,6 +1,7 @@
 """What an API server refuses in a pod beyond its schema, and what a kubelet would not start."""
 
 import itertools
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -16,6 +17,7 @@ from .names import (
     word_faults,
 )
 from .objects import Object, Pod, walk
+from .placement_faults import IN_VARIABLES, field_faults, placement_faults, source_faults
 from .quantities import quantity, quantity_faults
 
 _OWN_RESOURCES = ("cpu", "memory", "ephemeral-storage")
@@ -46,7 +48,7 @@ def pod_faults(pod: Pod) -> list[str]:
         found.append(f"{where}: no container")
     if "serviceAccountName" in spec:
         found += form_faults(spec["serviceAccountName"], SUBDOMAIN, "a name", f"{where}: account")
-    found += volume_faults(spec, where)
+    found += volume_faults(spec, where) + placement_faults(spec, where)
     found += twice((c["name"] for c in pod.containers), f"{where}: container")
     for container in pod.containers:
         found += container_faults(container, f"{where}/{container['name']}")
@@ -75,6 +77,7 @@ def volume_faults(spec: Object, where: str) -> list[str]:
         found += form_faults(volume["name"], LABEL, "a label", place)
         if len(volume) != 2:
             found.append(f"{place}: exactly one source")
+        found += source_faults(volume, place)
         claim = volume.get("persistentVolumeClaim")
         if claim is not None:
             found += form_faults(claim["claimName"], SUBDOMAIN, "a claim's name", place)
@@ -102,6 +105,7 @@ def container_faults(container: Object, where: str) -> list[str]:
     found += resource_faults(container.get("resources", {}), where)
     found += port_faults(container.get("ports", []), where)
     found += variable_faults(container.get("env", []), where)
+    found += reference_faults(container, where)
     for probe in _PROBES:
         if probe in container:
             found += action_faults(container[probe], container, f"{where}.{probe}")
@@ -153,10 +157,30 @@ def variable_faults(variables: list[Object], where: str) -> list[str]:
             continue
         if len(source) != 1 or variable.get("value"):
             found.append(f"{place}: exactly one source")
+        if "fieldRef" in source:
+            found += field_faults(source["fieldRef"], IN_VARIABLES, place)
         for reference in (source.get("secretKeyRef"), source.get("configMapKeyRef")):
             if reference is not None:
                 found += form_faults(reference.get("name"), SUBDOMAIN, "a name", place)
                 found += form_faults(reference["key"], KEY_OF_DATA, "a key", place)
+    return found
+
+
+def reference_faults(container: Object, where: str) -> list[str]:
+    """Where variables come from, and what a command says of them: `$(NAME)` stays as it is if there
+    is no such variable."""
+    found = []
+    for source in container.get("envFrom", []):
+        chosen = [kind for kind in ("configMapRef", "secretRef") if kind in source]
+        if len(chosen) != 1:
+            found.append(f"{where}: envFrom has exactly one source each")
+        for kind in chosen:
+            found += form_faults(source[kind].get("name", ""), SUBDOMAIN, "a name", where)
+    known = {variable["name"] for variable in container.get("env", [])}
+    for word in (*container.get("command", []), *container.get("args", [])):
+        for name in set(re.findall(r"(?<!\$)\$\(([-._a-zA-Z][-._a-zA-Z0-9]*)\)", word)) - known:
+            # A shell's substitution looks the same: `$(cat FILE)` has a space in it, ours do.
+            found.append(f"{where}: there is no variable {name!r}")
     return found
 
 

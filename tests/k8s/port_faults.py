@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from typing import Any
 
-from .network import HERE, Peer, component_of, open_way, ray_peers, selects
-from .objects import RAY_KINDS, Object, cluster_of, of_kind, pods, title
+from .network import HERE, PODS, Peer, component_of, open_way, our_peers, selects
+from .objects import Object, cluster_of, of_kind, pods, ray_documents, title
 from .reach_faults import OTHERS
 from .serve_config import serve_config_of
 
@@ -26,9 +26,8 @@ Ports = dict[str, int]
 
 def port_faults(documents: list[Object]) -> list[str]:
     found: list[str] = []
-    for kind in RAY_KINDS:
-        for document in of_kind(documents, kind):
-            found += [f"{title(document)}: {fault}" for fault in pod_port_faults(document)]
+    for document in ray_documents(documents):
+        found += [f"{title(document)}: {fault}" for fault in pod_port_faults(document)]
     known = declared(documents)
     return [
         *found,
@@ -47,18 +46,20 @@ def ports_of(template: Object) -> Ports:
 def declared(documents: list[Object]) -> dict[str, tuple[Peer, Ports]]:
     """Of each kind of pod of ours: the pod, and its ports by name."""
     found = {}
-    peers = ray_peers(documents)
-    for kind in RAY_KINDS:
+    peers = our_peers(documents)
+    for document in ray_documents(documents):
+        component = component_of(document)
+        cluster = cluster_of(document)
+        for node, templates in (
+            ("head", [cluster["headGroupSpec"]]),
+            ("worker", cluster.get("workerGroupSpecs", [])),
+        ):
+            for template in templates:
+                name = f"{component} {node}"
+                found[name] = (peers[name], {**ADDED, **ports_of(template)})
+    for kind, name in PODS:
         for document in of_kind(documents, kind):
-            component = component_of(document)
-            cluster = cluster_of(document)
-            for node, templates in (
-                ("head", [cluster["headGroupSpec"]]),
-                ("worker", cluster.get("workerGroupSpecs", [])),
-            ):
-                for template in templates:
-                    name = f"{component} {node}"
-                    found[name] = (peers[name], {**ADDED, **ports_of(template)})
+            found[name] = (peers[name], ports_of(document["spec"]))
     return found
 
 
@@ -103,8 +104,8 @@ def service_port_faults(
     for service in of_kind(documents, "Service"):
         selector = {"matchLabels": service["spec"].get("selector", {})}
         selected = [ports for peer, ports in known.values() if selects(selector, peer.labels)]
-        if not selected:
-            yield f"{title(service)}: selects no pod"
+        if not selector["matchLabels"] or len(selected) != 1:
+            yield f"{title(service)}: selects {len(selected)} kinds of pods"
         for port in service["spec"].get("ports", []):
             wanted = port.get("targetPort", port["port"])
             if not any(_has(ports, wanted) for ports in selected):

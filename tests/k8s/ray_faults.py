@@ -1,32 +1,35 @@
-"""What we ask of every Ray cluster: the image's Ray, a token, a head without tasks, draining."""
+"""What we ask of every Ray cluster: the image's Ray, a token, a head without tasks, settings."""
 
 import importlib.metadata
 from collections.abc import Iterator
 from functools import cache
 
-from .objects import RAY_KINDS, Object, cluster_of, of_kind, pods, ray_pods, title
-from .operator_faults import groups_of
+from rayrank.serve.keys import FILE_VARIABLE
 
-API_KEY = {
-    "name": "RAYRANK_API_KEY",
-    "valueFrom": {"secretKeyRef": {"name": "rayrank-api-key", "key": "api-key"}},
-}
-# The job serves the new bundle to compare its scores; work by hand needs no key.
-WITH_KEY = ("RayJob", "RayService")
-# What Ray has left for stopping, after preStop.
-STOPS_IN_S = 30
+from .as_run import AUTOSCALER, as_run
+from .day_faults import day_faults, submitter_faults
+from .objects import Object, cluster_of, of_kind, pods, ray_documents, title
+from .operator_faults import groups_of
+from .serve_schema import KEYS_FILE
+from .serving_faults import serving_faults
+
+# With GCS fault tolerance: for how long workers go on without a head.
+WITHOUT_HEAD = {"name": "RAY_gcs_rpc_server_reconnect_timeout_s", "value": "600"}
+SETTINGS = [{"configMapRef": {"name": "rayrank-storage"}}]
+# For the check of a job, which serves the new bundle; the service's own arguments name its file.
+KEY_FILE = {"name": FILE_VARIABLE, "value": KEYS_FILE}
+KEYS_AT = {"name": "keys", "mountPath": "/etc/rayrank/keys", "readOnly": True}
 
 
 def ray_faults(documents: list[Object]) -> list[str]:
-    found = []
-    for kind in RAY_KINDS:
-        for document in of_kind(documents, kind):
-            faults = [*cluster_faults(document), *key_faults(document)]
-            if kind == "RayService":
-                faults += service_faults(document)
-            if kind == "RayJob":
-                faults += job_faults(document["spec"])
-            found += [f"{title(document)}: {fault}" for fault in faults]
+    found = [*submitter_faults(documents)]
+    for document in ray_documents(documents):
+        faults = [*cluster_faults(document), *setting_faults(document)]
+        if document["kind"] == "RayService":
+            faults += serving_faults(document)
+        found += [f"{title(document)}: {fault}" for fault in faults]
+    for document in of_kind(documents, "RayCronJob"):
+        found += [f"{title(document)}: {fault}" for fault in day_faults(document)]
     return found
 
 
@@ -41,17 +44,38 @@ def cluster_faults(document: Object) -> Iterator[str]:
         yield "tasks may run on the head"
     if not cluster.get("workerGroupSpecs"):
         yield "no workers"
+    scales = cluster.get("enableInTreeAutoscaling", False)
+    if scales:
+        yield from autoscaler_faults(cluster.get("autoscalerOptions", {}))
+    elif "autoscalerOptions" in cluster:
+        yield "autoscalerOptions without an autoscaler"
     for name, group in groups_of(cluster):
         for option in group.get("rayStartParams", {}):
             if f"--{option}" not in start_options():
                 yield f"{name}: ray start has no --{option}"
-        counts = [group.get(key) for key in ("replicas", "minReplicas", "maxReplicas")]
-        if name != "head" and (len(set(counts)) > 1 or not counts[0]):
-            yield f"{name}: replicas, minReplicas and maxReplicas are {counts}"
+        least = [group.get(key) for key in ("replicas", "minReplicas")]
+        most = group.get("maxReplicas")
+        if name != "head" and (len(set(least)) > 1 or not least[0]):
+            yield f"{name}: replicas and minReplicas are {least}"
+        if name != "head" and not scales and most != least[0]:
+            yield f"{name}: replicas {least[0]}, maxReplicas {most}, and no autoscaler"
         # A template of several containers: the operator takes the first one for Ray's.
-        first = group["template"]["spec"]["containers"][0]["name"]
-        if first != ("ray-head" if name == "head" else "ray-worker"):
-            yield f"{name}: the first container is {first!r}"
+        containers = [c["name"] for c in group["template"]["spec"]["containers"]]
+        if containers != ["ray-head" if name == "head" else "ray-worker"]:
+            yield f"{name}: its containers are {containers}"
+
+
+def autoscaler_faults(options: Object) -> Iterator[str]:
+    if options.get("version") != "v2":
+        yield "the autoscaler is not v2: it would not see what Ray drains"
+    if options.get("idleTimeoutSeconds", 60) < 60:
+        yield "idleTimeoutSeconds: a pod is given back before it was of use"
+    for key in ("resources", "securityContext"):
+        if key not in options:
+            yield f"autoscalerOptions: no {key}"
+    for key in ("image", "env", "envFrom", "command", "args"):
+        if key in options:
+            yield f"autoscalerOptions.{key}: the autoscaler is Ray's, of the head's image"
 
 
 @cache
@@ -61,46 +85,20 @@ def start_options() -> set[str]:
     return {option for parameter in start.params for option in parameter.opts}
 
 
-def key_faults(document: Object) -> Iterator[str]:
-    wanted = [API_KEY] if document["kind"] in WITH_KEY else []
-    for pod in ray_pods(document):
-        for container in pod.containers:
-            if container.get("env", []) != wanted:
-                yield f"{pod.where}: variables are {container.get('env')}"
-
-
-def service_faults(document: Object) -> Iterator[str]:
-    spec = document["spec"]
-    if not spec.get("excludeHeadPodFromServeSvc"):
-        yield "traffic depends on the head"
-    if spec.get("upgradeStrategy", {}).get("type", "None") == "None":
-        yield "a changed cluster never takes over"
-    for group in spec["rayClusterConfig"].get("workerGroupSpecs", []):
+def setting_faults(document: Object) -> Iterator[str]:
+    """Each pod knows where runs are, has the keys for clients as a file, and no other variables."""
+    cluster = cluster_of(as_run(document))
+    keeps = "gcsFaultToleranceOptions" in cluster
+    for name, group in groups_of(cluster):
         (pod,) = pods(group)
         for container in pod.containers:
-            stop = container.get("lifecycle", {}).get("preStop", {}).get("exec", {})
-            match stop.get("command"):
-                case ["sleep", seconds] if seconds.isdecimal():
-                    left = pod.spec.get("terminationGracePeriodSeconds", 30) - int(seconds)
-                    if left < STOPS_IN_S:
-                        yield f"{container['name']}: {left} s are left to stop in"
-                case command:
-                    yield f"{container['name']}: preStop is {command}"
-
-
-def job_faults(spec: Object) -> Iterator[str]:
-    """A job that hangs or is done gives its machines back; one that failed waits for a person."""
-    if not spec.get("activeDeadlineSeconds"):
-        yield "no activeDeadlineSeconds"
-    if not spec.get("shutdownAfterJobFinishes"):
-        yield "its machines are kept when it has finished"
-    if not spec.get("ttlSecondsAfterFinished"):
-        yield "no time to read its logs in"
-    if spec.get("metadata", {}).keys() != {"job_name"}:
-        yield f"metadata is {spec.get('metadata')}, not the job_name of the dashboard"
-    if "--new" not in spec.get("entrypoint", "").split():
-        yield "refuses a log that has grown (--new)"
-    submitters = pods(spec.get("submitterPodTemplate", {}))
-    if [c["name"] for pod in submitters for c in pod.containers] != ["ray-job-submitter"]:
-        # Without a template of ours the operator has its own, without limits and labels.
-        yield "there must be a submitter, of one container that is ray-job-submitter"
+            if container["name"] == AUTOSCALER:
+                continue
+            env = container.get("env", [])
+            wanted = [] if document["kind"] == "RayService" else [KEY_FILE]
+            if env != wanted + ([WITHOUT_HEAD] if keeps and name != "head" else []):
+                yield f"{name}: variables are {env}"
+            if container.get("envFrom") != SETTINGS:
+                yield f"{name}: settings are of {container.get('envFrom')}"
+            if KEYS_AT not in container.get("volumeMounts", []):
+                yield f"{name}: keys are not at {KEYS_AT['mountPath']}, or may be written"

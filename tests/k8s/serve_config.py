@@ -13,10 +13,11 @@ from pydantic import BaseModel, ValidationError
 from ray.serve.schema import ServeDeploySchema
 from rayrank.errors import ConfigError
 from rayrank.serve.app import RankingApp
-from rayrank.serve.config import RankingArgs
 from rayrank.strict import parse
 
-from .objects import ROOT, Object, of_kind
+from .objects import ROOT, Object, cluster_of, of_kind
+from .serve_schema import ServeConfig
+from .settings import environment, of_head
 
 DEPLOYMENT: Any = RankingApp
 
@@ -57,11 +58,11 @@ def serve_config_faults(documents: list[Object]) -> list[str]:
     return [
         f"serveConfigV2: {fault}"
         for document in of_kind(documents, "RayService")
-        for fault in config_faults(document)
+        for fault in config_faults(document, of_head(cluster_of(document), documents))
     ]
 
 
-def config_faults(document: Object) -> Iterator[str]:
+def config_faults(document: Object, told: dict[str, str]) -> Iterator[str]:
     try:
         config = serve_config_of(document)
         ServeDeploySchema.model_validate(config)
@@ -70,7 +71,12 @@ def config_faults(document: Object) -> Iterator[str]:
         yield str(error)
         return
     yield from (f"{key} is unknown" for key in unknown_keys(ServeDeploySchema, config))
-    for application in config["applications"]:
+    try:
+        with environment(told):
+            parse(ServeConfig, config, "ours")
+    except ConfigError as error:
+        yield str(error)
+    for application in config.get("applications", []):
         yield from application_faults(application)
 
 
@@ -79,10 +85,6 @@ def application_faults(application: Object) -> Iterator[str]:
     file = ROOT / f"{module.replace('.', '/')}.py"
     if not file.is_file() or f"def {builder}(" not in file.read_text():
         yield f"there is no {application['import_path']}"
-    try:
-        parse(RankingArgs, application.get("args", {}), "args")
-    except ConfigError as error:
-        yield str(error)
     for deployment in application.get("deployments", []):
         # Ray takes the configuration, and then fails to deploy it.
         if deployment["name"] != DEPLOYMENT.name:

@@ -88,8 +88,9 @@ def test_its_python_is_the_one_that_is_tested() -> None:
 
 
 def test_user_is_the_pods(manifests: list[Object]) -> None:
-    (job,) = [m for m in manifests if m["kind"] == "RayJob"]
-    context = job["spec"]["submitterPodTemplate"]["spec"]["securityContext"]
+    (job,) = [m for m in manifests if m["kind"] == "RayCronJob"]
+    submitter = job["spec"]["jobTemplate"]["submitterPodTemplate"]
+    context = submitter["spec"]["securityContext"]
     last = STAGES["runtime"].steps[-1]
     assert last == Step("USER", f"{context['runAsUser']}:{context['runAsGroup']}")
     assert last.arguments == "10001:10001"

@@ -1,35 +1,57 @@
-"""The rendered base is accepted, and says what it is meant to say; the schemas' checks bite."""
+"""Each overlay is accepted, and says what it is meant to say; the schemas' checks bite."""
 
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from .as_run import run_pods
 from .checks import BEYOND, server_faults
 from .k8s_validation import SCHEMAS, faults
-from .objects import RAY_KINDS, Object, cluster_of, find, pods
+from .made_jobs import made_job
+from .objects import Object, cluster_of, find
+from .ray_groups import is_on_gpus
+from .render import OPTIONS, OVERLAYS, STORAGES, rendered
 
 needs_schemas = pytest.mark.skipif(
     not SCHEMAS.is_dir(), reason=f"{SCHEMAS} is absent: custom resources cannot be validated"
 )
 
-# The validator
+COMBINED = [
+    *((overlay, storage, ()) for overlay in OVERLAYS for storage in ("", *STORAGES)),
+    *((overlay, "", (option,)) for overlay in OVERLAYS for option in OPTIONS),
+    ("gpu", "volume", ("kueue", "incremental-upgrade")),
+    ("gpu", "", ("volcano", "incremental-upgrade")),
+]
 
 
 @needs_schemas
-def test_base_is_valid(manifests: list[Object]) -> None:
-    assert set(RAY_KINDS) <= {m["kind"] for m in manifests}
-    assert server_faults(manifests) == []
+@pytest.mark.parametrize(
+    "parts", COMBINED, ids=[" ".join([o, s, *options]) for o, s, options in COMBINED]
+)
+def test_overlays_pass(parts: tuple[str, str, tuple[str, ...]]) -> None:
+    documents = rendered(*parts)
+    assert server_faults(documents) == []
+    assert [fault for check in BEYOND.values() for fault in check(documents)] == []
 
 
 @pytest.mark.parametrize("check", BEYOND)
-def test_base_passes(manifests: list[Object], check: str) -> None:
-    assert BEYOND[check](manifests) == []
+def test_each_check_passes(overlay: list[Object], check: str) -> None:
+    assert list(BEYOND[check](overlay)) == []
 
 
-def test_every_pod_is_looked_at(manifests: list[Object]) -> None:
-    # Head and worker of three clusters, and the job's submitter.
-    assert len([pod for document in manifests for pod in pods(document)]) == 7
+def test_every_pod_is_looked_at(overlay: list[Object]) -> None:
+    """Head and workers of three clusters, the job's submitter, the CronJob's pod, Redis."""
+    found = [pod for document in overlay for pod in run_pods(document)]
+    assert len(found) == (10 if is_on_gpus(overlay) else 9)
+    # With the autoscaler, of which the manifests have no container.
+    assert [len(pod.containers) for pod in found].count(2) == 1
+
+
+def test_options_that_do_not_go_together() -> None:
+    """KubeRay makes RayJobs without the labels of what they are made from."""
+    documents = rendered("gpu", "", ("kueue", "raycronjob"))
+    assert any("no label of a queue" in fault for fault in BEYOND["kueue"](documents))
 
 
 def worker(document: Object) -> Object:
@@ -37,6 +59,17 @@ def worker(document: Object) -> Object:
     groups = document["spec"]["rayClusterSpec"]["workerGroupSpecs"]
     container: Object = groups[0]["template"]["spec"]["containers"][0]
     return container
+
+
+def named(document: Object, name: str) -> None:
+    document["metadata"]["name"] = name
+
+
+def document_of(manifests: list[Object], kind: str) -> Object:
+    """A copy, for a test to change; the RayJob is the one that the template makes."""
+    if kind == "RayJob":
+        return made_job(find(manifests, "RayCronJob"))
+    return find(manifests, kind)
 
 
 def drop_group_name(document: Object) -> None:
@@ -79,8 +112,23 @@ MUTATIONS: list[tuple[str, str, Callable[[Object], Any], str]] = [
     (
         "time to live of what stays",
         "RayJob",
-        lambda d: d["spec"].update(shutdownAfterJobFinishes=False),
+        lambda d: d["spec"].update(ttlSecondsAfterFinished=60),
         "needs shutdownAfterJobFinishes",
+    ),
+    ("long name of a template", "RayCronJob", lambda d: named(d, "a" * 37), "longer than 36"),
+    ("no schedule", "RayCronJob", lambda d: d["spec"].update(schedule="daily"), "is not a sched"),
+    (
+        "a zone in the schedule",
+        "RayCronJob",
+        lambda d: d["spec"].update(schedule="TZ=UTC 30 2 * * *"),
+        "is not a schedule",
+    ),
+    ("no such zone", "RayCronJob", lambda d: d["spec"].update(timeZone="Mars"), "not a time zone"),
+    (
+        "a template that is refused",
+        "RayCronJob",
+        lambda d: cluster_of(d).pop("rayVersion"),
+        "its RayJob: authOptions.mode token needs rayVersion",
     ),
     (
         "token of the Kubernetes API",
@@ -109,7 +157,7 @@ def test_validator_bites(
     change: Callable[[Object], Any],
     expected: str,
 ) -> None:
-    document = find(manifests, kind)
+    document = document_of(manifests, kind)
     change(document)
     (found,) = faults(document)
     assert expected in found
@@ -117,7 +165,7 @@ def test_validator_bites(
 
 @needs_schemas
 def test_defaults_come_before_required_fields(manifests: list[Object]) -> None:
-    document = find(manifests, "RayJob")
+    document = document_of(manifests, "RayJob")
     # Required by the schema, and given by its defaults.
     del cluster_of(document)["workerGroupSpecs"][0]["maxReplicas"]
     assert faults(document) == []

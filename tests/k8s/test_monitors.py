@@ -1,4 +1,4 @@
-"""Monitors and services, of which the base has none yet: their ports are checked too."""
+"""Monitors and further services, which no overlay has: their ports are checked too."""
 
 import copy
 from collections.abc import Callable
@@ -8,6 +8,7 @@ import pytest
 
 from .checks import caught
 from .objects import Object
+from .render import K8S, kustomize
 from .test_manifests import needs_schemas
 
 MONITOR: Object = {
@@ -30,7 +31,7 @@ SERVICE: Object = {
     "kind": "Service",
     "metadata": {"name": "rayrank", "labels": {}},
     "spec": {
-        "selector": {"app.kubernetes.io/component": "serving"},
+        "selector": {"app.kubernetes.io/component": "serving", "ray.io/node-type": "worker"},
         "ports": [{"name": "http", "port": 80, "targetPort": "serve"}],
     },
 }
@@ -52,7 +53,8 @@ SERVICE: Object = {
         (MONITOR, lambda s: s.update(selector={"matchLabels": {"a": "b"}}), "ports", "no pod"),
         (MONITOR, lambda s: s.update(podMetricsEndpoint=[]), "server", "unexpected"),
         (SERVICE, lambda s: s["ports"][0].update(targetPort="served"), "ports", "'served'"),
-        (SERVICE, lambda s: s["selector"].update(a="b"), "ports", "selects no pod"),
+        (SERVICE, lambda s: s["selector"].update(a="b"), "ports", "selects 0 kinds"),
+        (SERVICE, lambda s: s["selector"].popitem(), "ports", "selects 2 kinds"),
         (SERVICE, lambda s: s["ports"][0].update(port=80000), "server", "80000 is not a port"),
     ],
 )
@@ -66,3 +68,11 @@ def test_monitors_and_services(
     found.pop("house", None)
     assert list(found) == [check] * bool(check)
     assert not check or any(says in fault for fault in found[check]), found
+
+
+@needs_schemas
+def test_our_monitoring(overlay: list[Object]) -> None:
+    """Beside each overlay: its monitors' ports are its pods', and Prometheus may reach them."""
+    monitoring = kustomize(K8S / "monitoring")
+    assert {"PodMonitor", "PrometheusRule", "ConfigMap"} <= {d["kind"] for d in monitoring}
+    assert caught([*overlay, *monitoring], monitoring) == {}

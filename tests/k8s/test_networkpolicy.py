@@ -2,25 +2,25 @@
 
 import pytest
 
-from .network import Peer, open_way, ray_peers
+from .network import Peer, open_way, our_peers
 from .objects import Object, of_kind
 from .reach_faults import OPEN, SHUT, reach_faults
 
 
 def test_our_pods_are_those_of_the_table(manifests: list[Object]) -> None:
     named = {end for source, target, _ in (*OPEN, *SHUT) for end in (source, target)}
-    assert ray_peers(manifests).keys() <= named
+    assert our_peers(manifests).keys() <= named
 
 
 def test_connections(manifests: list[Object]) -> None:
-    assert reach_faults(manifests) == []
+    assert list(reach_faults(manifests)) == []
 
 
 def test_every_policy_is_needed(manifests: list[Object]) -> None:
     """Without any one of them the tables are not met: none is there for nothing."""
     for policy in of_kind(manifests, "NetworkPolicy"):
         rest = [document for document in manifests if document is not policy]
-        assert reach_faults(rest), policy["metadata"]["name"]
+        assert any(True for _ in reach_faults(rest)), policy["metadata"]["name"]
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What the operator, an API server or a kubelet refuses, of fields that the base may yet have."""
+"""What the operator refuses, of fields that are set and of fields that may yet be."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,10 +6,30 @@ from typing import Any
 import pytest
 
 from .k8s_validation import faults
-from .objects import Object, cluster_of, find, ray_pods
-from .test_manifests import needs_schemas
+from .objects import Object, cluster_of, find
+from .test_manifests import document_of, needs_schemas
 
 Change = Callable[[Object], Any]
+
+
+def rules(spec: Object) -> list[Object]:
+    found: list[Object] = spec["deletionStrategy"]["deletionRules"]
+    return found
+
+
+def ends(spec: Object, position: int) -> Object:
+    found: Object = rules(spec)[position]["condition"]
+    return found
+
+
+def head(cluster: Object) -> Object:
+    found: Object = cluster["headGroupSpec"]["template"]["spec"]["containers"][0]
+    return found
+
+
+def variable(name: str, value: str = "1") -> Object:
+    return {"name": name, "value": value}
+
 
 JOB: list[tuple[str, Change]] = [
     (
@@ -33,15 +53,32 @@ JOB: list[tuple[str, Change]] = [
     ),
     ("0 is less than the minimum of 1", lambda s: s.update(preRunningDeadlineSeconds=0)),
     ("runtimeEnvYAML: is not", lambda s: s.update(runtimeEnvYAML="a: [")),
+    ("rules not with shutdownAfter", lambda s: s.update(shutdownAfterJobFinishes=True)),
+    ("DeleteCluster at SUCCEEDED: twice", lambda s: rules(s).append(dict(rules(s)[0]))),
+    ("DeleteSelf at SUCCEEDED: before DeleteCluster", lambda s: ends(s, 1).update(ttlSeconds=5)),
+    ("DeleteCluster at Failed: before DeleteWork", lambda s: ends(s, 2).update(ttlSeconds=10**6)),
+    ("-1 is less than the minimum of 0", lambda s: ends(s, 0).update(ttlSeconds=-1)),
     (
-        "rules not with shutdownAfter",
-        lambda s: s.update(
-            deletionStrategy={
-                "deletionRules": [{"policy": "DeleteCluster", "condition": {"jobStatus": "FAILED"}}]
-            }
-        ),
+        "DeleteWorkers: not with the autoscaler",
+        lambda s: s["rayClusterSpec"].update(enableInTreeAutoscaling=True),
     ),
+    (
+        "DeleteCluster: not with clusterSelector",
+        lambda s: s.update(clusterSelector={"ray.io/cluster": "a"}, backoffLimit=0),
+    ),
+    ("cannot be used together", lambda s: ends(s, 0).update(jobDeploymentStatus="Failed")),
 ]
+
+
+def upgrade(spec: Object, **options: Any) -> Object:
+    known = {"stepSizePercent": 10, "intervalSeconds": 5, "gatewayClassName": "istio"}
+    spec["upgradeStrategy"] = {
+        "type": "NewClusterWithIncrementalUpgrade",
+        "clusterUpgradeOptions": {**known, **options},
+    }
+    return spec
+
+
 SERVICE: list[tuple[str, Change]] = [
     (
         "needs clusterUpgradeOptions",
@@ -49,19 +86,23 @@ SERVICE: list[tuple[str, Change]] = [
     ),
     (
         "needs the autoscaler",
-        lambda s: s.update(
-            upgradeStrategy={
-                "type": "NewClusterWithIncrementalUpgrade",
-                "clusterUpgradeOptions": {
-                    "stepSizePercent": 10,
-                    "intervalSeconds": 5,
-                    "gatewayClassName": "istio",
-                },
-            }
-        ),
+        lambda s: (upgrade(s), s["rayClusterConfig"].update(enableInTreeAutoscaling=False)),
     ),
+    ("stepSizePercent: 0 to max", lambda s: upgrade(s, stepSizePercent=60, maxSurgePercent=50)),
+    ("maxSurgePercent: 0 to 100", lambda s: upgrade(s, maxSurgePercent=110)),
+    ("intervalSeconds: more than 0", lambda s: upgrade(s, intervalSeconds=0)),
+    ("gatewayClassName: needed", lambda s: upgrade(s, gatewayClassName="")),
+    ("its type is unknown", lambda s: s.update(upgradeStrategy={"type": "Sudden"})),
     ("its type is unknown", lambda s: s.update(upgradeStrategy={"type": "Rolling"})),
 ]
+V2 = "RAY_enable_autoscaler_v2"
+
+
+def scaled(cluster: Object, **options: Any) -> Object:
+    cluster.update(enableInTreeAutoscaling=True, autoscalerOptions={"version": "v2", **options})
+    return cluster
+
+
 CLUSTER: list[tuple[str, Change]] = [
     ("networkPolicy: its feature gate", lambda c: c.update(networkPolicy={})),
     ("replicas 3 are not within", lambda c: c["workerGroupSpecs"][0].update(replicas=3)),
@@ -96,69 +137,39 @@ CLUSTER: list[tuple[str, Change]] = [
             env=[{"name": "RAY_REDIS_ADDRESS", "value": "a"}]
         ),
     ),
+    ("RAY_enable_autoscaler_v2: needs", lambda c: head(c).update(env=[variable(V2)])),
+    (
+        "RAY_enable_autoscaler_v2: and autoscalerOptions.version",
+        lambda c: (scaled(c), head(c).update(env=[variable(V2)])),
+    ),
+    (
+        "KUBERAY_GEN_AUTOSCALER_START_CMD is the operator's",
+        lambda c: scaled(c, env=[variable("KUBERAY_GEN_AUTOSCALER_START_CMD")]),
+    ),
+    ("idleTimeoutSeconds: negative", lambda c: scaled(c, idleTimeoutSeconds=-1)),
+    (
+        "idleTimeoutSeconds: needs autoscaler v2",
+        lambda c: (scaled(c, version="v1"), c["workerGroupSpecs"][0].update(idleTimeoutSeconds=5)),
+    ),
+    ("priority: needs autoscaler v2", lambda c: c["workerGroupSpecs"][0].update(priority=1)),
+    (
+        "suspend: not with the autoscaler",
+        lambda c: (scaled(c), c["workerGroupSpecs"][0].update(suspend=True)),
+    ),
+    (
+        "storage: for rocksdb alone",
+        lambda c: c.update(gcsFaultToleranceOptions={"storage": {"claimName": "a"}}),
+    ),
+    (
+        "Redis address and password belong",
+        lambda c: (
+            c.update(gcsFaultToleranceOptions={"redisAddress": "redis:6379"}),
+            head(c).update(env=[variable("REDIS_PASSWORD")]),
+        ),
+    ),
+    ("Redis user belongs", lambda c: head(c).update(env=[variable("REDIS_USERNAME")])),
     ("'Rolling' is not one of", lambda c: c.update(upgradeStrategy={"type": "Rolling"})),
 ]
-POD: list[tuple[str, Change]] = [
-    ("runAsUser -1 is less than 0", lambda p: p["securityContext"].update(runAsUser=-1)),
-    ("runAsNonRoot, and runAsUser 0", lambda p: p["securityContext"].update(runAsUser=0)),
-    ("'Sometimes' is not one of", lambda p: p.update(restartPolicy="Sometimes")),
-    ("exactly one source", lambda p: p["volumes"][0].update(emptyDir={})),
-    (
-        "'1GB' does not match",
-        lambda p: p["volumes"].append(
-            {"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": "1GB"}}
-        ),
-    ),
-    (
-        "'RAM' is not one of",
-        lambda p: p["volumes"].append({"name": "shm", "emptyDir": {"medium": "RAM"}}),
-    ),
-    ("container 'ray-head': twice", lambda p: p["containers"].append(dict(p["containers"][0]))),
-    ("tolerations[0].operator: 'Is' is", lambda p: p.update(tolerations=[{"operator": "Is"}])),
-]
-CONTAINER: list[tuple[str, Change]] = [
-    ("periodSeconds 0 is less", lambda c: c.update(readinessProbe=probe(periodSeconds=0))),
-    ("exactly one of exec", lambda c: c.update(readinessProbe=probe(exec={"command": ["a"]}))),
-    ("successThreshold must be 1", lambda c: c.update(livenessProbe=probe(successThreshold=2))),
-    ("'web' is not a port of", lambda c: c.update(livenessProbe={"httpGet": {"port": "web"}})),
-    (
-        "'FTP' is not one of",
-        lambda c: c.update(livenessProbe={"httpGet": {"port": 1, "scheme": "FTP"}}),
-    ),
-    ("'periodSecond' was unexpected", lambda c: c.update(livenessProbe=probe(periodSecond=1))),
-    ("no command", lambda c: c.update(lifecycle={"preStop": {"exec": {}}})),
-    ("port '6379/TCP': twice", lambda c: c["ports"].append({"name": "a", "containerPort": 6379})),
-    ("70000 is not a port", lambda c: c["ports"].append({"containerPort": 70000})),
-    ("'cpus' is not a resource", lambda c: c["resources"]["limits"].update(cpus="1")),
-    (
-        "must be the same",
-        lambda c: (
-            c["resources"]["limits"].update({"nvidia.com/gpu": 2}),
-            c["resources"]["requests"].update({"nvidia.com/gpu": 1}),
-        ),
-    ),
-    ("'-1' is negative", lambda c: c["resources"]["requests"].update(cpu="-1")),
-    ("is no volume of the pod", lambda c: c["volumeMounts"][0].update(name="run")),
-    ("is not a place to mount", lambda c: c["volumeMounts"][0].update(mountPath="runs")),
-    ("'Rayrank' is not an image", lambda c: c.update(image="Rayrank")),
-    ("variable 'a b'", lambda c: c.update(env=[{"name": "a b", "value": "c"}])),
-    (
-        "exactly one source",
-        lambda c: c.update(
-            env=[
-                {
-                    "name": "a",
-                    "value": "b",
-                    "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}},
-                }
-            ]
-        ),
-    ),
-]
-
-
-def probe(**fields: Any) -> Object:
-    return {"tcpSocket": {"port": "dashboard"}, **fields}
 
 
 def refused(document: Object, says: str) -> None:
@@ -169,7 +180,7 @@ def refused(document: Object, says: str) -> None:
 @needs_schemas
 @pytest.mark.parametrize(("says", "change"), JOB, ids=[says for says, _ in JOB])
 def test_job(manifests: list[Object], says: str, change: Change) -> None:
-    document = find(manifests, "RayJob")
+    document = document_of(manifests, "RayJob")
     change(document["spec"])
     refused(document, says)
 
@@ -187,20 +198,4 @@ def test_service(manifests: list[Object], says: str, change: Change) -> None:
 def test_cluster(manifests: list[Object], says: str, change: Change) -> None:
     document = find(manifests, "RayCluster")
     change(cluster_of(document))
-    refused(document, says)
-
-
-@needs_schemas
-@pytest.mark.parametrize(("says", "change"), POD, ids=[says for says, _ in POD])
-def test_pod(manifests: list[Object], says: str, change: Change) -> None:
-    document = find(manifests, "RayCluster")
-    change(ray_pods(document)[0].spec)
-    refused(document, says)
-
-
-@needs_schemas
-@pytest.mark.parametrize(("says", "change"), CONTAINER, ids=[says for says, _ in CONTAINER])
-def test_container(manifests: list[Object], says: str, change: Change) -> None:
-    document = find(manifests, "RayCluster")
-    change(ray_pods(document)[0].containers[0])
     refused(document, says)
