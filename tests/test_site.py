@@ -1,6 +1,7 @@
 """The pages as a site: `make site`, where a dead link or a page in no menu is an error."""
 
 import importlib.util
+import os
 import re
 import subprocess
 import sys
@@ -31,6 +32,8 @@ def build(folder: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [*command, f"BIN={Path(sys.executable).parent}"],
         cwd=folder,
+        # Not what a `make` that runs this test was told.
+        env={"PATH": os.environ["PATH"]},
         capture_output=True,
         text=True,
         check=False,

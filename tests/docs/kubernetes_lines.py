@@ -98,9 +98,39 @@ def check_selector(selector: str) -> None:
             raise Wrong(f"{term}: nothing has this label")
 
 
+@functools.cache
+def flags_of(command: tuple[str, ...]) -> str:
+    """What `kubectl COMMAND --help` says, and the flags that every command takes."""
+    told = ""
+    for words in ([*command, "--help"], ["options"]):
+        told += subprocess.run(
+            ["kubectl", *words], capture_output=True, text=True, check=False
+        ).stdout
+    return told
+
+
+def check_flags(text: str) -> None:
+    """kubectl knows the command and its flags."""
+    words = text.partition(" -- ")[0].split()
+    while words[0].startswith("-"):  # -n NAMESPACE, before the command
+        words = words[2:]
+    depth = 2 if words[0] in ("create", "config") and words[1].strip("-") == words[1] else 1
+    told = flags_of(tuple(words[:depth]))
+    if f"kubectl {' '.join(words[:depth])} " not in told:
+        raise Wrong(f"kubectl has no command {' '.join(words[:depth])}")
+    for flag in re.findall(r"(?<!\S)--[a-z-]+", " ".join(words)):
+        if f"{flag}=" not in told:
+            raise Wrong(f"kubectl {words[0]} has no {flag}")
+
+
 def check_kubectl(text: str) -> None:
     if shutil.which("kubectl") is None:
         pytest.skip("kubectl is not installed: what it is told cannot be compared with manifests")
+    if re.search(r"kubectl create (namespace|secret)", text):
+        check_client_side(text)
+    else:
+        for part in re.findall(r"kubectl ([^|;&)$]*)", text):
+            check_flags(part)
     for folder in re.findall(r" -k (\S+)", text):
         if not folder.startswith(FOREIGN):
             rendered(folder)

@@ -8,9 +8,13 @@ from typing import Any
 import click
 from ray.scripts.scripts import cli as ray_cli
 from ray.serve.scripts import cli as serve_cli
+from rayrank.run.folder import RunFolder
+from rayrank.train.finished import JOURNAL
+from rayrank.train.watchdog import STACKS
+from rayrank.versions import CURRENT
 
 from ..clusters import ROOT
-from .kubernetes_lines import check_client_side, check_images, check_kubectl
+from .kubernetes_lines import check_images, check_kubectl
 from .make_lines import check_make
 from .pages import Command
 from .python_lines import as_started, check_python
@@ -49,6 +53,16 @@ def check_pip(words: list[str]) -> None:
             raise Wrong(f"no extra {extra[1]}")
 
 
+def check_run_paths(words: list[str]) -> None:
+    """What lies in a run is where RunFolder has it."""
+    run = RunFolder("RUN_DIR")
+    ranker = run.ranker("NAME") / "VERSION"
+    known = [run.day("NAME", "DAY"), run.bundles / CURRENT, ranker / JOURNAL, ranker / STACKS]
+    for word in words:
+        if word.startswith("RUN_DIR") and not word.startswith(tuple(map(str, known))):
+            raise Wrong(f"{word}: not where a run has anything")
+
+
 def check_curl(text: str) -> None:
     path = re.search(r"(?:URL|http://[\d.:]+)(/\S*)", text)
     if path is None or path[1] not in ROUTES:
@@ -81,7 +95,7 @@ def check(command: Command) -> None:
             check_curl(text)
         case "docker" | "kind":
             check_images(words[1:])
-    if re.search(r"kubectl create (namespace|secret)", text):
-        check_client_side(text)
-    if "kubectl" in words[0] or "kubectl" in text:
+        case "cat" | "tail" | "ls":
+            check_run_paths(words[1:])
+    if "kubectl " in text:
         check_kubectl(text)

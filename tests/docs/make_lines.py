@@ -1,5 +1,6 @@
 """`make …` as a page has it: what `make -n` prints can be run, and every variable changes it."""
 
+import os
 import shlex
 import subprocess
 
@@ -15,6 +16,8 @@ def printed(words: list[str]) -> str:
     done = subprocess.run(
         ["make", "--dry-run", "--what-if=pyproject.toml", *words],
         cwd=ROOT,
+        # Not what a `make` that runs this test was told, nor variables that happen to be set.
+        env={"PATH": os.environ["PATH"]},
         capture_output=True,
         text=True,
         check=False,

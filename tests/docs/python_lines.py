@@ -23,7 +23,7 @@ from .wrong import Wrong
 
 YOURS = {"mine.yaml", "my.yaml", "FILE"}
 """Configs that a reader writes. Keys are looked up in the demo's."""
-STANDARD = {"json.tool"}
+STANDARD = {"json.tool", "pytest"}
 
 
 class Parsed(BaseException):
@@ -102,6 +102,10 @@ def check_python(words: list[str], *, short: bool = False) -> None:
         return
     if words[0] == "-m":
         file, arguments = module_file(words[1]), words[2:]
+        if words[1] == "pytest":
+            arguments = [one for one in arguments if not one.startswith("-")]
+            if gone := [one for one in arguments if not (ROOT / one).exists()]:
+                raise Wrong(f"{gone}: no such tests")
         if words[1] in STANDARD:
             return
     else:

@@ -83,6 +83,11 @@ def test_a_mistake_on_a_page_is_found(shown: str, fault: str) -> None:
         ("ray job submit --workingdir . -- python jobs/train.py --config FILE", "No such option"),
         ("ray job submitt -- python jobs/train.py --config FILE", "no command submitt"),
         ("curl -s http://127.0.0.1:8000/v2/rank", "no such path"),
+        ("make test TESTS=tests/gone", "no such tests"),
+        ("kubectl get pods --wach", "has no --wach"),
+        ("kubectl fetch pods", "no command fetch"),
+        ("kubectl create secret generics rayrank-redis --from-file=password=x", "unknown flag"),
+        ("cat RUN_DIR/day/NAME/DAY.json", "not where a run has anything"),
     ],
 )
 def test_a_command_that_has_an_account_is_looked_at_all_the_same(shown: str, fault: str) -> None:
