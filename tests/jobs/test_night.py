@@ -90,7 +90,7 @@ def night(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Night]:
         workers=[2, 2, 1],
         PYTHONPATH=str(work),
         RAYRANK_RUNS=str(runs),
-        RAYRANK_API_KEY=KEY,
+        RAYRANK_API_KEY_FILE=str(keys),
     ) as head:
         run = Run(RunConfig.model_validate(yaml.safe_load(told)))
         said = [submit(head, work, entrypoint)]
