@@ -89,10 +89,9 @@ JOBS: list[Account] = [
         "tests/jobs/test_endpoint.py::test_served_scores_are_the_trainers",
         ("deploy", "ranking.yaml"),
     ),
-    Tested(
+    Here(
         r"serve run serve_apps\.ranking:build key=value …",
-        "tests/k8s/test_serve_config.py::test_ray_takes_the_config",
-        ("serve_apps.ranking:build",),
+        "its parser is Ray's, and `build` what test_endpoint.py deploys",
     ),
     Tested(r"python jobs/(build_rows|train|evaluate|export|check|report)\.py.*", STAGES, ()),
     Tested(

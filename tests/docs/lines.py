@@ -3,6 +3,7 @@
 import re
 import shlex
 import tomllib
+from importlib import import_module
 from typing import Any
 
 import click
@@ -38,6 +39,10 @@ def check_click(command: Any, words: list[str]) -> None:
         if word.startswith("serve_apps/") and not (ROOT / word).is_file():
             raise Wrong(f"{word}: no such file")
     with as_started([]):
+        for word in words:
+            path = re.fullmatch(r"(serve_apps\.\w+):(\w+)", word)
+            if path and not hasattr(import_module(path[1]), path[2]):
+                raise Wrong(f"{word}: no such application")
         try:
             command.make_context(command.name, list(words))
         except click.ClickException as fault:

@@ -81,6 +81,7 @@ def test_a_mistake_on_a_page_is_found(shown: str, fault: str) -> None:
         ("make demo SEEDS=3 SEED=1", "SEED=1 changes nothing"),
         ("serve deploy serve_apps/rank.yaml", "no such file"),
         ("ray job submit --workingdir . -- python jobs/train.py --config FILE", "No such option"),
+        ("serve run serve_apps.ranking:make", "no such application"),
         ("ray job submitt -- python jobs/train.py --config FILE", "no command submitt"),
         ("curl -s http://127.0.0.1:8000/v2/rank", "no such path"),
         ("make test TESTS=tests/gone", "no such tests"),
