@@ -105,7 +105,9 @@ def deployed(head: Head, folder: Path) -> str:
     """The application of serve_apps/ranking.yaml, one replica; its URL."""
     app = yaml.safe_load((ROOT / "serve_apps" / "ranking.yaml").read_text())
     app["http_options"].update(host="127.0.0.1", port=free_port())
-    app["applications"][0]["args"].update(bundles=str(folder / "run" / "bundles"), follow_s=0.2)
+    args = app["applications"][0]["args"]
+    args.update(bundles=str(folder / "run" / "bundles"), follow_s=0.2)
+    del args["keys_file"]  # the key is in the environment here
     app["applications"][0]["deployments"][0]["num_replicas"] = 1
     (folder / "ranking.yaml").write_text(yaml.safe_dump(app))
     head.run("serve", "deploy", str(folder / "ranking.yaml"))
