@@ -1,4 +1,4 @@
-"""The two models whose invariants are tested, in float64, and what their tests share."""
+"""The models whose invariants are tested, in float64, and what their tests share."""
 
 import pytest
 import torch
@@ -6,12 +6,12 @@ from hypothesis import settings
 from rayrank.model.ranker import Ranker
 from torch import Tensor
 
-from .rankers import DLRM_CONFIG, MTGR_CONFIG, flow, ranker
+from .rankers import CONFIGS, flow, ranker
 from .rows import User, jagged
 
 torch.set_num_threads(1)
-MODELS = {"mtgr": ranker(MTGR_CONFIG), "dlrm": ranker(DLRM_CONFIG)}
-BOTH = pytest.mark.parametrize("model", MODELS.values(), ids=MODELS.keys())
+MODELS = {name: ranker(config) for name, config in CONFIGS.items()}
+EACH = pytest.mark.parametrize("model", MODELS.values(), ids=MODELS.keys())
 MTGR_MODEL = MODELS["mtgr"]
 few = settings(max_examples=40, deadline=None)
 

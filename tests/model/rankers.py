@@ -1,14 +1,19 @@
 """Rankers in float64 with something in their tables, and what flows through them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
+import pytest
 import torch
 from rayrank.data.jagged import JaggedBatch
 from rayrank.embedding.tables import LocalTables
 from rayrank.model.build import build_model
-from rayrank.model.dlrm import DLRM, DLRMConfig
+from rayrank.model.dcn import DCNConfig
+from rayrank.model.deepfm import DeepFMConfig
+from rayrank.model.dlrm import DLRMConfig
 from rayrank.model.mtgr import MTGR, MTGRConfig
+from rayrank.model.pooled import Pooled
 from rayrank.model.ranker import ModelConfig, Ranker
 from rayrank.schema import Schema
 from torch import Tensor
@@ -18,6 +23,14 @@ from .rows import POOL, SCALES, SCHEMA
 # Few tokens share so large a divisor that attention would hardly be seen.
 MTGR_CONFIG = MTGRConfig(size=None, layers=3, d_model=32, heads=2, attention_length=4)
 DLRM_CONFIG = DLRMConfig(hidden=[16])
+CONFIGS: dict[str, ModelConfig] = {
+    "mtgr": MTGR_CONFIG,
+    "dlrm": DLRM_CONFIG,
+    "deepfm": DeepFMConfig(hidden=[16], field_width=5),
+    "dcn": DCNConfig(hidden=[16], rank=6),
+}
+"""What every model has to keep to is tested on these."""
+EACH_CONFIG = pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS.keys())
 
 
 def tables_with_rows(schema: Schema = SCHEMA, seed: int = 5) -> LocalTables:
@@ -42,21 +55,39 @@ def ranker(config: ModelConfig, schema: Schema = SCHEMA) -> Ranker:
     return model.double().eval()
 
 
-def logits_of(model: Ranker, run: Callable[[], Tensor]) -> Tensor:
-    """What `run` computes with a model, [candidates, tasks], before it is cast to float32."""
+@contextmanager
+def heard(model: Ranker) -> Iterator[list[Tensor]]:
+    """The parts [candidates, n] of a model's logits as it computes them, before it casts them to
+    float32."""
     kept: list[Tensor] = []
 
     def keep(_module: object, _args: object, output: Tensor) -> None:
         kept.append(output)
 
-    assert isinstance(model, MTGR | DLRM)
-    heads = model.heads if isinstance(model, MTGR) else [model.mlp]
-    handles = [head.register_forward_hook(keep) for head in heads]
-    try:
+    if isinstance(model, MTGR):
+        handles = [head.register_forward_hook(keep) for head in model.heads]
+        try:
+            yield kept
+        finally:
+            for handle in handles:
+                handle.remove()
+    else:
+        assert isinstance(model, Pooled)
+        logits = model.logits
+
+        def kept_logits(row_CD: Tensor) -> Tensor:
+            kept.append(logits(row_CD))
+            return kept[-1]
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(model, "logits", kept_logits)
+            yield kept
+
+
+def logits_of(model: Ranker, run: Callable[[], Tensor]) -> Tensor:
+    """What `run` computes with a model, [candidates, tasks], before it is cast to float32."""
+    with heard(model) as kept:
         run()
-    finally:
-        for handle in handles:
-            handle.remove()
     return torch.cat(kept, dim=1)
 
 
@@ -89,30 +120,18 @@ def flow(model: Ranker, batch: JaggedBatch) -> Flow:
         leaves = kept["inputs"].split([len(part) for part in output])
         return [leaf + (part - part.detach()) for leaf, part in zip(leaves, output, strict=True)]
 
-    def keep(name: str, dim: int) -> torch.utils.hooks.RemovableHandle:
-        def hook(_module: object, _args: object, output: Tensor) -> None:
-            kept[name] = torch.cat([kept[name], output], dim) if name in kept else output
-
-        return hooked[name].register_forward_hook(hook)
+    def keep(_module: object, _args: object, output: Tensor) -> None:
+        kept["outputs"] = output
 
     assert isinstance(model.tables, LocalTables)
     handles = [model.tables.register_forward_hook(looked_up)]
-    hooked: dict[str, torch.nn.Module] = {}
     if isinstance(model, MTGR):
         handles.append(model.tokenizer.register_forward_hook(tokenized))
         if len(model.layers) > 1:
-            hooked["outputs"] = model.layers[-2]
-            handles.append(keep("outputs", 0))
-        for head in model.heads:
-            hooked["logits"] = head
-            handles.append(keep("logits", 1))
-    else:
-        assert isinstance(model, DLRM)
-        hooked["logits"] = model.mlp
-        handles.append(keep("logits", 1))
+            handles.append(model.layers[-2].register_forward_hook(keep))
     try:
-        model(batch)
+        logits_CK = logits_of(model, lambda: model(batch))
     finally:
         for handle in handles:
             handle.remove()
-    return Flow(vectors, kept.get("inputs"), kept.get("outputs"), kept["logits"])
+    return Flow(vectors, kept.get("inputs"), kept.get("outputs"), logits_CK)

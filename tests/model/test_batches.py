@@ -8,7 +8,7 @@ from rayrank.model.ranker import Ranker
 from torch import Tensor
 
 from .dense import dense_logits
-from .invariants import BOTH, MTGR_MODEL, equal, few, scores
+from .invariants import EACH, MTGR_MODEL, equal, few, scores
 from .rankers import MTGR_CONFIG, Flow, flow, logits_of
 from .rows import User, jagged
 from .strategies import USERS
@@ -16,7 +16,7 @@ from .strategies import USERS
 # 3. Users do not see each other.
 
 
-@BOTH
+@EACH
 @few
 @given(users=st.lists(USERS, min_size=1, max_size=4), data=st.data())
 def test_scores_ignore_the_rest_of_the_batch_and_its_order(
@@ -28,7 +28,7 @@ def test_scores_ignore_the_rest_of_the_batch_and_its_order(
     equal(scores(model, *(users[i] for i in order)), torch.cat([alone[i] for i in order]))
 
 
-@BOTH
+@EACH
 @few
 @given(first=USERS, second=USERS)
 def test_gradients_of_a_batch_are_the_sum_of_its_users(

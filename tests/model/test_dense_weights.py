@@ -12,7 +12,7 @@ from rayrank.model.ranker import Ranker
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from .rankers import DLRM_CONFIG, MTGR_CONFIG, ranker
+from .rankers import CONFIGS, ranker
 from .rows import SCHEMA
 
 
@@ -46,7 +46,7 @@ def test_parameters_are_all_but_the_tables() -> None:
     model = Awkward()
     assert list(model.dense_parameters()) == [*OWN, *CONTENTS]
     assert model.dense_parameters()["first.weight"] is model.first.weight
-    for config in (MTGR_CONFIG, DLRM_CONFIG):
+    for config in CONFIGS.values():
         built = ranker(config)
         tables = {id(p) for p in built.tables.parameters()}  # type: ignore[attr-defined]
         dense = {id(p) for p in built.dense_parameters().values()}

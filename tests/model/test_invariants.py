@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from rayrank.model.ranker import Ranker
 from torch import Tensor
 
-from .invariants import BOTH, MODELS, MTGR_MODEL, equal, few, scores
+from .invariants import EACH, MODELS, MTGR_MODEL, equal, few, scores
 from .rankers import flow
 from .rows import MINUTE, SCHEMA, WINDOW, Element, User, jagged
 from .strategies import BEHAVIOURS, CANDIDATES, USERS
@@ -22,7 +22,7 @@ Place = tuple[int, str, int]
 # 1. Candidates do not see each other.
 
 
-@BOTH
+@EACH
 @few
 @given(user=USERS, others=st.lists(CANDIDATES, max_size=4), data=st.data())
 def test_a_score_ignores_the_other_candidates(
@@ -39,7 +39,7 @@ def test_a_score_ignores_the_other_candidates(
         equal(shuffled[place], together[c])
 
 
-@BOTH
+@EACH
 @few
 @given(user=USERS)
 def test_a_score_has_no_gradient_in_other_candidates(model: Ranker, user: User) -> None:
@@ -61,7 +61,7 @@ def minute_of(element: Element) -> int:
     return int(at - WINDOW) // MINUTE
 
 
-@BOTH
+@EACH
 @few
 @given(user=USERS, events=st.lists(BEHAVIOURS, max_size=5), shown=st.lists(CANDIDATES, max_size=3))
 def test_nothing_at_or_after_a_candidate_moves_its_score(
@@ -110,7 +110,7 @@ def test_static_tokens_see_nothing_of_the_window(
     equal(outputs(other)[:static], outputs(user)[:static])
 
 
-@BOTH
+@EACH
 @few
 @given(user=USERS, later=st.integers(0, 10**6))
 def test_shifting_the_future_moves_no_score(model: Ranker, user: User, later: int) -> None:

@@ -9,19 +9,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rayrank.data.jagged import JaggedBatch
 from rayrank.embedding.tables import LocalTables
-from rayrank.model.ranker import Ranker
+from rayrank.model.ranker import ModelConfig, Ranker
 from rayrank.schema import CANDIDATES
 from torch import Tensor
 
-from .rankers import DLRM_CONFIG, MTGR_CONFIG, logits_of, ranker
+from .rankers import CONFIGS, EACH_CONFIG, logits_of, ranker
 from .rows import NO_PROFILE, SCHEMA, User, candidate, features, jagged
 from .strategies import USERS
 
 torch.set_num_threads(1)
-MODELS = {"mtgr": ranker(MTGR_CONFIG), "dlrm": ranker(DLRM_CONFIG)}
-BOTH = pytest.mark.parametrize("model", MODELS.values(), ids=MODELS.keys())
+MODELS = {name: ranker(config) for name, config in CONFIGS.items()}
+EACH = pytest.mark.parametrize("model", MODELS.values(), ids=MODELS.keys())
 WITHOUT_PROFILE = pytest.mark.parametrize(
-    "model", [ranker(c, NO_PROFILE) for c in (MTGR_CONFIG, DLRM_CONFIG)], ids=["mtgr", "dlrm"]
+    "model", [ranker(config, NO_PROFILE) for config in CONFIGS.values()], ids=CONFIGS.keys()
 )
 NOTHING_TO_SCORE = USERS.map(lambda user: replace(user, candidates=[]))
 BATCHES = st.lists(st.one_of(USERS, USERS, NOTHING_TO_SCORE), max_size=4)
@@ -60,7 +60,7 @@ def assert_two_steps_are_one(model: Ranker, batch: JaggedBatch) -> None:
         torch.testing.assert_close(gradient, expected[name], rtol=1e-10, atol=1e-10, msg=name)
 
 
-@BOTH
+@EACH
 @few
 @given(users=BATCHES)
 def test_encoding_and_scoring_are_the_whole_pass(model: Ranker, users: list[User]) -> None:
@@ -76,7 +76,7 @@ def test_so_they_are_where_users_have_no_profile(model: Ranker, users: list[User
     )
 
 
-@BOTH
+@EACH
 @few
 @given(users=BATCHES, seed=st.integers(0, 10_000))
 def test_a_prefix_made_before_anything_was_asked_will_do(
@@ -90,7 +90,7 @@ def test_a_prefix_made_before_anything_was_asked_will_do(
     equal(stepwise, logits_of(model, lambda: model(jagged(users))))
 
 
-@BOTH
+@EACH
 def test_a_prefix_matters(model: Ranker) -> None:
     """The tests above would pass for a model that ignores it."""
     users = [
@@ -101,7 +101,7 @@ def test_a_prefix_matters(model: Ranker) -> None:
     assert moved.min() > 1e-4
 
 
-@BOTH
+@EACH
 def test_a_prefix_is_frozen_tensors(model: Ranker) -> None:
     batch = jagged([User(features(SCHEMA, "profile", 1), candidates=[candidate(1, 2)])])
     prefix = model.encode_prefix(batch, model.lookup(batch))
@@ -121,18 +121,18 @@ def assert_tensors(value: object) -> None:
         assert isinstance(value, Tensor)
 
 
-@BOTH
-def test_under_autocast_too(model: Ranker) -> None:
+@EACH_CONFIG
+def test_under_autocast_too(config: ModelConfig) -> None:
     user = User(features(SCHEMA, "profile", 1), candidates=[candidate(1, 2), candidate(2, 3)])
     batch = jagged([user])
-    single = ranker(MTGR_CONFIG if model is MODELS["mtgr"] else DLRM_CONFIG).float()
+    single = ranker(config).float()
     with torch.autocast("cpu", torch.bfloat16):
         stepwise, whole = two_steps(single, batch, batch), single(batch)
     assert stepwise.dtype == whole.dtype == torch.float32
     torch.testing.assert_close(stepwise, whole, rtol=0.05, atol=0.05)
 
 
-@BOTH
+@EACH
 def test_a_pass_asks_the_tables_once(model: Ranker) -> None:
     """TorchRec's fused optimizers update them once for each time they are asked."""
     asked: list[object] = []

@@ -1,19 +1,16 @@
 """What stands where in a model's tensors: with a feature more, other weights stay theirs."""
 
-import pytest
 import torch
 from rayrank.model.mtgr import MTGRConfig
 from rayrank.model.ranker import ModelConfig
 from rayrank.model.segments import Segments, copied_block, layouts_of, shared_places
 from torch import Size, Tensor
 
-from .rankers import DLRM_CONFIG, MTGR_CONFIG, ranker
+from .rankers import EACH_CONFIG, MTGR_CONFIG, ranker
 from .rows import SCHEMA
 
-CONFIGS = {"mtgr": MTGR_CONFIG, "dlrm": DLRM_CONFIG}
 
-
-@pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
+@EACH_CONFIG
 def test_segments_fill_their_dimensions(config: ModelConfig) -> None:
     model = ranker(config)
     state, found = model.dense_state(), layouts_of(model, SCHEMA.groups)

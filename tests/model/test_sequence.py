@@ -6,11 +6,11 @@ from hstu_kernels import jagged_concat
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rayrank.data.jagged import JaggedBatch
-from rayrank.model.ranker import Ranker
+from rayrank.model.ranker import ModelConfig, Ranker
 from rayrank.model.sequence import Sequence, known_before, realtime_of, sequence
 from rayrank.schema import Schema
 
-from .rankers import DLRM_CONFIG, MTGR_CONFIG, ranker
+from .rankers import EACH_CONFIG, ranker
 from .rows import NO_PROFILE, SCHEMA, Element, User, behaviour, candidate, features, jagged
 from .strategies import USERS
 
@@ -140,9 +140,9 @@ def test_users_who_lack_a_group(users: list[User]) -> None:
     assert found.segment_tokens[-1] == batch.candidates
 
 
-@pytest.mark.parametrize("config", [MTGR_CONFIG, DLRM_CONFIG], ids=["mtgr", "dlrm"])
-def test_an_empty_batch_has_no_scores_and_a_zero_gradient(config: object) -> None:
-    model: Ranker = ranker(config)  # type: ignore[arg-type]
+@EACH_CONFIG
+def test_an_empty_batch_has_no_scores_and_a_zero_gradient(config: ModelConfig) -> None:
+    model: Ranker = ranker(config)
     batch = jagged([])
     logits = model(batch)
     assert logits.shape == (0, len(SCHEMA.tasks))
@@ -152,8 +152,8 @@ def test_an_empty_batch_has_no_scores_and_a_zero_gradient(config: object) -> Non
     assert all(p.grad is None or not p.grad.any() for p in model.parameters())
 
 
-@pytest.mark.parametrize("config", [MTGR_CONFIG, DLRM_CONFIG], ids=["mtgr", "dlrm"])
-def test_a_schema_without_profile_features(config: object) -> None:
+@EACH_CONFIG
+def test_a_schema_without_profile_features(config: ModelConfig) -> None:
     users = [
         User({}, [behaviour(-1, 1)], [behaviour(1, 2)], [candidate(2, 3)]),
         User({}, candidates=[candidate(0, 4)]),
@@ -162,15 +162,15 @@ def test_a_schema_without_profile_features(config: object) -> None:
     found = sequence(batch, NO_PROFILE)
     assert found.offsets.tolist() == [0, 3, 4]
     assert found.visible_end.tolist() == [1, 1, 2, 0]
-    model = ranker(config, NO_PROFILE)  # type: ignore[arg-type]
+    model = ranker(config, NO_PROFILE)
     logits = model(batch)
     torch.testing.assert_close(logits[1], model(jagged(users[1:], NO_PROFILE))[0])
     assert torch.isfinite(logits).all()
 
 
-@pytest.mark.parametrize("config", [MTGR_CONFIG, DLRM_CONFIG], ids=["mtgr", "dlrm"])
+@EACH_CONFIG
 @pytest.mark.parametrize("profile", [True, False])
-def test_a_schema_without_sequences(config: object, profile: bool) -> None:
+def test_a_schema_without_sequences(config: ModelConfig, profile: bool) -> None:
     """A ranker of candidates alone, and of a profile."""
     of = {n: f for n, f in SCHEMA.features.items() if {"candidate", "profile"} & {*f.tokens}}
     if not profile:
@@ -193,7 +193,7 @@ def test_a_schema_without_sequences(config: object, profile: bool) -> None:
     static = P if profile else 0
     assert found.offsets.tolist() == [0, static + 2, 2 * (static + 2)]
     assert found.visible_end.tolist() == 2 * [static] * (static + 2)
-    model = ranker(config, schema)  # type: ignore[arg-type]
+    model = ranker(config, schema)
     logits = model(batch)
     torch.testing.assert_close(logits[:2], logits[2:])
     vectors = model.lookup(batch)

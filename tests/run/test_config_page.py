@@ -1,12 +1,13 @@
-"""docs/config.md is what the code makes, and its keys are those that one can say."""
+"""The pages of keys are what the code makes, and their keys are those that one can say."""
 
 from pathlib import Path
 from typing import Any
 
 import pytest
 from rayrank.errors import ConfigError
+from rayrank.model.build import SHORT
 from rayrank.run.config import RunConfig, load_config
-from rayrank.run.config_page import Key, kind_of, page, sections
+from rayrank.run.config_page import Key, kind_of, models_page, page, sections
 from rayrank.schema import Schema
 from rayrank.serve.config import RankingArgs
 from rayrank.strict import parse
@@ -14,7 +15,7 @@ from rayrank.strict import parse
 ROOT = Path(__file__).parents[2]
 DEMO = ROOT / "jobs" / "demo.yaml"
 OF_RUN = [
-    (key, key.name.replace("NAME", "dlrm" if "`dlrm`" in section.title else "mtgr"))
+    (key, key.name.replace("NAME", section.kind or "mtgr"))
     for section in sections(RunConfig)
     for key in section.keys
 ]
@@ -23,8 +24,15 @@ OF_LOG = [key for section in sections(Schema) for key in section.keys]
 EVERY = [key for key, _ in OF_RUN] + OF_SERVING + OF_LOG
 
 
-def test_the_page_is_what_the_code_makes() -> None:
+def test_the_pages_are_what_the_code_makes() -> None:
     assert (ROOT / "docs" / "config.md").read_text() == page(), "run make docs"
+    assert (ROOT / "docs" / "config-models.md").read_text() == models_page(), "run make docs"
+
+
+def test_every_model_is_on_the_page() -> None:
+    assert list(dict.fromkeys(part.kind for part in sections(RunConfig) if part.kind)) == [*SHORT]
+    assert all(f"`rankers.NAME.model`, kind `{kind}`" in models_page() for kind in SHORT)
+    assert "rankers.NAME.model." not in page()
 
 
 @pytest.mark.parametrize("key", EVERY, ids=lambda key: key.name)
@@ -39,13 +47,15 @@ def test_a_key_can_be_said_as_it_stands_and_its_default_is_what_it_is_without(
     default = key.default.strip("`")
     if key.default == "needed":
         default = {"run_dir": "elsewhere", "data.source": "simulate"}[key.name]
-    value = load_config(DEMO, [f"{said}={default}"])
+    name = said.split(".")[1] if said.startswith("rankers.") else "mtgr"
+    one = f"rankers.{name}.model.kind={name}"  # of which the demo may have none
+    value = load_config(DEMO, [one, f"{said}={default}"])
     for part in said.split("."):
         value = value[part] if isinstance(value, dict) else getattr(value, part)
     if default not in ("null", "true", "false") and not default.startswith("["):
         assert str(value) == default
     with pytest.raises(ConfigError, match="unknown key"):
-        load_config(DEMO, [f"{said}s=1"])
+        load_config(DEMO, [one, f"{said}s=1"])
 
 
 def test_every_field_is_on_the_page() -> None:

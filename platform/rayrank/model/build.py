@@ -11,7 +11,12 @@ from rayrank.model.features import Scales
 from rayrank.model.ranker import ModelConfig, Ranker
 from rayrank.schema import Schema
 
-SHORT = {"mtgr": "rayrank.model.mtgr:MTGR", "dlrm": "rayrank.model.dlrm:DLRM"}
+SHORT = {
+    "mtgr": "rayrank.model.mtgr:MTGR",
+    "dlrm": "rayrank.model.dlrm:DLRM",
+    "deepfm": "rayrank.model.deepfm:DeepFM",
+    "dcn": "rayrank.model.dcn:DCN",
+}
 """Kinds that have a short name."""
 
 

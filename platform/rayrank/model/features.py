@@ -115,6 +115,11 @@ def mlp(*widths: int, dropout: float = 0.0) -> nn.Sequential:
     return nn.Sequential(*layers[:-2])
 
 
+def hidden_layers(*widths: int, dropout: float = 0.0) -> nn.Sequential:
+    """Linear layers with SiLU (and dropout) behind each of them."""
+    return nn.Sequential(*mlp(*widths, dropout=dropout), nn.SiLU(), nn.Dropout(dropout))
+
+
 def behaviour_ages(batch: JaggedBatch, group: Group) -> torch.Tensor:
     """[n, AGES] for a part of a sequence: log hours before, and after, the start of the window.
 

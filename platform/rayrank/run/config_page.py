@@ -1,4 +1,5 @@
-"""docs/config.md: every key of a run, an endpoint and a log, made from the code (`make docs`)."""
+"""docs/config.md, every key of a run, an endpoint and a log, and docs/config-models.md, every key of
+a model: made from the code (`make docs`)."""
 
 import inspect
 import json
@@ -24,8 +25,16 @@ Made from the code by `make docs`.
 A run's config is a YAML file: `jobs/demo.yaml`, for one. Any key of it can be said behind a
 command, as it stands here: `python jobs/demo.py data.simulate.users=500
 rankers.mtgr.train.epochs=3`, or `make demo SET="…"`. Values are YAML. `NAME` is any name you give a
-ranker. A model of your own has the keys of its own config instead (docs/models.md). An unknown key
-is an error.
+ranker, and what its `model` may say is [on a page of its own](config-models.md). An unknown key is
+an error.
+"""
+MODELS = """\
+# Every key of a model
+
+Made from the code by `make docs`.
+
+What `rankers.NAME.model` says ([every other key](config.md)): `kind` names the model, and the other
+keys are those of its own config. [What there is, and a model of your own](models.md).
 """
 SERVING = """\
 # Serving
@@ -63,6 +72,8 @@ class Section(NamedTuple):
     """The keys of one model."""
 
     title: str
+    kind: str
+    """Of a ranker's model."""
     text: str
     keys: list[Key]
 
@@ -89,7 +100,7 @@ def sections(model: type[Strict], prefix: str = "", kind: str = "") -> Iterator[
     title = f"`{prefix.rstrip('.')}`" if prefix else "At the top"
     text = inspect.getdoc(model) or ""
     if keys:
-        yield Section(f"{title}, kind `{kind}`" if kind else title, text, keys)
+        yield Section(f"{title}, kind `{kind}`" if kind else title, kind, text, keys)
     yield from inner
 
 
@@ -111,19 +122,25 @@ def kind_of(schema: dict[str, Any]) -> str:
 
 
 def page() -> str:
-    """The whole page."""
+    """The whole page, but for models."""
     parts = []
     for lead, model in ((RUN, RunConfig), (SERVING, RankingArgs), (LOG, Schema)):
-        parts.append(lead)
-        for section in sections(model):
-            lines = [f"## {section.title}", "", section.text, ""]
-            lines += ["| key | value | default | |", "|---|---|---|---|"]
-            lines += [
-                f"| `{key.name}` | {key.kind} | {key.default} | {key.meaning} |"
-                for key in section.keys
-            ]
-            parts.append("\n".join(lines) + "\n")
+        parts += [lead, *(_table(section) for section in sections(model) if not section.kind)]
     return "\n".join(parts)
+
+
+def models_page() -> str:
+    """The page of models, in the order of `SHORT`."""
+    return "\n".join([MODELS, *(_table(part) for part in sections(RunConfig) if part.kind)])
+
+
+def _table(section: Section) -> str:
+    lines = [f"## {section.title}", "", section.text, ""]
+    lines += ["| key | value | default | |", "|---|---|---|---|"]
+    lines += [
+        f"| `{key.name}` | {key.kind} | {key.default} | {key.meaning} |" for key in section.keys
+    ]
+    return "\n".join(lines) + "\n"
 
 
 def _model_in(annotation: Any) -> type[Strict] | None:
@@ -148,4 +165,5 @@ def _written(value: Any) -> str:
 
 
 if __name__ == "__main__":
-    Path(sys.argv[1]).write_text(page())
+    for path, text in zip(sys.argv[1:], (page(), models_page()), strict=True):
+        Path(path).write_text(text)
