@@ -12,7 +12,9 @@ from rayrank.model.build import build_model
 from rayrank.model.dcn import DCNConfig
 from rayrank.model.deepfm import DeepFMConfig
 from rayrank.model.dlrm import DLRMConfig
+from rayrank.model.mmoe import MMoEConfig
 from rayrank.model.mtgr import MTGR, MTGRConfig
+from rayrank.model.ple import PLEConfig
 from rayrank.model.pooled import Pooled
 from rayrank.model.ranker import ModelConfig, Ranker
 from rayrank.schema import Schema
@@ -28,6 +30,8 @@ CONFIGS: dict[str, ModelConfig] = {
     "dlrm": DLRM_CONFIG,
     "deepfm": DeepFMConfig(hidden=[16], field_width=5),
     "dcn": DCNConfig(hidden=[16], rank=6),
+    "mmoe": MMoEConfig(experts=3, expert=[8], tower=[4]),
+    "ple": PLEConfig(expert=[8], tower=[4]),
 }
 """What every model has to keep to is tested on these."""
 EACH_CONFIG = pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS.keys())

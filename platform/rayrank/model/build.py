@@ -16,6 +16,8 @@ SHORT = {
     "dlrm": "rayrank.model.dlrm:DLRM",
     "deepfm": "rayrank.model.deepfm:DeepFM",
     "dcn": "rayrank.model.dcn:DCN",
+    "mmoe": "rayrank.model.mmoe:MMoE",
+    "ple": "rayrank.model.ple:PLE",
 }
 """Kinds that have a short name."""
 

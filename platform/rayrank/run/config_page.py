@@ -1,5 +1,5 @@
-"""docs/config.md, every key of a run, an endpoint and a log, and docs/config-models.md, every key of
-a model: made from the code (`make docs`)."""
+"""docs/config.md, every key of a run, an endpoint and a log, and docs/config-models.md, every key
+of a model: made from the code (`make docs`)."""
 
 import inspect
 import json
