@@ -30,8 +30,8 @@ CONFIGS: dict[str, ModelConfig] = {
     "dlrm": DLRM_CONFIG,
     "deepfm": DeepFMConfig(hidden=[16], field_width=5),
     "dcn": DCNConfig(hidden=[16], rank=6),
-    "mmoe": MMoEConfig(experts=3, expert=[8], tower=[4]),
-    "ple": PLEConfig(expert=[8], tower=[4]),
+    "mmoe": MMoEConfig(experts=3, expert_hidden=[8], tower_hidden=[4]),
+    "ple": PLEConfig(expert_hidden=[8], tower_hidden=[4]),
 }
 """What every model has to keep to is tested on these."""
 EACH_CONFIG = pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS.keys())

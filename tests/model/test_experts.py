@@ -15,9 +15,9 @@ from .rows import SCHEMA, User, jagged
 from .test_flops import BATCH, counted
 
 TASKS = len(SCHEMA.tasks)
-MMOE = MMoEConfig(experts=3, expert=[12, 8], tower=[4])
+MMOE = MMoEConfig(experts=3, expert_hidden=[12, 8], tower_hidden=[4])
 PLES = {
-    n: PLEConfig(levels=n, shared_experts=3, own_experts=2, expert=[8], tower=[4])
+    n: PLEConfig(levels=n, shared_experts=3, own_experts=2, expert_hidden=[8], tower_hidden=[4])
     for n in (1, 2, 3)
 }
 ALL: list[ModelConfig] = [MMOE, *PLES.values()]

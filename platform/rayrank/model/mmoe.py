@@ -22,9 +22,9 @@ class MMoEConfig(PooledConfig):
     """Which model this configures."""
     experts: Positive = 4
     """How many MLPs all tasks share."""
-    expert: Annotated[list[Positive], Field(min_length=1)] = [128, 64]
+    expert_hidden: Annotated[list[Positive], Field(min_length=1)] = [128, 64]
     """Widths of an expert's layers."""
-    tower: list[Positive] = [32]
+    tower_hidden: list[Positive] = [32]
     """Widths of the hidden layers between a task's mixture and its logit; there may be none."""
 
 
@@ -35,11 +35,11 @@ class MMoE(Pooled):
 
     def __init__(self, schema: Schema, config: MMoEConfig, tables: Tables, scales: Scales) -> None:
         super().__init__(schema, config, tables, scales)
-        self.experts = Experts(self.columns, config.experts, config.expert, config.dropout)
+        self.experts = Experts(self.columns, config.experts, config.expert_hidden, config.dropout)
         shared = [("shared", config.experts)]
         self.gates = nn.ModuleList(Gate(self.columns, shared) for _ in schema.tasks)
-        self._width = config.expert[-1]
-        self.towers = Towers(len(schema.tasks), self._width, config.tower, config.dropout)
+        self._width = config.expert_hidden[-1]
+        self.towers = Towers(len(schema.tasks), self._width, config.tower_hidden, config.dropout)
 
     def logits(self, row_CD: torch.Tensor) -> torch.Tensor:
         experts_CEH = self.experts(row_CD)

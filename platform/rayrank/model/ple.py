@@ -29,9 +29,9 @@ class PLEConfig(PooledConfig):
     """Of a level, which every task's gate may take from."""
     own_experts: Positive = 1
     """Of a level and a task, which no other task's gate may take from."""
-    expert: Annotated[list[Positive], Field(min_length=1)] = [64]
+    expert_hidden: Annotated[list[Positive], Field(min_length=1)] = [64]
     """Widths of an expert's layers."""
-    tower: list[Positive] = [32]
+    tower_hidden: list[Positive] = [32]
     """Widths of the hidden layers between a task's last mixture and its logit; there may be
     none."""
 
@@ -49,7 +49,7 @@ class Extraction(nn.Module):
         super().__init__()
 
         def experts(count: int) -> Experts:
-            return Experts(columns, count, config.expert, config.dropout)
+            return Experts(columns, count, config.expert_hidden, config.dropout)
 
         shared: Segments = [("shared", config.shared_experts)]
         own = [(task, config.own_experts) for task in tasks]
@@ -79,13 +79,13 @@ class PLE(Pooled):
 
     def __init__(self, schema: Schema, config: PLEConfig, tables: Tables, scales: Scales) -> None:
         super().__init__(schema, config, tables, scales)
-        self._width = config.expert[-1]
+        self._width = config.expert_hidden[-1]
         inputs = [self.columns, *[[("mixture()", self._width)]] * (config.levels - 1)]
         self.levels = nn.ModuleList(
             Extraction(columns, [*schema.tasks], config, last=n == config.levels)
             for n, columns in enumerate(inputs, start=1)
         )
-        self.towers = Towers(len(schema.tasks), self._width, config.tower, config.dropout)
+        self.towers = Towers(len(schema.tasks), self._width, config.tower_hidden, config.dropout)
 
     def logits(self, row_CD: torch.Tensor) -> torch.Tensor:
         inputs = [row_CD] * (len(self.schema.tasks) + 1)
