@@ -11,6 +11,7 @@ from rayrank.embedding.tables import LocalTables
 from rayrank.model.build import build_model
 from rayrank.model.dcn import DCNConfig
 from rayrank.model.deepfm import DeepFMConfig
+from rayrank.model.din import DINConfig
 from rayrank.model.dlrm import DLRMConfig
 from rayrank.model.mmoe import MMoEConfig
 from rayrank.model.mtgr import MTGR, MTGRConfig
@@ -30,6 +31,7 @@ CONFIGS: dict[str, ModelConfig] = {
     "dlrm": DLRM_CONFIG,
     "deepfm": DeepFMConfig(hidden=[16], field_width=5),
     "dcn": DCNConfig(hidden=[16], rank=6),
+    "din": DINConfig(hidden=[16], attention_hidden=[7], attention_length=2),
     "mmoe": MMoEConfig(experts=3, expert_hidden=[8], tower_hidden=[4]),
     "ple": PLEConfig(expert_hidden=[8], tower_hidden=[4]),
 }

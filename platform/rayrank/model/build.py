@@ -16,6 +16,7 @@ SHORT = {
     "dlrm": "rayrank.model.dlrm:DLRM",
     "deepfm": "rayrank.model.deepfm:DeepFM",
     "dcn": "rayrank.model.dcn:DCN",
+    "din": "rayrank.model.din:DIN",
     "mmoe": "rayrank.model.mmoe:MMoE",
     "ple": "rayrank.model.ple:PLE",
 }

@@ -14,9 +14,9 @@ from rayrank.embedding.tables import Tables
 from rayrank.model.features import Behaviours, Features, Scales, Vectors
 from rayrank.model.flops import linear_flops
 from rayrank.model.ranker import ModelConfig, Ranker
-from rayrank.model.segments import Segments
+from rayrank.model.segments import named
 from rayrank.model.sequence import Realtime, known_before, realtime_of, users_of
-from rayrank.schema import CANDIDATES, PROFILE, Schema
+from rayrank.schema import CANDIDATES, PROFILE, Group, Schema
 from rayrank.strict import Share
 
 
@@ -75,22 +75,31 @@ class Pooled(Ranker):
 
     def encode_prefix(self, batch: JaggedBatch, vectors: Vectors) -> PooledPrefix:
         profile_BD = self.profile(batch, vectors, PROFILE)
+        return self.pool(batch, profile_BD, self.parts(batch, vectors))
+
+    def parts(self, batch: JaggedBatch, vectors: Vectors) -> dict[Group, torch.Tensor]:
+        """[behaviours, width] of each part of each sequence, the static ones first."""
+        return {
+            group: self.behaviours[group.token](batch, vectors, group)
+            for group in (*self.schema.static, *self.schema.realtime)
+        }
+
+    def pool(
+        self, batch: JaggedBatch, profile_BD: torch.Tensor, parts: dict[Group, torch.Tensor]
+    ) -> PooledPrefix:
+        """The prefix, of profiles and `parts`."""
         static = [profile_BD[:, :0]]
         for group in self.schema.static:
-            static_SD = self.behaviours[group.token](batch, vectors, group)
             lengths_B = batch.lengths(group)
             until_B = lengths_B.cumsum(0)
-            sums = _running_sums(static_SD)
-            static.append(_mean(sums, until_B - lengths_B, until_B, static_SD.dtype))
+            sums = _running_sums(parts[group])
+            static.append(_mean(sums, until_B - lengths_B, until_B, parts[group].dtype))
         realtime = self.schema.realtime
         return PooledPrefix(
             profile_BD,
             torch.cat(static, dim=1),
             tuple(realtime_of(batch, [group]) for group in realtime),
-            tuple(
-                _running_sums(self.behaviours[group.token](batch, vectors, group))
-                for group in realtime
-            ),
+            tuple(_running_sums(parts[group]) for group in realtime),
         )
 
     def rows(
@@ -126,11 +135,6 @@ def visible(realtime: Realtime, batch: JaggedBatch) -> tuple[torch.Tensor, torch
     one to the other were known strictly before a candidate was shown."""
     first_C = (realtime.lengths_B.cumsum(0) - realtime.lengths_B)[users_of(batch, CANDIDATES)]
     return first_C, first_C + known_before(realtime, batch)
-
-
-def named(part: str, columns: Segments) -> list[tuple[str, int]]:
-    """Columns by the names that they have beside those of other parts."""
-    return [(f"{part}: {name}", width) for name, width in columns]
 
 
 def _running_sums(values_ND: torch.Tensor) -> torch.Tensor:

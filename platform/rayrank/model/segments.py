@@ -31,6 +31,11 @@ class LaidOut(Protocol):
         ...
 
 
+def named(part: str, columns: Segments) -> list[tuple[str, int]]:
+    """Columns by the names that they have beside those of other parts."""
+    return [(f"{part}: {name}", width) for name, width in columns]
+
+
 def layouts_of(model: nn.Module, groups: Sequence[Group]) -> dict[str, tuple[Segments | None, ...]]:
     """Every tensor of a model of whose dimensions something is said, by its full name. What a
     module says of its parts goes before what they say of themselves."""
