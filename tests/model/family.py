@@ -100,21 +100,32 @@ def weights(model: Ranker) -> Weights:
     return Weights(dict(model.dense_state()))
 
 
-def fitted(config: ModelConfig, users: list[User], steps: int = 60) -> tuple[float, float]:
-    """The loss per task before and after some steps of Adam; all gradients are finite."""
+def fitted(
+    config: ModelConfig, *batches: list[User], steps: int = 60, init_std: float = 0.1
+) -> tuple[float, float]:
+    """The loss per task of the first batch, before and after some steps of Adam over the others
+    (over itself, where it is alone); all gradients are finite."""
     torch.manual_seed(0)
-    model = build_model(SCHEMA, config, LocalTables(SCHEMA.tables, init_std=0.1, seed=0), {})
+    tables = LocalTables(SCHEMA.tables, init_std=init_std, seed=0)
+    model = build_model(SCHEMA, config, tables, {})
     optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
-    batch, losses = jagged(users), []
-    for _ in range(steps):
+    asked, *others = [jagged(users) for users in batches]
+    learned = others or [asked]
+
+    def loss_per_task() -> float:
+        with torch.no_grad():
+            return model.loss(model(asked), asked).item() / len(SCHEMA.tasks)
+
+    before = loss_per_task()
+    for step in range(steps):
+        batch = learned[step % len(learned)]
         loss = model.loss(model(batch), batch)
         optimizer.zero_grad()
         loss.backward()
         for name, parameter in model.named_parameters():
             assert parameter.grad is None or parameter.grad.isfinite().all(), name
         optimizer.step()
-        losses.append(loss.item() / len(SCHEMA.tasks))
-    return losses[0], losses[-1]
+    return before, loss_per_task()
 
 
 def product_toy(seed: int = 0) -> list[User]:
