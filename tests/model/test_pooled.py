@@ -6,7 +6,7 @@ from torch import Tensor
 
 from .family import USERS, rows, weights
 from .rankers import DLRM_CONFIG, logits_of, ranker
-from .rows import jagged
+from .rows import Element, User, jagged
 from .test_flops import BATCH
 
 MODEL = ranker(DLRM_CONFIG)
@@ -60,6 +60,26 @@ def test_rows_are_those_made_one_by_one() -> None:
     counts = [width for name, width in MODEL.columns if "how many()" in name]
     assert counts == [1, 1, 1, 1]
     assert expected.shape[1] == MODEL.width == sum(width for _, width in MODEL.columns)
+
+
+def test_columns_are_called_what_they_are() -> None:
+    """By what tells the parts of the sequences from each other: how many behaviours they have."""
+    assert isinstance(MODEL, DLRM)
+    row_CD, start = rows_of(MODEL), 0
+    for name, width in MODEL.columns:
+        part, _, column = name.partition(": ")
+        if column == "how many()":
+            expected = torch.tensor([visible(u, c, part) for u in USERS for c in u.candidates])
+            torch.testing.assert_close(row_CD[:, start], expected.double().log1p())
+        start += width
+
+
+def visible(user: User, shown: Element, part: str) -> int:
+    """How many behaviours of a part, say "static views", a candidate may see."""
+    when, sequence = part.split()
+    behaviours = getattr(user, when)
+    seen = [e for e in behaviours if when == "static" or e["known_at"] < shown["time"]]
+    return sum(e["sequence"] == sequence for e in seen)
 
 
 def test_a_dlrm_is_an_mlp_of_them() -> None:

@@ -1,2 +1,2 @@
-"""Tokens -> logits: MTGR, the DLRM it has to beat, and anybody's. Imports neither Ray nor
+"""Tokens -> logits: MTGR, the DLRM family it has to beat, and anybody's. Imports neither Ray nor
 TorchRec."""

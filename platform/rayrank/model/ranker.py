@@ -28,7 +28,7 @@ class ModelConfig(Strict):
     """What every model's config extends."""
 
     kind: str
-    """Which model this configures: a short name (`mtgr`, `dlrm`), or `package.module:Class`."""
+    """Which model this configures: a short name (`mtgr`, `dlrm`, …), or `package.module:Class`."""
     embedding_std: Annotated[float, Field(ge=0)] = 0.02
     """Standard deviation of the vectors that ids start with. It is every model's, because tables
     are made before the model that looks ids up in them."""
