@@ -27,6 +27,8 @@ def bubblewrap(*options: str) -> list[str]:
     return [
         "bwrap",
         *("--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp"),
+        # They may lie under /tmp themselves.
+        *(f for place in (str(ROOT), sys.prefix) for f in ("--ro-bind", place, place)),
         *("--unshare-all", "--uid", USER, "--gid", USER, "--die-with-parent"),
         *options,
     ]

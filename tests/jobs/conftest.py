@@ -60,11 +60,12 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trained]:
 
 
 @pytest.fixture(scope="session")
-def endpoint(trained: Trained) -> Endpoint:
+def endpoint(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Endpoint:
     deployed = yaml.safe_load((ROOT / "serve_apps" / "ranking.yaml").read_text())
     deployed["http_options"].update(host="127.0.0.1", port=free_port())
     run = trained.run
-    keys = trained.work / "keys"
+    # Not where jobs are submitted from: all that lies there is sent along.
+    keys = tmp_path_factory.mktemp("keys") / "keys"
     keys.write_text(KEY)
     deployed["applications"][0]["args"].update(
         bundles=str(run.folder.bundles), keys_file=str(keys), follow_s=0.2
