@@ -5,8 +5,9 @@ from rayrank.data.jagged import JaggedBatch
 from rayrank.embedding.place import shard
 from rayrank.embedding.sharded import ShardedTables
 from rayrank.embedding.tables import Tables
-from rayrank.model.dlrm import DLRM, DLRMConfig, DLRMPrefix
+from rayrank.model.dlrm import DLRM, DLRMConfig
 from rayrank.model.features import Behaviours, Scales, Vectors
+from rayrank.model.pooled import PooledPrefix
 from rayrank.model.ranker import Ranker
 from rayrank.schema import CANDIDATES, Schema
 from rayrank.train.config import TrainConfig
@@ -48,7 +49,7 @@ class Hooked(DLRM):
         self.register_buffer("steps", torch.zeros(()))
         self.register_buffer("average", torch.zeros_like(self.guess.bias))
 
-    def encode_prefix(self, batch: JaggedBatch, vectors: Vectors) -> DLRMPrefix:
+    def encode_prefix(self, batch: JaggedBatch, vectors: Vectors) -> PooledPrefix:
         prefix = super().encode_prefix(batch, vectors)
         self.kept_BD = prefix.static_BD
         return prefix
