@@ -9,6 +9,7 @@ from rayrank.errors import ConfigError
 from rayrank.model.dlrm import DLRMConfig
 from rayrank.model.mtgr import SIZES, MTGRConfig
 from rayrank.run.config import RunConfig, load_config
+from rayrank.serve.config import RankingArgs
 
 ROOT = Path(__file__).parents[2]
 SOUND = """
@@ -131,11 +132,41 @@ def test_rankers_by_name_or_the_first(path: Path) -> None:
 
 
 @pytest.mark.parametrize("file", sorted((ROOT / "jobs").glob("*.yaml")), ids=lambda f: f.name)
-def test_the_shipped_configurations_load(file: Path) -> None:
+def test_the_shipped_configurations_load(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(
+        "RAYRANK_RUNS", "s3://bucket/runs"
+    )  # the cluster's, of those that run on one
     source = yaml.safe_load(file.read_text())["data"]
     needs_path = source["source"] != "simulate" and "path" not in source
     config = load_config(file, ["data.path=here"] if needs_path else [])
     assert config.rankers
+
+
+@pytest.mark.parametrize(
+    ("told", "means"),
+    [
+        ("$RUNS/x", "s3://bucket/runs/x"),
+        ("${RUNS}x/$PART", "s3://bucket/runsx/one"),
+        ("plain", "plain"),
+        ("$$RUNS/x", "$RUNS/x"),
+    ],
+)
+def test_places_may_name_variables(
+    path: Path, monkeypatch: pytest.MonkeyPatch, told: str, means: str
+) -> None:
+    monkeypatch.setenv("RUNS", "s3://bucket/runs")
+    monkeypatch.setenv("PART", "one")
+    config = load_config(path, [f"run_dir={told}"])
+    assert config.run_dir == means
+    assert RankingArgs(bundles=told).bundles == means
+
+
+def test_a_variable_that_is_not_set_is_told(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RUNS", raising=False)
+    with pytest.raises(ConfigError, match=r"run_dir: \$RUNS is not set in the environment"):
+        load_config(path, ["run_dir=$RUNS/x"])
+    with pytest.raises(ConfigError, match=r"run_dir: a dollar sign without a variable's name"):
+        load_config(path, ["run_dir=$/x"])
 
 
 def test_sizes_are_those_of_the_paper() -> None:
