@@ -137,7 +137,7 @@ MADE: list[Account] = [
     Said(r"make lint", "`.ci/run` runs both; a change lands when it passes on a clean clone."),
     Tested(
         r"make docs",
-        "tests/run/test_config_page.py::test_the_page_is_what_the_code_makes",
+        "tests/run/test_config_page.py::test_the_pages_are_what_the_code_makes",
         ("rayrank.run.config_page",),
     ),
     Tested(
