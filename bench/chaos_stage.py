@@ -125,14 +125,20 @@ def stage() -> Iterator[Stage]:
             serve.shutdown()
 
 
-def until(what: str, happened: Callable[[], bool], *, in_a_row: int = 1) -> None:
-    """Wait for it, so often in a row. Raises ServeError after PATIENCE_S."""
-    before, times = time.monotonic() + PATIENCE_S, 0
+def until(
+    what: str,
+    happened: Callable[[], bool],
+    *,
+    in_a_row: int = 1,
+    patience_s: float = PATIENCE_S,
+) -> None:
+    """Wait for it, so often in a row. Raises ServeError after so long."""
+    before, times = time.monotonic() + patience_s, 0
     while times < in_a_row:
         times = times + 1 if happened() else 0
         if not times:
             if time.monotonic() > before:
-                raise ServeError(f"waited {PATIENCE_S:.0f} s: {what}")
+                raise ServeError(f"waited {patience_s:.0f} s: {what}")
             time.sleep(0.05)
 
 

@@ -36,7 +36,7 @@ from rayrank.storage import write_whole
 
 from bench.chaos_bundles import small_bodies
 from bench.nodes_cluster import ROOT, Cluster, manifest, until
-from bench.nodes_machines import HOST, Machines, machines
+from bench.nodes_machines import HOST, Machine, Machines, machines
 from bench.nodes_service import Load, Lost, Service, service
 from bench.serve_rows import random_bundles
 
@@ -149,7 +149,7 @@ def fail(stage: Stage, cluster: Cluster, front: Service) -> Cluster:
     return cluster
 
 
-def _of_a_replica(cluster: Cluster) -> Any:
+def _of_a_replica(cluster: Cluster) -> Machine:
     address = sorted(cluster.replicas().values())[0]
     return next(machine for machine in cluster.workers if machine.address == address)
 
@@ -197,8 +197,10 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/chaos/nodes.json"))
     told = parser.parse_args()
     missing = [name for name in ("ip", "redis-server") if shutil.which(name) is None]
-    if missing or os.geteuid() != 0:
-        sys.exit(f"needs root, and {', '.join(missing) or 'nothing else'} (apt-get install)")
+    if missing:
+        sys.exit(f"not installed: {', '.join(missing)} (apt-get install iproute2 redis-server)")
+    if os.geteuid() != 0:
+        sys.exit("network namespaces need root")
     found: dict[str, Lost] = {}
     with tempfile.TemporaryDirectory(prefix="rr-") as name, machines(Path(name)) as made:
         folder, password = Path(name), secrets.token_hex(16)

@@ -5,15 +5,15 @@ import secrets
 import subprocess
 import sys
 import tempfile
-import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import httpx
 import yaml
 
+from bench import chaos_stage
 from bench.nodes_machines import Machine, Machines
 
 ROOT = Path(__file__).parents[1]
@@ -141,14 +141,13 @@ class Cluster:
             machine.stop()
 
 
-def until(what: str, happened: Any, seconds: float = PATIENCE_S) -> None:
-    """Look until it has; TimeoutError, with what it was, after so many seconds."""
-    begun = time.monotonic()
-    while time.monotonic() - begun < seconds:
+def until(what: str, happened: Callable[[], bool]) -> None:
+    """Wait for it, also where nobody answers yet. Raises ServeError after PATIENCE_S."""
+
+    def seen() -> bool:
         try:
-            if happened():
-                return
+            return happened()
         except httpx.HTTPError:
-            pass
-        time.sleep(0.2)
-    raise TimeoutError(f"waited {seconds:.0f} s: {what}")
+            return False
+
+    chaos_stage.until(what, seen, patience_s=PATIENCE_S)
