@@ -30,6 +30,7 @@ ROOMS = {
     "serve": {"schema", "data", "infer"},
     "report": {"metrics"},
     "run": {"schema", "metrics", "train", "evaluate", "infer", "serve", "report", *BESIDE},
+    "lab": {"schema", "metrics", "train", "evaluate", "infer", "report", "run", *BESIDE},
     # What it shows; of these their `series` alone, and of the report its drawing.
     "monitor": {"data", "train", "serve", "run", "report"},
 }
@@ -43,7 +44,7 @@ FLOOR = {
     "versions": {"errors", "storage"},
 }
 HOMES = {
-    "ray": {"data", "train", "evaluate", "serve", "run"},
+    "ray": {"data", "train", "evaluate", "serve", "run", "lab"},
     "torchrec": {"embedding", "train"},
     "fbgemm_gpu": {"embedding", "train"},
     "hstu_kernels": {"model"},

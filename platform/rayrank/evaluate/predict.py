@@ -13,7 +13,7 @@ from rayrank.data.row_files import row_files
 from rayrank.errors import DataError
 from rayrank.evaluate.candidates import candidate_table, in_order
 from rayrank.evaluate.config import EvaluateConfig
-from rayrank.evaluate.pieces import day_in, piece_in, pieces_of, scored_by
+from rayrank.evaluate.pieces import Piece, day_in, piece_in, pieces_of, scored_by
 from rayrank.schema import Schema
 from rayrank.storage import AnyPath, absolute
 from rayrank.train.config import RankerConfig
@@ -37,9 +37,7 @@ def predict(
     """
     by_day = None if parts is None else {part.day: part for part in parts}
     files = row_files(rows)
-    pieces = pieces_of([f for f in files if by_day is None or f.parent.name in by_day])
-    if not pieces:
-        raise DataError(f"{rows}: no user rows; run jobs/build_rows.py first")
+    pieces = _pieces(rows, [f for f in files if by_day is None or f.parent.name in by_day])
     scored = scored_by(
         _Scorer,
         (config, schema, absolute(checkpoint), settings.max_tokens, by_day),
@@ -53,6 +51,26 @@ def predict(
         done += len(table.group_by(["user", "window_start"]).aggregate([]))
         watch(done, total)
     return in_order(pa.concat_tables(tables))
+
+
+def predict_here(
+    config: RankerConfig,
+    schema: Schema,
+    checkpoint: AnyPath,
+    rows: AnyPath,
+    settings: EvaluateConfig,
+) -> pa.Table:
+    """As `predict`, of all rows of a folder, in this process."""
+    pieces = _pieces(rows, row_files(rows))
+    scorer = _Scorer(config, schema, checkpoint, settings.max_tokens, None)
+    return in_order(pa.concat_tables([scorer.score(piece) for piece in pieces]))
+
+
+def _pieces(rows: AnyPath, files: list[AnyPath]) -> list[Piece]:
+    pieces = pieces_of(files)
+    if not pieces:
+        raise DataError(f"{rows}: no user rows; run jobs/build_rows.py first")
+    return pieces
 
 
 class _Scorer:
@@ -70,9 +88,11 @@ class _Scorer:
         self.schema, self.max_tokens, self.parts = schema, max_tokens, parts
         self.ranker = local_ranker(config, schema, checkpoint)
 
-    @torch.inference_mode()
     def __call__(self, line: pa.Table) -> pa.Table:
-        piece = piece_in(line)
+        return self.score(piece_in(line))
+
+    @torch.inference_mode()
+    def score(self, piece: Piece) -> pa.Table:
         rows, scored = piece.read(), []
         if self.parts is not None:
             rows = rows.filter(pa.array(self.parts[day_in(piece)].picks(rows["user"])))

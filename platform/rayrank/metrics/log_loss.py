@@ -13,6 +13,14 @@ def log_loss(label: np.ndarray, score: np.ndarray) -> float:
     return float(losses(label, score).mean()) if len(label) else float("nan")
 
 
+def normalised_entropy(label: np.ndarray, score: np.ndarray) -> float:
+    """Log-loss by that of the labels' own rate (He et al., ADKDD 2014): below 1 where scores know
+    more than how often it happens. NaN of one class alone."""
+    rate = np.full(len(label), np.mean(label)) if len(label) else np.empty(0)
+    of_rate = log_loss(label, rate)
+    return log_loss(label, score) / of_rate if 0 < np.mean(rate) < 1 else float("nan")
+
+
 def losses(label: np.ndarray, score: np.ndarray) -> np.ndarray:
     """float64 [n]: the cross-entropy of each, in nats."""
     p = np.clip(np.asarray(score, np.float64), LEAST, 1 - LEAST)

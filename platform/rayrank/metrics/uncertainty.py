@@ -50,7 +50,7 @@ def bootstrap_over_users(
 
     NaN where there is one class, or one value, only; ValueError as `user_aucs`.
     """
-    (measured,) = _measure(user, label, [score], kind, samples, seed)
+    (measured,) = over_draws(user, label, [score], kind, samples, seed)
     return {metric: _estimate(values) for metric, values in measured.items()}
 
 
@@ -71,7 +71,7 @@ def paired_differences(
     Every draw of users is the same for all rankers: what makes its users easy or hard for both of
     two rankers cancels, so the error of a difference is mostly far smaller than either's own.
     """
-    measures = _measure(user, label, scores.values(), kind, samples, seed)
+    measures = over_draws(user, label, scores.values(), kind, samples, seed)
     everyone = dict(zip(scores, measures, strict=True))
     base = everyone.pop(reference)
     return {
@@ -80,7 +80,7 @@ def paired_differences(
     }
 
 
-def _measure(
+def over_draws(
     user: np.ndarray,
     label: np.ndarray,
     scores: Iterable[np.ndarray],
@@ -89,7 +89,7 @@ def _measure(
     seed: int,
 ) -> list[dict[str, np.ndarray]]:
     """For each score, each metric: float64 [1 + samples], of the users as they are, then of every
-    draw."""
+    draw. Draws of one seed over the same users are the same, whatever is measured on them."""
     keys, codes = np.unique(user, return_inverse=True)
     weigh = _WeightedUsers if kind == "binary" else _WeightedNumbers
     weighted = [weigh(codes, label, score) for score in scores]

@@ -32,3 +32,33 @@ def picture(title: str, charts: Sequence[Sequence[Element]]) -> str:
         font_family="system-ui, 'Liberation Sans', sans-serif",
     )
     return ElementTree.tostring(drawing, encoding="unicode")
+
+
+def figures_picture(title: str, figures: Sequence[Element]) -> str:
+    """An SVG document of charts (`svg.chart`) side by side, each under its caption."""
+    width, parts, heights = len(figures) * (WIDTH + GAP), [], []
+    for number, figure in enumerate(figures):
+        caption, drawing = figure.find("figcaption"), figure.find("svg")
+        assert caption is not None
+        assert drawing is not None
+        x = GAP / 2 + number * (WIDTH + GAP)
+        height = float(drawing.get("viewBox", "").split()[3])
+        heights.append(height)
+        parts.append(text(x, 2 * HEAD - 8, caption.text or "", class_="on"))
+        parts.append(h("svg", *drawing, x=x, y=2 * HEAD, width=WIDTH, height=height))
+    height = max(heights) + 2 * HEAD
+    drawing = h(
+        "svg",
+        h("title", title),
+        h("style", CSS),
+        h("rect", x=0, y=0, width=width, height=height, fill="var(--paper)"),
+        text(GAP / 2, 17, title, class_="on"),
+        *parts,
+        xmlns="http://www.w3.org/2000/svg",
+        viewBox=f"0 0 {width} {height:g}",
+        width=2 * width,
+        height=2 * height,
+        font_size=11,
+        font_family="system-ui, 'Liberation Sans', sans-serif",
+    )
+    return ElementTree.tostring(drawing, encoding="unicode")

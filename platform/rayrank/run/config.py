@@ -41,6 +41,11 @@ def load_config(path: str | AnyPath, overrides: Sequence[str] = ()) -> RunConfig
 
     >>> load_config("jobs/demo.yaml", ["run_dir=runs/mine"])  # doctest: +SKIP
     """
+    return parse(RunConfig, load_tree(path, overrides), str(path))
+
+
+def load_tree(path: str | AnyPath, overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """A YAML file with `dotted.key=value` overrides, not yet looked at. Raises ConfigError."""
     content = read_yaml(place(path))
     for override in overrides:
         key, equals, value = override.partition("=")
@@ -51,7 +56,7 @@ def load_config(path: str | AnyPath, overrides: Sequence[str] = ()) -> RunConfig
         except yaml.YAMLError as error:
             raise ConfigError(f"{override}: the value is not YAML: {error}") from None
         _set(content, key.split("."), parsed, override)
-    return parse(RunConfig, content, str(path))
+    return content
 
 
 def _set(content: dict[str, Any], keys: list[str], value: Any, override: str) -> None:

@@ -17,6 +17,10 @@ class TrainConfig(Strict):
 
     workers: Positive = 2
     """Processes, each with its share of every step's users and of the tables' rows."""
+    threads: Positive | None = None
+    """Of each worker, for what it computes on CPUs; the cluster's CPUs shared out unless said. One
+    where several trainings share a machine: threads that wait for each other's turn cost more than
+    they bring."""
     use_gpu: bool = False
     """One GPU per worker, over NCCL; otherwise CPUs, over Gloo."""
     epochs: Positive = 1

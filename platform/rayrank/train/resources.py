@@ -8,7 +8,8 @@ from rayrank.train.config import TrainConfig
 
 def threads(config: TrainConfig) -> int:
     """Of each worker, for what it computes on CPUs."""
-    return max(1, int(ray.cluster_resources().get("CPU", 1)) // config.workers)
+    shared_out = int(ray.cluster_resources().get("CPU", 1)) // config.workers
+    return config.threads or max(1, shared_out)
 
 
 def wanted(config: TrainConfig) -> str:

@@ -28,6 +28,7 @@ from rayrank.versions import MadeFrom
 
 MAY_CHANGE = (
     "workers",
+    "threads",
     "use_gpu",
     "read_by",
     "max_failures",

@@ -1,0 +1,102 @@
+"""Every model's settings, chosen on validation days by the same number of trials (Ray Tune)."""
+
+import json
+import os
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import ray
+from ray import tune
+from ray.tune.search.basic_variant import BasicVariantGenerator
+
+from rayrank.errors import TrainingError
+from rayrank.lab.cell import Cell, Ground, make_one
+from rayrank.lab.config import Changes, Search, changed
+from rayrank.lab.measure import measure_file, worth
+from rayrank.storage import AnyPath, absolute, arrow_place
+from rayrank.train.config import RankerConfig
+
+WORTH = "worth"
+# What Tune prints in its newer form cannot be turned off (ray 2.60).
+os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
+
+
+class Trial(NamedTuple):
+    """Settings that were tried, and what they were worth on validation days (`measure.worth`)."""
+
+    changes: Changes
+    worth: float
+    """Minus infinity where training failed."""
+    fault: str
+
+
+def tune_model(
+    model: str,
+    config: RankerConfig,
+    search: Search,
+    ground: Ground,
+    folder: AnyPath,
+    *,
+    trials: int,
+    say: Callable[[str], None],
+) -> list[Trial]:
+    """So many trials, the best first: of the settings as they are, and of values that are drawn
+    with seed 0. What was tried before costs nothing again. Raises TrainingError where none ends.
+    """
+
+    def one(drawn: dict[str, Any]) -> dict[str, Any]:
+        # A trial's own process is thin; what is heavy runs in tasks, whose processes are kept.
+        changes = {key: json.loads(value) for key, value in drawn.items()}
+        made = ray.get(make_one.remote(Cell(model, changed(config, changes)), ground))
+        if made.scores is None:
+            return {WORTH: float("-inf"), "fault": str(made.fault)}
+        # Without a CPU: one that is free goes to the next trial's training.
+        measuring = measure_file.options(num_cpus=0).remote(made.scores, ground.schema, 0)
+        points = ray.get(measuring).points
+        return {WORTH: worth(points, ground.schema), "fault": ""}
+
+    # As JSON, that Tune takes values for values: lists (`model.hidden`) too.
+    space = {key: tune.choice([json.dumps(v) for v in values]) for key, values in search.items()}
+    filesystem, path = arrow_place(absolute(folder))
+    results = tune.Tuner(
+        # Ray refuses one that asks for nothing at all.
+        tune.with_resources(one, {"memory": 1}),
+        param_space=space,
+        tune_config=tune.TuneConfig(
+            num_samples=trials,
+            metric=WORTH,
+            mode="max",
+            search_alg=BasicVariantGenerator(
+                points_to_evaluate=[_as_they_are(config, search)],
+                random_state=0,
+                max_concurrent=int(ray.cluster_resources()["CPU"]),
+            ),
+        ),
+        run_config=tune.RunConfig(
+            name=model, storage_path=path, storage_filesystem=filesystem, verbose=0
+        ),
+    ).fit()
+    found = []
+    for result in results:
+        if result.error is not None:
+            raise result.error
+        changes = {key: json.loads(value) for key, value in result.config.items()}
+        found.append(Trial(changes, result.metrics[WORTH], result.metrics["fault"]))
+        if found[-1].fault:
+            say(f"{model}: a trial of {changes} failed: {found[-1].fault}")
+    found.sort(key=lambda trial: -trial.worth)  # stable: of equals the one drawn first
+    if found[0].fault:
+        raise TrainingError(f"{model}: no trial ended: {found[0].fault}")
+    return found
+
+
+def _as_they_are(config: RankerConfig, search: Search) -> dict[str, str]:
+    """What the settings are, of all that is varied."""
+    content: Any = config.model_dump(mode="json")
+    values = {}
+    for dotted in search:
+        section = content
+        for key in dotted.split("."):
+            section = section[key]
+        values[dotted] = json.dumps(section)
+    return values
