@@ -238,11 +238,11 @@ ABOUT_RUNS = [ROOT / "jobs", ROOT / "serve_apps", RAYRANK / "run"]
 
 def joined_by_hand(tree: ast.AST) -> list[str]:
     """Places of a run that code makes up itself: `folder… / "name"`, f"{folder}/name", `run_dir`
-    anywhere but in RunFolder(…)."""
+    anywhere but in RunFolder(…) or LabFolder(…)."""
     asked = {
         id(argument)
         for node in ast.walk(tree)
-        if isinstance(node, ast.Call) and ast.unparse(node.func) == "RunFolder"
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in ("RunFolder", "LabFolder")
         for argument in node.args
     }
     found = []
