@@ -33,7 +33,11 @@ HISTORY = [0, 0, 0, 12, 12, 12]
 
 def test_metrics_are_of_known_labels() -> None:
     found = measured(scored(P, LABEL, HISTORY), SCHEMA, 5)
-    points = {metric: value for (t, s, metric), value in found.points.items() if (t, s) == (TASK, EVERYONE)}
+    points = {
+        metric: value
+        for (t, s, metric), value in found.points.items()
+        if (t, s) == (TASK, EVERYONE)
+    }
     # Positives .9, .4, .5 against negatives .2, .6: 3 + 1 x 2 of 6 pairs minus the two below .6.
     assert points["auc"] == pytest.approx(4 / 6)
     # User a ranks right (2 exposures); b has .6 above both (3 exposures).
@@ -101,7 +105,9 @@ def test_a_line_per_metric_and_none_of_the_subject_against_itself() -> None:
     subject, other = [of(0.7, 0.8), of(0.8, 0.9)], [of(0.6, 0.7), of(0.7, 0.8)]
     found = {
         (line.model, line.slice): line
-        for line in lines("log", {"mtgr": subject, "dlrm": other, "oracle": [of(0.9, 0.9)]}, subject)
+        for line in lines(
+            "log", {"mtgr": subject, "dlrm": other, "oracle": [of(0.9, 0.9)]}, subject
+        )
     }
     assert math.isnan(found["mtgr", EVERYONE].difference)
     assert found["dlrm", EVERYONE].difference == pytest.approx(-0.1)
