@@ -13,6 +13,7 @@ from rayrank.schema import Schema
 
 SHORT = {
     "mtgr": "rayrank.model.mtgr:MTGR",
+    "hstu": "rayrank.model.meta_hstu:HSTU",
     "dlrm": "rayrank.model.dlrm:DLRM",
     "deepfm": "rayrank.model.deepfm:DeepFM",
     "dcn": "rayrank.model.dcn:DCN",
