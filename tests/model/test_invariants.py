@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from rayrank.model.ranker import Ranker
 from torch import Tensor
 
-from .invariants import EACH, MODELS, MTGR_MODEL, equal, few, scores
+from .invariants import MODELS, MTGR_MODEL, equal, few, of_each, scores
 from .rankers import flow
 from .rows import MINUTE, SCHEMA, WINDOW, Element, User, jagged
 from .strategies import BEHAVIOURS, CANDIDATES, USERS
@@ -22,9 +22,7 @@ Place = tuple[int, str, int]
 # 1. Candidates do not see each other.
 
 
-@EACH
-@few
-@given(user=USERS, others=st.lists(CANDIDATES, max_size=4), data=st.data())
+@of_each(user=USERS, others=st.lists(CANDIDATES, max_size=4), data=st.data())
 def test_a_score_ignores_the_other_candidates(
     model: Ranker, user: User, others: list[Element], data: st.DataObject
 ) -> None:
@@ -39,9 +37,7 @@ def test_a_score_ignores_the_other_candidates(
         equal(shuffled[place], together[c])
 
 
-@EACH
-@few
-@given(user=USERS)
+@of_each(user=USERS)
 def test_a_score_has_no_gradient_in_other_candidates(model: Ranker, user: User) -> None:
     batch = jagged([user])
     passed = flow(model, batch)
@@ -61,9 +57,9 @@ def minute_of(element: Element) -> int:
     return int(at - WINDOW) // MINUTE
 
 
-@EACH
-@few
-@given(user=USERS, events=st.lists(BEHAVIOURS, max_size=5), shown=st.lists(CANDIDATES, max_size=3))
+@of_each(
+    user=USERS, events=st.lists(BEHAVIOURS, max_size=5), shown=st.lists(CANDIDATES, max_size=3)
+)
 def test_nothing_at_or_after_a_candidate_moves_its_score(
     model: Ranker, user: User, events: list[Element], shown: list[Element]
 ) -> None:
@@ -110,9 +106,7 @@ def test_static_tokens_see_nothing_of_the_window(
     equal(outputs(other)[:static], outputs(user)[:static])
 
 
-@EACH
-@few
-@given(user=USERS, later=st.integers(0, 10**6))
+@of_each(user=USERS, later=st.integers(0, 10**6))
 def test_shifting_the_future_moves_no_score(model: Ranker, user: User, later: int) -> None:
     before = scores(model, user)
     for c, shown in enumerate(user.candidates):

@@ -5,7 +5,6 @@ from dataclasses import replace
 
 import pytest
 import torch
-from hypothesis import given, settings
 from hypothesis import strategies as st
 from rayrank.data.jagged import JaggedBatch
 from rayrank.embedding.tables import LocalTables
@@ -13,19 +12,14 @@ from rayrank.model.ranker import ModelConfig, Ranker
 from rayrank.schema import CANDIDATES
 from torch import Tensor
 
+from .invariants import EACH, of_each
 from .rankers import CONFIGS, EACH_CONFIG, logits_of, ranker
 from .rows import NO_PROFILE, SCHEMA, User, candidate, features, jagged
 from .strategies import USERS
 
-torch.set_num_threads(1)
-MODELS = {name: ranker(config) for name, config in CONFIGS.items()}
-EACH = pytest.mark.parametrize("model", MODELS.values(), ids=MODELS.keys())
-WITHOUT_PROFILE = pytest.mark.parametrize(
-    "model", [ranker(config, NO_PROFILE) for config in CONFIGS.values()], ids=CONFIGS.keys()
-)
+WITHOUT_PROFILE = {name: ranker(config, NO_PROFILE) for name, config in CONFIGS.items()}
 NOTHING_TO_SCORE = USERS.map(lambda user: replace(user, candidates=[]))
 BATCHES = st.lists(st.one_of(USERS, USERS, NOTHING_TO_SCORE), max_size=4)
-few = settings(max_examples=60, deadline=None)
 
 
 def two_steps(model: Ranker, known: JaggedBatch, asked: JaggedBatch) -> Tensor:
@@ -60,25 +54,19 @@ def assert_two_steps_are_one(model: Ranker, batch: JaggedBatch) -> None:
         torch.testing.assert_close(gradient, expected[name], rtol=1e-10, atol=1e-10, msg=name)
 
 
-@EACH
-@few
-@given(users=BATCHES)
+@of_each(examples=60, users=BATCHES)
 def test_encoding_and_scoring_are_the_whole_pass(model: Ranker, users: list[User]) -> None:
     assert_two_steps_are_one(model, jagged(users))
 
 
-@WITHOUT_PROFILE
-@few
-@given(users=BATCHES)
+@of_each(WITHOUT_PROFILE, users=BATCHES)
 def test_so_they_are_where_users_have_no_profile(model: Ranker, users: list[User]) -> None:
     assert_two_steps_are_one(
         model, jagged([replace(user, profile={}) for user in users], NO_PROFILE)
     )
 
 
-@EACH
-@few
-@given(users=BATCHES, seed=st.integers(0, 10_000))
+@of_each(examples=60, users=BATCHES, seed=st.integers(0, 10_000))
 def test_a_prefix_made_before_anything_was_asked_will_do(
     model: Ranker, users: list[User], seed: int
 ) -> None:

@@ -13,13 +13,15 @@ from rayrank.schema import Schema
 
 SHORT = {
     "mtgr": "rayrank.model.mtgr:MTGR",
-    "hstu": "rayrank.model.meta_hstu:HSTU",
     "dlrm": "rayrank.model.dlrm:DLRM",
     "deepfm": "rayrank.model.deepfm:DeepFM",
     "dcn": "rayrank.model.dcn:DCN",
     "din": "rayrank.model.din:DIN",
     "mmoe": "rayrank.model.mmoe:MMoE",
     "ple": "rayrank.model.ple:PLE",
+    "moe": "rayrank.model.moe:MoE",
+    "user_tower": "rayrank.model.user_tower:UserTower",
+    "hstu": "rayrank.model.meta_hstu:HSTU",
 }
 """Kinds that have a short name."""
 

@@ -1,5 +1,5 @@
-"""HSTU as Meta's ranking layer defines it (generative-recommenders; arXiv 2402.17152), to stand beside
-MTGR's: the same tokens, mask and heads."""
+"""HSTU as Meta's ranking layer defines it (generative-recommenders; arXiv 2402.17152), to stand
+beside MTGR's: the same tokens, mask and heads."""
 
 from collections.abc import Sequence
 
