@@ -7,7 +7,7 @@ from rayrank.model.ranker import Ranker
 from torch import Tensor
 
 from .dense import dense_logits
-from .invariants import MODELS, equal, of_each, scores
+from .invariants import ENCODERS, equal, of_each, scores
 from .rankers import CONFIGS, Flow, flow, logits_of
 from .rows import User, jagged
 from .strategies import USERS
@@ -38,9 +38,6 @@ def test_gradients_of_a_batch_are_the_sum_of_its_users(
 
 
 # 4. Jagged is padded dense.
-
-
-ENCODERS = {name: model for name, model in MODELS.items() if isinstance(model, MTGR)}
 
 
 def dense(model: Ranker, users: list[User]) -> Tensor:

@@ -3,6 +3,7 @@ forward and backward."""
 
 from dataclasses import replace
 
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -132,10 +133,13 @@ def test_the_past_does_move_scores() -> None:
         assert moved[1].max() < 1e-12  # known at the moment it was shown
 
 
-@settings(max_examples=20, deadline=None)
+@pytest.mark.parametrize("name", ["mtgr", "ablated"])
+@settings(max_examples=10, deadline=None)
 @given(users=st.lists(USERS, min_size=1, max_size=2))
-def test_gradients_reach_what_the_mask_allows_and_nothing_else(users: list[User]) -> None:
-    passed = flow(MTGR_MODEL, jagged(users))
+def test_gradients_reach_what_the_mask_allows_and_nothing_else(
+    name: str, users: list[User]
+) -> None:
+    passed = flow(MODELS[name], jagged(users))
     assert passed.inputs_TD is not None
     assert passed.outputs_TD is not None
     by_segment = [
@@ -157,7 +161,8 @@ def test_gradients_reach_what_the_mask_allows_and_nothing_else(users: list[User]
         gradient = grad(passed.outputs_TD[t] @ direction, passed.inputs_TD)
         for row, key in enumerate(by_segment):
             reached = bool((gradient[row] != 0).any())
-            assert reached == may_see(users, query, key), (query, key)
+            behind = name == "ablated" and both_static(query, key) and t < by_user.index(key)
+            assert reached == (may_see(users, query, key) and not behind), (query, key)
 
 
 SEGMENTS = [
@@ -175,6 +180,10 @@ def places(user: User, group: str, sequence: str | None) -> list[int]:
         return list(range(P))
     elements = getattr(user, group)
     return [i for i, e in enumerate(elements) if sequence in (None, e.get("sequence"))]
+
+
+def both_static(query: Place, key: Place) -> bool:
+    return {query[1], key[1]} <= {"profile", "static"}
 
 
 def may_see(users: list[User], query: Place, key: Place) -> bool:

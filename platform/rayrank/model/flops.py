@@ -1,5 +1,5 @@
-"""How much work a model is: FLOPs of a forward pass, a multiplication and an addition counted as
-two."""
+"""How large a model is: its dense parameters, and FLOPs of a forward pass, a multiplication and an
+addition counted as two."""
 
 from typing import NamedTuple
 
@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from rayrank.data.jagged import JaggedBatch
+from rayrank.model.ranker import Ranker
 from rayrank.model.sequence import Mask, known_before, realtime_of, users_of
 from rayrank.schema import CANDIDATES, PROFILE, Schema
 
@@ -43,6 +44,12 @@ def linear_flops(module: nn.Module) -> int:
     """Of all linear layers in a module, for one row that goes through each of them once."""
     linear = [part for part in module.modules() if isinstance(part, nn.Linear)]
     return sum(2 * part.in_features * part.out_features for part in linear)
+
+
+def parameters(ranker: Ranker) -> int:
+    """How many dense numbers a ranker learns, whole where they are sharded. (Of a table there are
+    as many as it has ids, times its width.)"""
+    return sum(parameter.numel() for parameter in ranker.dense_parameters().values())
 
 
 def attended(batch: JaggedBatch, schema: Schema, mask: Mask = "dynamic") -> Attended:

@@ -197,5 +197,9 @@ class HSTULayer(EncoderLayer):
         gate: Several[torch.Tensor],
         group_T: torch.Tensor,
     ) -> torch.Tensor:
-        norm = self.gate_norm.gated if gate else self.gate_norm
-        return x_TD + self.dropout(self.output(norm(o_TD, *gate, group_T)))
+        if gate:
+            (u_TD,) = gate
+            normal_TD = self.gate_norm.gated(o_TD, u_TD, group_T)
+        else:
+            normal_TD = self.gate_norm(o_TD, group_T)
+        return x_TD + self.dropout(self.output(normal_TD))

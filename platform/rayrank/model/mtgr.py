@@ -1,7 +1,7 @@
 """MTGR (arXiv 2505.18654): a user's whole sequence in, a logit per task and candidate out."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import torch
 from hstu_kernels import jagged_concat
@@ -96,7 +96,7 @@ class MTGRConfig(EncoderConfig):
 class MTGR(Ranker):
     """Tokenizer, HSTU encoder, one head per task."""
 
-    Config = MTGRConfig
+    Config: ClassVar[type[EncoderConfig]] = MTGRConfig
     Prefix = HSTUPrefix
 
     def __init__(
