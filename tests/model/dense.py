@@ -1,6 +1,7 @@
-"""MTGR once more, padded and dense in float64: DESIGN sections 4 and 5 written down plainly.
+"""MTGR and HSTU once more, padded and dense in float64: DESIGN sections 4 and 5, and Meta's ranking
+layer, written down plainly.
 
-It shares no code with the model but its parameters and its tables.
+It shares no code with the models but their parameters and their tables.
 """
 
 import math
@@ -8,7 +9,8 @@ import math
 import torch
 from rayrank.data.scale import Scale
 from rayrank.model.hstu import GroupLayerNorm, HSTULayer
-from rayrank.model.mtgr import MTGR
+from rayrank.model.meta_hstu import MetaLayer
+from rayrank.model.mtgr import MTGR, EncoderConfig
 from torch import Tensor, nn
 from torch.nn.functional import silu
 
@@ -19,7 +21,7 @@ Kind = tuple[str, int]
 """(group, time) of a token."""
 
 
-def dense_logits(model: MTGR, users: list[User], length: float, heads: int) -> Tensor:
+def dense_logits(model: MTGR, users: list[User], config: EncoderConfig) -> Tensor:
     """[candidates, tasks] of all users, in their order."""
     tokens = [_tokens(model, user) for user in users]
     longest = max(len(x) for x in tokens)
@@ -31,10 +33,15 @@ def dense_logits(model: MTGR, users: list[User], length: float, heads: int) -> T
         group[b, : len(kinds)] = torch.tensor([GROUPS.index(kind) for kind, _ in kinds])
         for i, query in enumerate(kinds):
             for j, key in enumerate(kinds):
-                mask[b, i, j] = float(i == j or _sees(query, key))
+                before = config.mask == "dynamic" or j < i or not _is_static(query)
+                mask[b, i, j] = float(i == j or (before and _sees(query, key)))
+    mask = mask / config.attention_length
     for layer in model.layers:
-        assert isinstance(layer, HSTULayer)
-        x = _layer(layer, x, group, mask / length, heads)
+        if isinstance(layer, MetaLayer):
+            x = _metas(layer, x, mask, config.heads)
+        else:
+            assert isinstance(layer, HSTULayer)
+            x = _layer(layer, x, group, mask, config.heads)
     x = _norm(model.norm, x, group)
     rows = torch.cat(
         [
@@ -57,6 +64,10 @@ def _sees(query: Kind, key: Kind) -> bool:
     )
 
 
+def _is_static(of: Kind) -> bool:
+    return of[0].startswith(("profile", "static"))
+
+
 def _kinds(user: User) -> list[Kind]:
     """Of each token: the user's lists are in the order of DESIGN section 4."""
     return [
@@ -68,20 +79,43 @@ def _kinds(user: User) -> list[Kind]:
 
 
 def _layer(layer: HSTULayer, x: Tensor, group: Tensor, mask: Tensor, heads: int) -> Tensor:
-    users, longest, width = x.shape
-    n = _norm(layer.norm, x, group)
-    weight, bias = layer.project.weight.view(4, width, width), layer.project.bias.view(4, width)
-    u, q, k, v = (silu(n @ w.T + b) for w, b in zip(weight, bias, strict=True))
+    *u, q, k, v = (silu(part) for part in _projected(layer.project, _norm(layer.norm, x, group)))
+    o = _attention(q, k, v, mask, heads)
+    gated = _norm(layer.gate_norm, o * u[0] if u else o, group)
+    return x + gated @ layer.output.weight.T + layer.output.bias
+
+
+def _metas(layer: MetaLayer, x: Tensor, mask: Tensor, heads: int) -> Tensor:
+    n = layer_norm(x, layer.norm)
+    u, q, k, v = _projected(layer.project, n)
+    u, o = silu(u), _attention(q, k, v, mask, heads)
+    z = torch.cat([u, o, u * layer_norm(o, layer.taken_norm)], dim=-1)
+    return x + z @ layer.output.weight.T
+
+
+def layer_norm(x: Tensor, norm: GroupLayerNorm) -> Tensor:
+    """PyTorch's own, of the gain and bias that all groups share."""
+    (gain,), (bias,) = norm.weight_GD, norm.bias_GD
+    return nn.functional.layer_norm(x, gain.shape, gain, bias, eps=1e-6)
+
+
+def _projected(project: nn.Linear, n: Tensor) -> list[Tensor]:
+    width = n.shape[-1]
+    weight, bias = project.weight.split(width), project.bias.split(width)
+    return [n @ w.T + b for w, b in zip(weight, bias, strict=True)]
+
+
+def _attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor, heads: int) -> Tensor:
+    users, longest, width = q.shape
     q, k, v = (part.view(users, longest, heads, width // heads) for part in (q, k, v))
     scores = torch.einsum("bihd,bjhd->bhij", q, k) / math.sqrt(width // heads)
     seen = silu(scores) * mask.unsqueeze(1)
-    o = torch.einsum("bhij,bjhd->bihd", seen, v).reshape(users, longest, width)
-    gated = _norm(layer.gate_norm, o * u, group)
-    return x + gated @ layer.output.weight.T + layer.output.bias
+    return torch.einsum("bhij,bjhd->bihd", seen, v).reshape(users, longest, width)
 
 
 def _norm(norm: GroupLayerNorm, x: Tensor, group: Tensor) -> Tensor:
     centred = x - x.mean(-1, keepdim=True)
+    group = group * 0 if norm.groups == 1 else group
     scaled = centred / torch.sqrt((centred**2).mean(-1, keepdim=True) + 1e-6)
     return scaled * norm.weight_GD[group] + norm.bias_GD[group]
 

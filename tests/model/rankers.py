@@ -13,11 +13,14 @@ from rayrank.model.dcn import DCNConfig
 from rayrank.model.deepfm import DeepFMConfig
 from rayrank.model.din import DINConfig
 from rayrank.model.dlrm import DLRMConfig
+from rayrank.model.meta_hstu import HSTUConfig
 from rayrank.model.mmoe import MMoEConfig
+from rayrank.model.moe import MoEConfig
 from rayrank.model.mtgr import MTGR, MTGRConfig
 from rayrank.model.ple import PLEConfig
 from rayrank.model.pooled import Pooled
 from rayrank.model.ranker import ModelConfig, Ranker
+from rayrank.model.user_tower import UserTowerConfig
 from rayrank.schema import Schema
 from torch import Tensor
 
@@ -25,15 +28,25 @@ from .rows import POOL, SCALES, SCHEMA
 
 # Few tokens share so large a divisor that attention would hardly be seen.
 MTGR_CONFIG = MTGRConfig(size=None, layers=3, d_model=32, heads=2, attention_length=4)
+ABLATED_CONFIG = MTGR_CONFIG.model_copy(
+    update={"layers": 2, "norms": "one", "mask": "causal", "gate": False}
+)
+HSTU_CONFIG = HSTUConfig(size=None, layers=2, d_model=32, heads=2, attention_length=4)
 DLRM_CONFIG = DLRMConfig(hidden=[16])
 CONFIGS: dict[str, ModelConfig] = {
     "mtgr": MTGR_CONFIG,
+    "ablated": ABLATED_CONFIG,
+    "hstu": HSTU_CONFIG,
     "dlrm": DLRM_CONFIG,
     "deepfm": DeepFMConfig(hidden=[16], field_width=5),
     "dcn": DCNConfig(hidden=[16], rank=6),
     "din": DINConfig(hidden=[16], attention_hidden=[7], attention_length=2),
     "mmoe": MMoEConfig(experts=3, expert_hidden=[8], tower_hidden=[4]),
     "ple": PLEConfig(expert_hidden=[8], tower_hidden=[4]),
+    "moe": MoEConfig(experts=3, expert_hidden=[8]),
+    "user_tower": UserTowerConfig(
+        queries=2, query_width=3, experts=3, expert_hidden=[6], hidden=[16]
+    ),
 }
 """What every model has to keep to is tested on these."""
 EACH_CONFIG = pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS.keys())

@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 from rayrank.embedding.tables import LocalTables
 from rayrank.errors import ConfigError
-from rayrank.model.build import build_model, parse_model_config, ranker_class
+from rayrank.model.build import SHORT, build_model, parse_model_config, ranker_class
 from rayrank.model.dlrm import DLRM, DLRMConfig
 from rayrank.model.mtgr import MTGR, MTGRConfig
 from rayrank.model.ranker import ModelConfig
@@ -63,6 +63,8 @@ def test_short_names() -> None:
     assert ranker_class("mtgr") is MTGR
     assert ranker_class("dlrm") is DLRM
     assert ranker_class("rayrank.model.mtgr:MTGR") is MTGR
+    for short in SHORT:
+        assert ranker_class(short).Config.model_validate({}).kind == short
     assert parse_model_config({"kind": "mtgr"}) == MTGRConfig.model_validate({})
     assert type(parse_model_config({"kind": "dlrm", "hidden": [4]})) is DLRMConfig
 

@@ -1,8 +1,9 @@
-"""MMoE and PLE: the papers' formulas, their cost, and which task may learn from which expert."""
+"""MoE, MMoE and PLE: their formulas, their cost, and which task may learn from which expert."""
 
 import pytest
 import torch
 from rayrank.model.mmoe import MMoE, MMoEConfig
+from rayrank.model.moe import MoE, MoEConfig
 from rayrank.model.ple import PLE, PLEConfig
 from rayrank.model.pooled import Pooled
 from rayrank.model.ranker import ModelConfig
@@ -15,13 +16,14 @@ from .rows import SCHEMA, User, jagged
 from .test_flops import BATCH, counted
 
 TASKS = len(SCHEMA.tasks)
+MOE = MoEConfig(experts=3, expert_hidden=[12, 8])
 MMOE = MMoEConfig(experts=3, expert_hidden=[12, 8], tower_hidden=[4])
 PLES = {
     n: PLEConfig(levels=n, shared_experts=3, own_experts=2, expert_hidden=[8], tower_hidden=[4])
     for n in (1, 2, 3)
 }
-ALL: list[ModelConfig] = [MMOE, *PLES.values()]
-EACH = pytest.mark.parametrize("config", ALL, ids=["mmoe", *(f"ple {n}" for n in PLES)])
+ALL: list[ModelConfig] = [MOE, MMOE, *PLES.values()]
+EACH = pytest.mark.parametrize("config", ALL, ids=["moe", "mmoe", *(f"ple {n}" for n in PLES)])
 
 
 def mixture(of: Weights, gate: str, x_D: Tensor, experts: list[Tensor]) -> Tensor:
@@ -30,6 +32,12 @@ def mixture(of: Weights, gate: str, x_D: Tensor, experts: list[Tensor]) -> Tenso
     shares = powers / powers.sum()
     assert len(shares) == len(experts)
     return torch.stack([share * e_H for share, e_H in zip(shares, experts, strict=True)]).sum(0)
+
+
+def of_moe(of: Weights, x_D: Tensor) -> Tensor:
+    """One mixture, of which each task reads all."""
+    experts = [of.mlp(f"experts.each.{i}", 2, x_D) for i in range(3)]
+    return of.linear("heads", mixture(of, "gate", x_D, experts))
 
 
 def of_mmoe(of: Weights, x_D: Tensor) -> Tensor:
@@ -60,15 +68,24 @@ def test_it_is_the_papers(config: ModelConfig) -> None:
     model = ranker(config)
     assert isinstance(model, Pooled)
     of = weights(model)
+    formula = of_mmoe if isinstance(config, MMoEConfig) else of_moe
     expected = torch.stack(
         [
-            of_ple(of, config.levels, x_D) if isinstance(config, PLEConfig) else of_mmoe(of, x_D)
+            of_ple(of, config.levels, x_D) if isinstance(config, PLEConfig) else formula(of, x_D)
             for x_D in rows(model, USERS)
         ]
     )
     actual = logits_of(model, lambda: model(jagged(USERS)))
     torch.testing.assert_close(actual, expected, rtol=1e-9, atol=1e-9)
     assert (expected.std(0) > 1e-5).all()
+
+
+def test_what_an_moe_costs() -> None:
+    model = ranker(MOE)
+    assert isinstance(model, MoE)
+    D = model.width
+    expected = BATCH.candidates * 2 * (3 * (D * 12 + 12 * 8) + (D * 3 + 3 * 8) + 8 * TASKS)
+    assert int(model.forward_flops(BATCH)) == expected == counted(lambda: model(BATCH))
 
 
 def test_what_an_mmoe_costs() -> None:
@@ -123,7 +140,11 @@ def test_every_parameter_takes_part() -> None:
 
 
 def test_columns_and_experts_have_names() -> None:
-    mmoe, ple = (ranker(config) for config in (MMOE, PLES[2]))
+    moe, mmoe, ple = (ranker(config) for config in (MOE, MMOE, PLES[2]))
+    assert isinstance(moe, MoE)
+    found = layouts_of(moe, SCHEMA.groups)
+    assert found["gate.weigh.weight"] == ([("experts", 3)], moe.columns)
+    assert found["heads.weight"] == ([("click", 1), ("order", 1)], None)
     assert isinstance(mmoe, MMoE)
     found = layouts_of(mmoe, SCHEMA.groups)
     assert found["experts.each.2.0.weight"] == (None, mmoe.columns)

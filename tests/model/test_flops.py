@@ -8,11 +8,12 @@ from hypothesis import given as drawn
 from hypothesis import settings
 from hypothesis import strategies as st
 from rayrank.model.flops import Attended, attended, hstu_flops
-from rayrank.model.mtgr import MTGR, MTGRConfig
-from rayrank.model.sequence import sequence
+from rayrank.model.meta_hstu import HSTUConfig
+from rayrank.model.mtgr import MTGR, EncoderConfig, MTGRConfig
+from rayrank.model.sequence import Mask, sequence
 from torch.utils.flop_counter import FlopCounterMode
 
-from .rankers import DLRM_CONFIG, MTGR_CONFIG, ranker
+from .rankers import ABLATED_CONFIG, DLRM_CONFIG, HSTU_CONFIG, MTGR_CONFIG, ranker
 from .rows import SCHEMA, User, behaviour, candidate, features, jagged
 from .strategies import USERS
 
@@ -29,19 +30,21 @@ BATCH = jagged(
 )
 
 
-def dense_pass(layers: int, width: int, prefix: int, candidates: int) -> int:
+def dense_pass(
+    layers: int, width: int, prefix: int, candidates: int, projected: int = 4, read: int = 1
+) -> int:
     """What PyTorch counts of the products of a dense pass in which all see the prefix."""
     T = prefix + candidates
-    weight = torch.zeros(width, 4 * width)
+    weight = torch.zeros(width, projected * width)
     with FlopCounterMode(display=False) as counter:
         for layer in range(layers):
             x_TD = torch.zeros(T, width)
             queries = candidates if layer == layers - 1 else T
-            x_TD[:queries] @ weight[:, : 2 * width]
-            x_TD @ weight[:, 2 * width :]
+            x_TD[:queries] @ weight[:, : -2 * width]
+            x_TD @ weight[:, -2 * width :]
             score = torch.zeros(queries, width) @ torch.zeros(width, prefix)
             score @ torch.zeros(prefix, width)
-            torch.zeros(queries, width) @ torch.zeros(width, width)
+            torch.zeros(queries, read * width) @ torch.zeros(read * width, width)
     return counter.get_total_flops()
 
 
@@ -51,20 +54,30 @@ def test_they_are_those_of_the_products(layers: int) -> None:
     given = Attended(
         prefix + candidates, (prefix + candidates) * prefix, candidates, candidates * prefix
     )
-    assert hstu_flops(layers, width, given) == dense_pass(layers, width, prefix, candidates)
+    for shape in ((4, 1), (3, 1), (4, 3)):  # MTGR's, without a gate, and Meta's
+        counted = dense_pass(layers, width, prefix, candidates, *shape)
+        assert hstu_flops(layers, width, given, *shape) == counted
 
 
-def test_a_pair_beside_a_token() -> None:
+@pytest.mark.parametrize(
+    ("config", "shape"),
+    [
+        (MTGRConfig.model_validate({"d_model": 64}), (4, 1)),
+        (MTGRConfig.model_validate({"d_model": 64, "gate": False}), (3, 1)),
+        (HSTUConfig.model_validate({"d_model": 64}), (4, 3)),
+    ],
+    ids=["mtgr", "no gate", "hstu"],
+)
+def test_a_pair_beside_a_token(config: EncoderConfig, shape: tuple[int, int]) -> None:
     """Of layers through which every token goes: one pair more costs so much of one token more."""
-    config = MTGRConfig.model_validate({"d_model": 64})
     base = Attended(100, 5000, 10, 500)
-    whole = hstu_flops(1, 64, base)
+    whole = hstu_flops(1, 64, base, *shape)
     more = [
-        hstu_flops(2, 64, base._replace(**one)) - whole
+        hstu_flops(2, 64, base._replace(**one), *shape) - whole
         for one in ({"pairs": 5001}, {"tokens": 101})
     ]
-    two_layers = hstu_flops(2, 64, base) - whole
-    last_of_token = hstu_flops(1, 64, base._replace(tokens=101)) - whole
+    two_layers = hstu_flops(2, 64, base, *shape) - whole
+    last_of_token = hstu_flops(1, 64, base._replace(tokens=101), *shape) - whole
     pair, token = more[0] - two_layers, more[1] - two_layers - last_of_token
     assert pair / token == pytest.approx(config.pair_in_tokens())
 
@@ -81,18 +94,18 @@ def test_a_sample_of_the_paper_costs_what_it_says(layers: int, width: int, gflop
     assert whole / 1e9 == pytest.approx(gflops, rel=0.02)
 
 
-@settings(deadline=None, max_examples=50)
-@drawn(st.lists(USERS, max_size=3))
-def test_pairs_are_those_that_the_mask_leaves(users: list[User]) -> None:
+@settings(deadline=None, max_examples=30)
+@drawn(st.lists(USERS, max_size=3), st.sampled_from(["dynamic", "causal"]))
+def test_pairs_are_those_that_the_mask_leaves(users: list[User], mask: Mask) -> None:
     """A token sees a prefix, and itself where that is beyond it."""
     batch = jagged(users)
-    layout = sequence(batch, SCHEMA)
+    layout = sequence(batch, SCHEMA, mask)
     place_T = torch.cat(
         [torch.arange(n) for n in layout.offsets.diff().tolist()] or [layout.group_T]
     )
     seen_T = layout.visible_end + (place_T >= layout.visible_end).long()
     of_candidates = layout.group_T == len(SCHEMA.groups) - 1
-    assert attended(batch, SCHEMA) == Attended(
+    assert attended(batch, SCHEMA, mask) == Attended(
         len(place_T), int(seen_T.sum()), int(of_candidates.sum()), int(seen_T[of_candidates].sum())
     )
 
@@ -111,13 +124,24 @@ def test_a_dlrm_is_its_mlp() -> None:
     assert int(flops) == counted(lambda: model(BATCH)) > 0
 
 
-def test_mtgr_is_tokenizer_encoder_and_heads() -> None:
+@pytest.mark.parametrize(
+    ("config", "mask", "shape"),
+    [
+        (MTGR_CONFIG, "dynamic", (4, 1)),
+        (ABLATED_CONFIG, "causal", (3, 1)),
+        (HSTU_CONFIG, "dynamic", (4, 3)),
+    ],
+    ids=["mtgr", "ablated", "hstu"],
+)
+def test_mtgr_is_tokenizer_encoder_and_heads(
+    config: EncoderConfig, mask: Mask, shape: tuple[int, int]
+) -> None:
     """The encoder's products, which are kernels of our own, are counted above."""
-    model = ranker(MTGR_CONFIG)
+    model = ranker(config)
     assert isinstance(model, MTGR)
     tokens = counted(lambda: model.tokenizer(BATCH, model.lookup(BATCH)))
-    c_CD = torch.zeros(BATCH.candidates, MTGR_CONFIG.d_model, dtype=torch.float64)
+    c_CD = torch.zeros(BATCH.candidates, config.d_model, dtype=torch.float64)
     heads = counted(lambda: [head(c_CD) for head in model.heads])
-    encoder = hstu_flops(MTGR_CONFIG.layers, MTGR_CONFIG.d_model, attended(BATCH, SCHEMA))
+    encoder = hstu_flops(config.layers, config.d_model, attended(BATCH, SCHEMA, mask), *shape)
     assert int(model.forward_flops(BATCH)) == tokens + int(encoder) + heads
     assert min(tokens, heads, int(encoder)) > 0

@@ -3,13 +3,14 @@ forward and backward."""
 
 from dataclasses import replace
 
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rayrank.model.ranker import Ranker
 from torch import Tensor
 
-from .invariants import EACH, MODELS, MTGR_MODEL, equal, few, scores
+from .invariants import MODELS, MTGR_MODEL, equal, few, of_each, scores
 from .rankers import flow
 from .rows import MINUTE, SCHEMA, WINDOW, Element, User, jagged
 from .strategies import BEHAVIOURS, CANDIDATES, USERS
@@ -22,9 +23,7 @@ Place = tuple[int, str, int]
 # 1. Candidates do not see each other.
 
 
-@EACH
-@few
-@given(user=USERS, others=st.lists(CANDIDATES, max_size=4), data=st.data())
+@of_each(user=USERS, others=st.lists(CANDIDATES, max_size=4), data=st.data())
 def test_a_score_ignores_the_other_candidates(
     model: Ranker, user: User, others: list[Element], data: st.DataObject
 ) -> None:
@@ -39,9 +38,7 @@ def test_a_score_ignores_the_other_candidates(
         equal(shuffled[place], together[c])
 
 
-@EACH
-@few
-@given(user=USERS)
+@of_each(user=USERS)
 def test_a_score_has_no_gradient_in_other_candidates(model: Ranker, user: User) -> None:
     batch = jagged([user])
     passed = flow(model, batch)
@@ -61,9 +58,9 @@ def minute_of(element: Element) -> int:
     return int(at - WINDOW) // MINUTE
 
 
-@EACH
-@few
-@given(user=USERS, events=st.lists(BEHAVIOURS, max_size=5), shown=st.lists(CANDIDATES, max_size=3))
+@of_each(
+    user=USERS, events=st.lists(BEHAVIOURS, max_size=5), shown=st.lists(CANDIDATES, max_size=3)
+)
 def test_nothing_at_or_after_a_candidate_moves_its_score(
     model: Ranker, user: User, events: list[Element], shown: list[Element]
 ) -> None:
@@ -110,9 +107,7 @@ def test_static_tokens_see_nothing_of_the_window(
     equal(outputs(other)[:static], outputs(user)[:static])
 
 
-@EACH
-@few
-@given(user=USERS, later=st.integers(0, 10**6))
+@of_each(user=USERS, later=st.integers(0, 10**6))
 def test_shifting_the_future_moves_no_score(model: Ranker, user: User, later: int) -> None:
     before = scores(model, user)
     for c, shown in enumerate(user.candidates):
@@ -138,10 +133,13 @@ def test_the_past_does_move_scores() -> None:
         assert moved[1].max() < 1e-12  # known at the moment it was shown
 
 
-@settings(max_examples=20, deadline=None)
+@pytest.mark.parametrize("name", ["mtgr", "ablated"])
+@settings(max_examples=10, deadline=None)
 @given(users=st.lists(USERS, min_size=1, max_size=2))
-def test_gradients_reach_what_the_mask_allows_and_nothing_else(users: list[User]) -> None:
-    passed = flow(MTGR_MODEL, jagged(users))
+def test_gradients_reach_what_the_mask_allows_and_nothing_else(
+    name: str, users: list[User]
+) -> None:
+    passed = flow(MODELS[name], jagged(users))
     assert passed.inputs_TD is not None
     assert passed.outputs_TD is not None
     by_segment = [
@@ -163,7 +161,8 @@ def test_gradients_reach_what_the_mask_allows_and_nothing_else(users: list[User]
         gradient = grad(passed.outputs_TD[t] @ direction, passed.inputs_TD)
         for row, key in enumerate(by_segment):
             reached = bool((gradient[row] != 0).any())
-            assert reached == may_see(users, query, key), (query, key)
+            behind = name == "ablated" and both_static(query, key) and t < by_user.index(key)
+            assert reached == (may_see(users, query, key) and not behind), (query, key)
 
 
 SEGMENTS = [
@@ -181,6 +180,10 @@ def places(user: User, group: str, sequence: str | None) -> list[int]:
         return list(range(P))
     elements = getattr(user, group)
     return [i for i, e in enumerate(elements) if sequence in (None, e.get("sequence"))]
+
+
+def both_static(query: Place, key: Place) -> bool:
+    return {query[1], key[1]} <= {"profile", "static"}
 
 
 def may_see(users: list[User], query: Place, key: Place) -> bool:

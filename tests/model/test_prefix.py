@@ -2,10 +2,10 @@
 
 import dataclasses
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
 from hypothesis import strategies as st
 from rayrank.data.jagged import JaggedBatch
 from rayrank.embedding.tables import LocalTables
@@ -13,19 +13,14 @@ from rayrank.model.ranker import ModelConfig, Ranker
 from rayrank.schema import CANDIDATES
 from torch import Tensor
 
+from .invariants import EACH, ENCODERS, of_each
 from .rankers import CONFIGS, EACH_CONFIG, logits_of, ranker
-from .rows import NO_PROFILE, SCHEMA, User, candidate, features, jagged
+from .rows import MINUTE, NO_PROFILE, SCHEMA, WINDOW, User, candidate, features, jagged
 from .strategies import USERS
 
-torch.set_num_threads(1)
-MODELS = {name: ranker(config) for name, config in CONFIGS.items()}
-EACH = pytest.mark.parametrize("model", MODELS.values(), ids=MODELS.keys())
-WITHOUT_PROFILE = pytest.mark.parametrize(
-    "model", [ranker(config, NO_PROFILE) for config in CONFIGS.values()], ids=CONFIGS.keys()
-)
+WITHOUT_PROFILE = {name: ranker(config, NO_PROFILE) for name, config in CONFIGS.items()}
 NOTHING_TO_SCORE = USERS.map(lambda user: replace(user, candidates=[]))
 BATCHES = st.lists(st.one_of(USERS, USERS, NOTHING_TO_SCORE), max_size=4)
-few = settings(max_examples=60, deadline=None)
 
 
 def two_steps(model: Ranker, known: JaggedBatch, asked: JaggedBatch) -> Tensor:
@@ -60,25 +55,19 @@ def assert_two_steps_are_one(model: Ranker, batch: JaggedBatch) -> None:
         torch.testing.assert_close(gradient, expected[name], rtol=1e-10, atol=1e-10, msg=name)
 
 
-@EACH
-@few
-@given(users=BATCHES)
+@of_each(users=BATCHES)
 def test_encoding_and_scoring_are_the_whole_pass(model: Ranker, users: list[User]) -> None:
     assert_two_steps_are_one(model, jagged(users))
 
 
-@WITHOUT_PROFILE
-@few
-@given(users=BATCHES)
+@of_each(WITHOUT_PROFILE, users=BATCHES)
 def test_so_they_are_where_users_have_no_profile(model: Ranker, users: list[User]) -> None:
     assert_two_steps_are_one(
         model, jagged([replace(user, profile={}) for user in users], NO_PROFILE)
     )
 
 
-@EACH
-@few
-@given(users=BATCHES, seed=st.integers(0, 10_000))
+@of_each(users=BATCHES, seed=st.integers(0, 10_000))
 def test_a_prefix_made_before_anything_was_asked_will_do(
     model: Ranker, users: list[User], seed: int
 ) -> None:
@@ -88,6 +77,30 @@ def test_a_prefix_made_before_anything_was_asked_will_do(
     asked = [replace(user, profile=other, static=[], realtime=[]) for user in users]
     stepwise = logits_of(model, lambda: two_steps(model, jagged(known), jagged(asked)))
     equal(stepwise, logits_of(model, lambda: model(jagged(users))))
+
+
+@of_each(ENCODERS, users=BATCHES, minute=st.integers(0, 6))
+def test_a_prefix_goes_on_with_later_events(model: Ranker, users: list[User], minute: int) -> None:
+    """What was known before a minute, and then the rest, is the whole."""
+
+    def part(user: User, **others: Any) -> User:
+        return replace(user, candidates=[], **others)
+
+    moment = WINDOW + minute * MINUTE
+    first = [[e for e in user.realtime if e["known_at"] < moment] for user in users]
+    rest = [[e for e in user.realtime if e["known_at"] >= moment] for user in users]
+    pairs = zip(users, first, strict=True)
+    known = jagged([part(user, realtime=events) for user, events in pairs])
+    pairs = zip(users, rest, strict=True)
+    new = jagged([part(user, static=[], realtime=events) for user, events in pairs])
+    asked = jagged(users)
+
+    def stepwise() -> Tensor:
+        prefix = model.encode_prefix(known, model.lookup(known))
+        prefix = model.extend_prefix(prefix, new, model.lookup(new, SCHEMA.realtime))
+        return model.score_candidates(prefix, asked, model.lookup(asked, [CANDIDATES]))
+
+    equal(logits_of(model, stepwise), logits_of(model, lambda: model(asked)))
 
 
 @EACH

@@ -78,3 +78,22 @@ def test_wider_heads_keep_to_their_head() -> None:
     q, head = 1, 1
     assert torch.equal(found[q * 64 + head * 32 :][:16, :32], old[q * 32 + head * 16 :][:16])
     assert found.count_nonzero() == old.count_nonzero()
+
+
+def test_without_a_gate_queries_keys_and_values_go_on() -> None:
+    gated, plain = (
+        ranker(MTGRConfig(size=None, layers=1, d_model=32, heads=2, gate=gate))
+        for gate in (True, False)
+    )
+    name = "layers.0.project.weight"
+    layouts = [layouts_of(model, SCHEMA.groups)[name] for model in (gated, plain)]
+    old, new = (model.dense_state()[name] for model in (gated, plain))
+    assert torch.equal(merged(old, torch.zeros_like(new), *layouts), old[32:])
+
+
+def test_a_norm_that_all_share_is_none_of_the_groups() -> None:
+    one = ranker(MTGRConfig(size=None, layers=1, d_model=32, heads=2, norms="one"))
+    found = layouts_of(one, SCHEMA.groups)
+    assert found["layers.0.norm.weight_GD"][0] == [("every group", 1)]
+    assert found["layers.0.gate_norm.bias_GD"][0] == found["norm.weight_GD"][0]
+    assert "every group" not in {group.name for group in SCHEMA.groups}

@@ -1,5 +1,7 @@
 """The layout of tokens against a brute force over (user, group, element)."""
 
+from itertools import pairwise
+
 import pytest
 import torch
 from hstu_kernels import jagged_concat
@@ -7,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rayrank.data.jagged import JaggedBatch
 from rayrank.model.ranker import ModelConfig, Ranker
-from rayrank.model.sequence import Sequence, known_before, realtime_of, sequence
+from rayrank.model.sequence import Mask, Sequence, known_before, realtime_of, sequence
 from rayrank.schema import Schema
 
 from .rankers import EACH_CONFIG, ranker
@@ -32,9 +34,9 @@ NO_STATIC = User(PROFILE, realtime=[behaviour(1, 3)], candidates=[candidate(2, 1
 NO_REALTIME = User(PROFILE, static=[behaviour(-1, 3)], candidates=[candidate(2, 1)])
 
 
-def layout(users: list[User]) -> tuple[JaggedBatch, Sequence]:
+def layout(users: list[User], mask: Mask = "dynamic") -> tuple[JaggedBatch, Sequence]:
     batch = jagged(users)
-    return batch, sequence(batch, SCHEMA)
+    return batch, sequence(batch, SCHEMA, mask)
 
 
 def placed(elements_TD: torch.Tensor, found: Sequence) -> torch.Tensor:
@@ -60,7 +62,16 @@ def test_an_example_by_hand() -> None:
     assert found.segment_tokens == tuple(ends)
 
 
-@settings(max_examples=100, deadline=None)
+def test_what_is_static_may_see_what_stands_before_it_alone() -> None:
+    """The causal mask: users count from where they start; the window's are as before."""
+    _, found = layout([NO_REALTIME, ALICE], "causal")
+    of_alice = [*(0, 1, 2, 3, 4, 5), *(6, 7, 7, 9), *(7, 9, 10)]
+    assert found.visible_end.tolist() == [*(0, 1, 2, 3, 4), 5, *of_alice]
+    prefix = sequence(jagged([ALICE]), SCHEMA, "causal", candidates=False)
+    assert prefix.visible_end.tolist() == of_alice[:-3]
+
+
+@settings(max_examples=50, deadline=None)
 @given(users=st.lists(USERS, max_size=5))
 def test_layout_equals_brute_force(users: list[User]) -> None:
     batch, found = layout(users)
@@ -94,7 +105,18 @@ def test_layout_equals_brute_force(users: list[User]) -> None:
     assert found.group_T.tolist() == groups
     assert found.visible_end.tolist() == ends
     assert found.offsets.tolist() == starts
+    causal = sequence(batch, SCHEMA, "causal")
+    places = [i for start, end in pairwise(starts) for i in range(end - start)]
+    lengths = [P + len(user.static) for user in users for _ in range(sum_of(user))]
+    assert causal.visible_end.tolist() == [
+        min(place, end) if place < static else end
+        for place, end, static in zip(places, ends, lengths, strict=True)
+    ]
     assert batch.tokens == len(order)
+
+
+def sum_of(user: User) -> int:
+    return P + len(user.static) + len(user.realtime) + len(user.candidates)
 
 
 def place(element: Element) -> int:
@@ -105,7 +127,7 @@ def of_sequence(elements: list[Element], name: str) -> list[Element]:
     return [e for e in elements if e["sequence"] == name]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(users=st.lists(USERS, max_size=4))
 def test_realtime_of_all_sequences_ascends(users: list[User]) -> None:
     batch = jagged(users)

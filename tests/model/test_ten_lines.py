@@ -5,8 +5,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 LOOP = """
 import random, sys
 for name in ("ray", "torchrec", "fbgemm_gpu"):
@@ -34,23 +32,24 @@ def user():
     return User(features(SCHEMA, "profile", draw.randrange(100)), static=past, candidates=shown)
 
 batches = [jagged([user() for _ in range(16)]) for _ in range(30)]
-config = {"mtgr": MTGRConfig(), "dlrm": DLRMConfig()}[sys.argv[1]]
 
-# Ten lines.
-tables = LocalTables(SCHEMA.tables, init_std=0.1, seed=0)
-model = build_model(SCHEMA, config, tables, scales={})
-optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
-for epoch in range(4):
-    for batch in batches[:-5]:
-        loss = model.loss(model(batch), batch)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-model.eval()
+def loss_after_training(config):
+    # Ten lines.
+    tables = LocalTables(SCHEMA.tables, init_std=0.1, seed=0)
+    model = build_model(SCHEMA, config, tables, scales={})
+    optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
+    for epoch in range(4):
+        for batch in batches[:-5]:
+            loss = model.loss(model(batch), batch)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+    model.eval()
+    with torch.inference_mode():
+        losses = [model.loss_sums(model(batch), batch).sum().item() for batch in batches[-5:]]
+    return sum(losses) / sum(batch.candidates for batch in batches[-5:])
 
-with torch.inference_mode():
-    losses = [model.loss_sums(model(batch), batch).sum().item() for batch in batches[-5:]]
-print(sum(losses) / sum(batch.candidates for batch in batches[-5:]))
+print(*map(loss_after_training, (MTGRConfig(), DLRMConfig())))
 """
 
 
@@ -58,15 +57,17 @@ def entropy(p: float) -> float:
     return -p * math.log(p) - (1 - p) * math.log(1 - p)
 
 
-@pytest.mark.parametrize("kind", ["mtgr", "dlrm"])
-def test_a_planted_rule_is_learned(kind: str) -> None:
+def test_a_planted_rule_is_learned() -> None:
+    """By MTGR, and by a DLRM."""
     done = subprocess.run(
-        [sys.executable, "-c", LOOP, kind],
+        [sys.executable, "-c", LOOP],
         capture_output=True,
         text=True,
         check=False,
         cwd=Path(__file__).parent,
-        timeout=120,
+        timeout=240,
     )
     assert done.returncode == 0, done.stderr
-    assert float(done.stdout) < 0.25 * (entropy(1 / 4) + entropy(1 / 10))
+    losses = [float(loss) for loss in done.stdout.split()]
+    assert len(losses) == 2
+    assert max(losses) < 0.25 * (entropy(1 / 4) + entropy(1 / 10))

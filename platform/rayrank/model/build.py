@@ -19,6 +19,9 @@ SHORT = {
     "din": "rayrank.model.din:DIN",
     "mmoe": "rayrank.model.mmoe:MMoE",
     "ple": "rayrank.model.ple:PLE",
+    "moe": "rayrank.model.moe:MoE",
+    "user_tower": "rayrank.model.user_tower:UserTower",
+    "hstu": "rayrank.model.meta_hstu:HSTU",
 }
 """Kinds that have a short name."""
 

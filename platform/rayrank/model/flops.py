@@ -1,5 +1,5 @@
-"""How much work a model is: FLOPs of a forward pass, a multiplication and an addition counted as
-two."""
+"""How large a model is: its dense parameters, and FLOPs of a forward pass, a multiplication and an
+addition counted as two."""
 
 from typing import NamedTuple
 
@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 from rayrank.data.jagged import JaggedBatch
-from rayrank.model.sequence import known_before, realtime_of, users_of
+from rayrank.model.ranker import Ranker
+from rayrank.model.sequence import Mask, known_before, realtime_of, users_of
 from rayrank.schema import CANDIDATES, PROFILE, Schema
 
 
@@ -22,16 +23,20 @@ class Attended(NamedTuple):
     """Those whose query is a candidate."""
 
 
-def hstu_flops(layers: int, width: int, given: Attended) -> int | torch.Tensor:
+def hstu_flops(
+    layers: int, width: int, given: Attended, projected: int = 4, read: int = 1
+) -> int | torch.Tensor:
     """FLOPs of an HSTU encoder's forward pass.
 
-    Per token and layer a projection to u, q, k and v, 8 width^2, and one back, 2 width^2; per pair
-    two products of width each, 4 width. In the last layer keys and values of all tokens, and of
-    candidates alone the rest. (Norms, gates and SiLU are hardly anything beside that.)
+    Per token and layer a projection to u, q, k and v (`projected` of them), 2 width^2 each, and one
+    back, of `read` times the width, 2 width^2 for each; per pair two products of width each,
+    4 width. In the last layer keys and values of all tokens, and of candidates alone the rest.
+    (Norms, gates and SiLU are hardly anything beside that.)
     """
     T, C = given.tokens, given.candidates
-    whole = 10 * T * width**2 + 4 * given.pairs * width
-    last = 4 * T * width**2 + 6 * C * width**2 + 4 * given.candidate_pairs * width
+    rest = projected - 2 + read
+    whole = 2 * (2 + rest) * T * width**2 + 4 * given.pairs * width
+    last = 4 * T * width**2 + 2 * rest * C * width**2 + 4 * given.candidate_pairs * width
     return (layers - 1) * whole + last
 
 
@@ -41,9 +46,15 @@ def linear_flops(module: nn.Module) -> int:
     return sum(2 * part.in_features * part.out_features for part in linear)
 
 
-def attended(batch: JaggedBatch, schema: Schema) -> Attended:
-    """What MTGR's mask lets the tokens of a batch see (`model.sequence`). Pairs are int64 scalars
-    on the batch's device."""
+def parameters(ranker: Ranker) -> int:
+    """How many dense numbers a ranker learns, whole where they are sharded. (Of a table there are
+    as many as it has ids, times its width.)"""
+    return sum(parameter.numel() for parameter in ranker.dense_parameters().values())
+
+
+def attended(batch: JaggedBatch, schema: Schema, mask: Mask = "dynamic") -> Attended:
+    """What a mask lets the tokens of a batch see (`model.sequence`). Pairs are int64 scalars on the
+    batch's device."""
     of_profile = len(schema.features_of(PROFILE.token))
     static_B = torch.full_like(batch.window_start, of_profile)
     for group in schema.static:
@@ -54,5 +65,8 @@ def attended(batch: JaggedBatch, schema: Schema) -> Attended:
     seen_R = static_B[of_R] + realtime.earlier(of_R, realtime.known_at_R, batch) + 1
     seen_C = static_B[of_C] + known_before(realtime, batch) + 1
     candidate_pairs = seen_C.sum()
-    pairs = static_B.square().sum() + seen_R.sum() + candidate_pairs
+    pairs_B = static_B.square()  # of what is static
+    if mask == "causal":
+        pairs_B = (pairs_B + static_B) // 2
+    pairs = pairs_B.sum() + seen_R.sum() + candidate_pairs
     return Attended(batch.tokens, pairs, batch.candidates, candidate_pairs)

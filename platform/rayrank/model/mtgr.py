@@ -1,7 +1,7 @@
 """MTGR (arXiv 2505.18654): a user's whole sequence in, a logit per task and candidate out."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import torch
 from hstu_kernels import jagged_concat
@@ -13,11 +13,12 @@ from rayrank.data.jagged import JaggedBatch
 from rayrank.embedding.tables import Tables
 from rayrank.model.features import Scales, Vectors, mlp
 from rayrank.model.flops import attended, hstu_flops, linear_flops
-from rayrank.model.hstu import GroupLayerNorm, HSTULayer
+from rayrank.model.hstu import EncoderLayer, GroupLayerNorm, HSTULayer
 from rayrank.model.parts import Jagged
 from rayrank.model.prefix import HSTUPrefix
 from rayrank.model.ranker import ModelConfig, Ranker
 from rayrank.model.sequence import (
+    Mask,
     known_before,
     realtime_groups,
     realtime_of,
@@ -38,11 +39,9 @@ SIZES: dict[str, dict[str, int]] = {
 """The paper's (table 2), and `tiny` for CPUs."""
 
 
-class MTGRConfig(ModelConfig):
-    """MTGR: one sequence per user, an HSTU encoder, a head per task."""
+class EncoderConfig(ModelConfig):
+    """What every config of an encoder of one sequence per user has."""
 
-    kind: str = "mtgr"
-    """Which model this configures."""
     size: Literal["tiny", "small", "middle", "large", "xlarge"] | None = "tiny"
     """Fills in layers, d_model and heads where they are not said."""
     layers: Annotated[int, Field(gt=0)]
@@ -57,6 +56,9 @@ class MTGRConfig(ModelConfig):
     """Of each layer's output."""
     embedding_dropout: Share = 0.0
     """Of the vectors of ids, before they become tokens."""
+    mask: Mask = "dynamic"
+    """What a token of profile or history sees of profile and history: all of it, or (`causal`) what
+    stands before it. Nobody sees the window's later events, or other candidates, by either."""
 
     @model_validator(mode="before")
     @classmethod
@@ -67,38 +69,63 @@ class MTGRConfig(ModelConfig):
         return values
 
     @model_validator(mode="after")
-    def _heads_fit(self) -> "MTGRConfig":
+    def _heads_fit(self) -> Self:
         if self.d_model % self.heads or not 16 <= self.d_model // self.heads <= 256:
             raise ValueError("d_model / heads must be a whole number from 16 to 256")
         return self
 
+
+class MTGRConfig(EncoderConfig):
+    """MTGR: one sequence per user, an HSTU encoder, a head per task. `mask`, `norms` and `gate` are
+    for ablations."""
+
+    kind: str = "mtgr"
+    """Which model this configures."""
+    norms: Literal["group", "one"] = "group"
+    """Whether each group of tokens has a gain and bias of its own in the norms."""
+    gate: bool = True
+    """Whether what a token took is multiplied by its u. Without, there is no u."""
+
     def pair_in_tokens(self) -> float:
-        """Of a layer that is not the last: two products of d_model each for a pair, and five of
-        d_model^2 for a token."""
-        return 2 / (5 * self.d_model)
+        """Of a layer that is not the last: two products of d_model each for a pair, and five (or
+        four, without a gate) of d_model^2 for a token. Pairs are those of the dynamic mask: batches
+        are balanced as well by them where history is causal."""
+        return 2 / ((5 if self.gate else 4) * self.d_model)
 
 
 class MTGR(Ranker):
     """Tokenizer, HSTU encoder, one head per task."""
 
-    Config = MTGRConfig
+    Config: ClassVar[type[EncoderConfig]] = MTGRConfig
     Prefix = HSTUPrefix
 
-    def __init__(self, schema: Schema, config: MTGRConfig, tables: Tables, scales: Scales) -> None:
+    def __init__(
+        self, schema: Schema, config: EncoderConfig, tables: Tables, scales: Scales
+    ) -> None:
         super().__init__(schema, tables)
+        self.mask = config.mask
         self.tokenizer = Tokenizer(schema, config.d_model, config.embedding_dropout, scales)
-        width, groups = config.d_model, len(schema.groups)
-        self.layers = nn.ModuleList(
-            HSTULayer(groups, width, config.heads, config.attention_length, config.dropout)
-            for _ in range(config.layers)
-        )
-        self.norm = GroupLayerNorm(groups, width)
+        layers = [self.layer(config) for _ in range(config.layers)]
+        self.layers = nn.ModuleList(layers)
+        self.norm = GroupLayerNorm(layers[0].norm.groups, config.d_model)
         self.heads = nn.ModuleList(mlp(config.d_model, 2 * config.d_model, 1) for _ in schema.tasks)
+
+    def layer(self, config: EncoderConfig) -> EncoderLayer:
+        """One of the encoder: all in which an HSTU of another kind differs."""
+        assert isinstance(config, MTGRConfig)
+        return HSTULayer(
+            len(self.schema.groups) if config.norms == "group" else 1,
+            config.d_model,
+            config.heads,
+            config.attention_length,
+            config.dropout,
+            config.gate,
+        )
 
     def forward(self, batch: JaggedBatch) -> torch.Tensor:
         """logits_CK: encoding and scoring in one pass, with one attention per layer. The
         mathematics are those of the two in a row."""
-        layout = sequence(batch, self.schema)
+        layout = sequence(batch, self.schema, self.mask)
         tokens = self.tokenizer(batch, self.lookup(batch))
         x_TD = jagged_concat(tokens, layout.segment_offsets)
         *layers, last = self.layers
@@ -112,13 +139,17 @@ class MTGR(Ranker):
 
     def forward_flops(self, batch: JaggedBatch) -> torch.Tensor:
         """Of the tokenizer, the encoder and the heads."""
-        width = self.norm.weight_GD.shape[1]
-        encoder = hstu_flops(len(self.layers), width, attended(batch, self.schema))
+        layer = self.layers[0]
+        assert isinstance(layer, EncoderLayer)
+        given = attended(batch, self.schema, self.mask)
+        encoder = hstu_flops(
+            len(self.layers), layer.width, given, projected=len(layer.parts), read=layer.read
+        )
         heads = batch.candidates * linear_flops(self.heads)
         return torch.as_tensor(encoder + self.tokenizer.flops(batch) + heads, device=batch.device)
 
     def encode_prefix(self, batch: JaggedBatch, vectors: Vectors) -> HSTUPrefix:
-        layout = sequence(batch, self.schema, candidates=False)
+        layout = sequence(batch, self.schema, self.mask, candidates=False)
         x_SD = jagged_concat(self.tokenizer.of_prefix(batch, vectors), layout.segment_offsets)
         tokens = Jagged(layout.offsets, (x_SD, layout.group_T, layout.visible_end))
         keys, values = _halves(self.run(self._encode, tokens))
@@ -154,13 +185,13 @@ class MTGR(Ranker):
         x_SD, group_S, seen_S = tokens.columns
         keys, values = [], []
         for layer in self.layers:
-            assert isinstance(layer, HSTULayer)
+            assert isinstance(layer, EncoderLayer)
             if layer is self.layers[-1]:  # what it would make of the prefix, nobody reads
                 k_SD, v_SD = layer.keys_values(x_SD, group_S)
             else:
-                u_SD, q_SD, k_SD, v_SD = layer.uqkv(x_SD, group_S)
+                *gate, q_SD, k_SD, v_SD = layer.uqkv(x_SD, group_S)
                 o_SD = layer.attend(q_SD, k_SD, v_SD, tokens.offsets, seen_S)
-                x_SD = layer.update(x_SD, o_SD, u_SD, group_S)
+                x_SD = layer.update(x_SD, o_SD, gate, group_S)
             keys.append(k_SD)
             values.append(v_SD)
         return *keys, *values
@@ -171,13 +202,13 @@ class MTGR(Ranker):
         x_ND, group_N, _ = new.columns
         keys, values = [], []
         for layer, k_SD, v_SD in zip(self.layers, *_halves(prefix.columns), strict=True):
-            assert isinstance(layer, HSTULayer)
+            assert isinstance(layer, EncoderLayer)
             if layer is self.layers[-1]:
                 k_ND, v_ND = layer.keys_values(x_ND, group_N)
             else:
-                u_ND, q_ND, k_ND, v_ND = layer.uqkv(x_ND, group_N)
+                *gate, q_ND, k_ND, v_ND = layer.uqkv(x_ND, group_N)
                 o_ND = _attend_after(layer, prefix, (k_SD, v_SD), new, (q_ND, k_ND, v_ND))
-                x_ND = layer.update(x_ND, o_ND, u_ND, group_N)
+                x_ND = layer.update(x_ND, o_ND, gate, group_N)
             keys.append(k_ND)
             values.append(v_ND)
         return *keys, *values
@@ -186,10 +217,10 @@ class MTGR(Ranker):
         """(logits_CK,) of candidates' tokens [C, D], groups, and what each sees."""
         c_CD, group_C, _ = candidates.columns
         for layer, k_SD, v_SD in zip(self.layers, *_halves(prefix.columns), strict=True):
-            assert isinstance(layer, HSTULayer)
-            u_CD, *qkv = layer.uqkv(c_CD, group_C)
-            o_CD = _attend_after(layer, prefix, (k_SD, v_SD), candidates, qkv)
-            c_CD = layer.update(c_CD, o_CD, u_CD, group_C)
+            assert isinstance(layer, EncoderLayer)
+            *gate, q_CD, k_CD, v_CD = layer.uqkv(c_CD, group_C)
+            o_CD = _attend_after(layer, prefix, (k_SD, v_SD), candidates, (q_CD, k_CD, v_CD))
+            c_CD = layer.update(c_CD, o_CD, gate, group_C)
         return (self._logits(c_CD, group_C),)
 
     def _logits(self, c_CD: torch.Tensor, group_C: torch.Tensor) -> torch.Tensor:
@@ -203,7 +234,7 @@ class MTGR(Ranker):
 
 
 def _attend_after(
-    layer: HSTULayer,
+    layer: EncoderLayer,
     prefix: Jagged,
     keys_values: tuple[torch.Tensor, torch.Tensor],
     new: Jagged,

@@ -42,6 +42,11 @@ class PooledPrefix:
     """Of each sequence float64 [R + 1, D]: `_running_sums`, of which each candidate takes its
     part."""
 
+    @property
+    def user_BD(self) -> torch.Tensor:
+        """What is the same for all candidates of a user."""
+        return torch.cat([self.static_BD, self.profile_BD], dim=1)
+
 
 class Pooled(Ranker):
     """[mean of each sequence's static and realtime part, profile, candidate] in, logits out.
@@ -59,14 +64,18 @@ class Pooled(Ranker):
         behaviours = {name: Behaviours(schema, name, scales, dropout) for name in schema.sequences}
         self.behaviours = nn.ModuleDict(behaviours)
         self.candidate = Features(schema, CANDIDATES.token, scales, dropout)
-        self.columns: list[tuple[str, int]] = [
-            column
+        static, realtime = (
+            [
+                column
+                for name, of in behaviours.items()
+                for column in named(f"{part} {name}", [*of.columns(), ("how many()", 1)])
+            ]
             for part in ("static", "realtime")
-            for name, of in behaviours.items()
-            for column in named(f"{part} {name}", [*of.columns(), ("how many()", 1)])
-        ]
-        self.columns += named("profile", self.profile.columns())
-        self.columns += named("candidate", self.candidate.columns())
+        )
+        profile = named("profile", self.profile.columns())
+        self.user_columns = [*static, *profile]
+        """Of what is the same for all candidates of a user: `PooledPrefix.user_BD`."""
+        self.columns = [*static, *realtime, *profile, *named("candidate", self.candidate.columns())]
         self.width = sum(width for _, width in self.columns)
 
     def logits(self, row_CD: torch.Tensor) -> torch.Tensor:

@@ -2,11 +2,13 @@
 
 Order: profile | static part of each sequence | realtime of all sequences, merged in the order of
 known_at | candidates. MTGR's dynamic mixed mask (arXiv 2505.18654, section 3.3) then needs one
-integer per token: token i sees the prefix [0, visible_end[i]) and itself.
+integer per token: token i sees the prefix [0, visible_end[i]) and itself. The causal mask, for an
+ablation, is another such integer.
 """
 
 from collections.abc import Sequence as Several
 from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
 import torch
 from hstu_kernels import jagged_concat
@@ -14,6 +16,14 @@ from torch.nn.functional import pad
 
 from rayrank.data.jagged import JaggedBatch
 from rayrank.schema import CANDIDATES, PROFILE, Group, Schema
+
+Mask: TypeAlias = Literal["dynamic", "causal"]
+"""What profile and static behaviours see of one another: everything, or what stands before them.
+
+Behaviours of the window and candidates see the same by both. By the order of the tokens alone a
+candidate would see the ones before it, and events that were known only after it was shown: what
+became of its own row. That would be no other mask, but a leak.
+"""
 
 
 @dataclass(frozen=True)
@@ -32,7 +42,9 @@ class Sequence:
     """Per segment the number of its tokens."""
 
 
-def sequence(batch: JaggedBatch, schema: Schema, *, candidates: bool = True) -> Sequence:
+def sequence(
+    batch: JaggedBatch, schema: Schema, mask: Mask = "dynamic", *, candidates: bool = True
+) -> Sequence:
     """Lay out a batch, or (without candidates) what does not change with what is to be scored.
 
     Segments: profile, a static part for each sequence, the merged realtime, candidates. Works on
@@ -66,10 +78,14 @@ def sequence(batch: JaggedBatch, schema: Schema, *, candidates: bool = True) -> 
 
     offsets_SB = pad(torch.stack(lengths).cumsum(1), (1, 0))
     segment_offsets = offsets_SB.unbind()
+    offsets = offsets_SB.sum(0)
+    end_T = jagged_concat([e[:, None] for e in ends], segment_offsets).squeeze(1)
+    if mask == "causal":  # of what is static; what others see stands before them already
+        end_T = torch.minimum(end_T, _places(offsets, len(end_T)))
     return Sequence(
-        offsets=offsets_SB.sum(0),
+        offsets=offsets,
         group_T=jagged_concat([g[:, None] for g in groups], segment_offsets).squeeze(1),
-        visible_end=jagged_concat([e[:, None] for e in ends], segment_offsets).squeeze(1),
+        visible_end=end_T,
         segment_offsets=segment_offsets,
         segment_tokens=tuple(counts),
     )
@@ -140,6 +156,12 @@ def known_before(realtime: Realtime, batch: JaggedBatch) -> torch.Tensor:
 def users_of(batch: JaggedBatch, group: Group) -> torch.Tensor:
     """int64 [elements of a sequence's part, or candidates]: whose each one is."""
     return torch.repeat_interleave(batch.lengths(group), output_size=batch.counts[group])
+
+
+def _places(offsets: torch.Tensor, tokens: int) -> torch.Tensor:
+    """int64 [T]: where each token stands in its user's sequence."""
+    start_T = torch.repeat_interleave(offsets[:-1], offsets.diff(), output_size=tokens)
+    return torch.arange(tokens, device=offsets.device) - start_T
 
 
 def _constant(value: int, batch: JaggedBatch, group: Group) -> torch.Tensor:
