@@ -44,7 +44,7 @@ def exported(ray_cluster: None, tmp_path_factory: pytest.TempPathFactory) -> tup
     )
     build(run)
     _, schema = run.open_log()
-    made_from = ranker_made_from(run.rows(), run.config.rankers["dlrm"])
+    made_from = ranker_made_from(run.rows(), run.config.rankers["dlrm"], schema)
     trained = claim(run.folder.ranker("dlrm"), made_from, new=False)
     finish_training(Path(str(trained)), "dlrm", schema=schema)
     evaluate(run)

@@ -11,6 +11,7 @@ from rayrank.infer.bundle import Manifest
 from rayrank.run.promotion import read_check
 from rayrank.run.run import Run
 from rayrank.run.stages import REPLAYED_USERS, check_requests
+from rayrank.schema import Schema
 from rayrank.serve.replay import replay
 from rayrank.storage import AnyPath
 from rayrank.train.config import RankerConfig
@@ -42,7 +43,8 @@ def check_day(run: Run, manifest: Manifest, day: str, scored: pa.Table) -> Gate:
     checked = read_check(run, manifest.version)
     try:
         if checked is None:
-            log, schema = run.open_log()
+            log, _ = run.open_log()
+            schema = Schema.model_validate(manifest.schema_)
             users = scored["user"].combine_chunks().unique()[:REPLAYED_USERS]
             of_day, zone = date.fromisoformat(day), schema.timezone
             # What is asked for from the day's beginning on is made test there, which is replayed.

@@ -114,7 +114,7 @@ def train(run: Run, names: Iterable[str]) -> None:
         for name in names:
             config = run.config.rankers[name]
             folder = run.folder.ranker(name)
-            made_from = ranker_made_from(rows, config)
+            made_from = ranker_made_from(rows, config, schema)
             # A version that no worker ever began does not stand in the way of another.
             claimed[name] = claim(folder, made_from, new=run.new, counts=BEGUN)
         stage.reused = all(is_finished(folder) for folder in claimed.values())
@@ -236,8 +236,10 @@ def check(run: Run, version: str | None = None) -> Checked:
         scored = read_parquet(scores / SCORES)
         users = scored["user"].combine_chunks().unique()[:REPLAYED_USERS]
         times = read_stats(rows).split_times_ms
-        requests = replay(log, schema, users, times)
-        return check_requests(run, manifest, schema, requests, scored)
+        # A request has what the ranker reads, which may be less than what rows hold.
+        read = Schema.model_validate(manifest.schema_)
+        requests = replay(log, read, users, times)
+        return check_requests(run, manifest, read, requests, scored)
 
 
 def check_requests(

@@ -70,6 +70,7 @@ class Asked(NamedTuple):
 def asked_by(schema: Schema, config: RankerConfig, rows: AnyPath) -> Asked:
     """Plan an epoch over the training rows as training does, and look at its first batches, which
     are those that ranks share out as one step. Raises DataError where there are no rows."""
+    schema = config.view.of(schema)
     # Ids are counted, not looked up: its tables need no room.
     no_room = {name: of.model_copy(update={"capacity": 1}) for name, of in schema.tables.items()}
     tables = LocalTables(no_room, init_std=config.model.embedding_std, seed=0)
