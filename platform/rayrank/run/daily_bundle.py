@@ -43,12 +43,12 @@ def check_day(run: Run, manifest: Manifest, day: str, scored: pa.Table) -> Gate:
     checked = read_check(run, manifest.version)
     try:
         if checked is None:
-            log, _ = run.open_log()
-            schema = Schema.model_validate(manifest.schema_)
+            log, schema = run.open_log()
+            asked = Schema.model_validate(manifest.schema_)
             users = scored["user"].combine_chunks().unique()[:REPLAYED_USERS]
             of_day, zone = date.fromisoformat(day), schema.timezone
             # What is asked for from the day's beginning on is made test there, which is replayed.
-            requests = replay(log, schema, users, [start_ms(of_day, zone)] * 2)
+            requests = replay(log, schema, users, [start_ms(of_day, zone)] * 2, asked)
             end = end_ms(of_day, zone)
             requests = [request for request in requests if request["time_ms"] < end]
             checked = check_requests(run, manifest, schema, requests, scored)

@@ -236,10 +236,9 @@ def check(run: Run, version: str | None = None) -> Checked:
         scored = read_parquet(scores / SCORES)
         users = scored["user"].combine_chunks().unique()[:REPLAYED_USERS]
         times = read_stats(rows).split_times_ms
-        # A request has what the ranker reads, which may be less than what rows hold.
-        read = Schema.model_validate(manifest.schema_)
-        requests = replay(log, read, users, times)
-        return check_requests(run, manifest, read, requests, scored)
+        # A bundle may ask for less than rows hold.
+        requests = replay(log, schema, users, times, Schema.model_validate(manifest.schema_))
+        return check_requests(run, manifest, schema, requests, scored)
 
 
 def check_requests(

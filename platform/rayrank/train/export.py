@@ -59,7 +59,7 @@ def export(
     is left as it is. Raises TrainingError or CheckpointError for a run that is not finished, or
     damaged; ConfigError for a ranker of `config.view` that cannot be served.
     """
-    demand_servable(name, config)
+    _demand_servable(name, config, schema)
     schema = config.view.of(schema)
     checkpoint = finished_checkpoint(trained)
     dense, _ = ckpt.read_dense(checkpoint)
@@ -82,8 +82,19 @@ def export(
     )
 
 
-def demand_servable(name: str, config: RankerConfig) -> None:
-    """Raises ConfigError for a ranker that takes a part of all sequences for empty."""
+def _demand_servable(name: str, config: RankerConfig, schema: Schema) -> None:
+    """Raises ConfigError for a ranker that takes a part of all sequences for empty, or that would
+    take behaviours for known earlier than the rows did which it learned from."""
+    seen = config.view.of(schema)
+    for sequence in seen.sequences:
+        earlier = {*schema.known_at_columns(sequence)} - {*seen.known_at_columns(sequence)}
+        if earlier:
+            raise ConfigError(
+                f"rankers.{name}.view.without: without an outcome that {sequence!r} carries its "
+                f"behaviours would be known before {', '.join(sorted(earlier))}, as they were not "
+                "in the rows it learned from; it can be trained and compared, not served. Take "
+                "the feature out of the schema for that"
+            )
     for part in config.view.empties:
         raise ConfigError(
             f"rankers.{name}.view.without: {part}: it learned from users whose {part} behaviours "
