@@ -17,7 +17,7 @@ from rayrank.data.stochastic_length import StochasticLength
 from rayrank.embedding.tables import LocalTables
 from rayrank.model.build import build_model
 from rayrank.model.ranker import Ranker
-from rayrank.schema import Schema
+from rayrank.schema import RankerSchema, Schema
 from rayrank.storage import AnyPath, place
 from rayrank.train.config import RankerConfig
 from rayrank.train.run import packing_of
@@ -115,7 +115,7 @@ def dense_of(ranker: Ranker) -> Dense:
 
 
 def _first(
-    planned: PlannedBatches, count: int, schema: Schema, config: RankerConfig
+    planned: PlannedBatches, count: int, schema: RankerSchema, config: RankerConfig
 ) -> Iterable[JaggedBatch]:
     """Batches as one worker alone would see them."""
     alpha, seed = config.train.stochastic_length, config.train.seed
