@@ -15,15 +15,18 @@ from rayrank.run.promotion import read_check
 from rayrank.run.report import report
 from rayrank.run.run import Run
 from rayrank.run.stages import build, check, evaluate, export, promote
+from rayrank.schema import Schema
 from rayrank.storage import files_in
 from rayrank.train.finished import JOURNAL
 from rayrank.train.journal import EpochLine, Journal, StepLine
 from rayrank.train.run import ranker_made_from
-from rayrank.versions import CURRENT, claim, named_version
+from rayrank.versions import CURRENT, EXPORTED, claim, name_version, named_version
 
 from ..infer.bundles import CONFIGS
 from ..jobs.podcasts import write_podcasts
 from ..train.checkpoints import finish_training
+
+WITHOUT = ["candidate.minutes", "candidate.topics", "liked"]
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +39,10 @@ def exported(ray_cluster: None, tmp_path_factory: pytest.TempPathFactory) -> tup
             {
                 "run_dir": str(folder / "run"),
                 "data": {"source": "parquet", "path": str(folder / "log"), "partitions": 2},
-                "rankers": {"dlrm": {"model": CONFIGS["dlrm"].model_dump()}},
+                "rankers": {
+                    "dlrm": {"model": CONFIGS["dlrm"].model_dump()},
+                    "narrow": {"model": CONFIGS["dlrm"].model_dump(), "view": {"without": WITHOUT}},
+                },
                 "evaluate": {"bootstrap_samples": 5, "lightgbm_trees": 2, "workers": 1},
             }
         ),
@@ -44,9 +50,10 @@ def exported(ray_cluster: None, tmp_path_factory: pytest.TempPathFactory) -> tup
     )
     build(run)
     _, schema = run.open_log()
-    made_from = ranker_made_from(run.rows(), run.config.rankers["dlrm"])
-    trained = claim(run.folder.ranker("dlrm"), made_from, new=False)
-    finish_training(Path(str(trained)), "dlrm", schema=schema)
+    for name, config in run.config.rankers.items():
+        made_from = ranker_made_from(run.rows(), config, schema)
+        trained = claim(run.folder.ranker(name), made_from, new=False)
+        finish_training(Path(str(trained)), "dlrm", schema=config.view.of(schema))
     evaluate(run)
     return run, export(run, "dlrm")
 
@@ -103,6 +110,21 @@ def test_what_is_served_is_what_was_trained_and_then_becomes_current(
     page = run.folder.report.read_text()
     for shown in (manifest.version, "0.5432", "0.1234", "listened: rank correlation"):
         assert shown in page
+
+
+def test_a_bundle_that_asks_for_less_is_replayed_by_what_it_asks(
+    exported: tuple[Run, Manifest],
+) -> None:
+    run, whole = exported
+    try:
+        manifest = export(run, "narrow")
+        found = check(run, manifest.version)
+    finally:
+        name_version(run.folder.bundles, EXPORTED, whole.version)
+    assert "minutes" not in Schema.model_validate(manifest.schema_).features_of("candidate")
+    assert manifest.ranges.keys() == {"heard.minutes", "heard.finished"}
+    assert found.candidates == read_stats(run.rows()).exposures_of_split[2]
+    assert found.max_abs_diff < 1e-5
 
 
 def test_scores_that_differ_are_no_check_passed(exported: tuple[Run, Manifest]) -> None:

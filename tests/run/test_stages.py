@@ -135,7 +135,7 @@ def test_rows_of_another_log_are_no_rows_of_this_run(tmp_path: Path) -> None:
 def begin_training(run: Run, *names: str) -> None:
     """As a training that was cut at once leaves it."""
     for name in names:
-        made_from = ranker_made_from(run.rows(), run.config.rankers[name])
+        made_from = ranker_made_from(run.rows(), run.config.rankers[name], run.open_log()[1])
         claim(run.folder.ranker(name), made_from, new=False)
 
 

@@ -15,7 +15,7 @@ from rayrank.model.build import build_model
 from rayrank.model.dlrm import DLRMConfig
 from rayrank.model.mtgr import MTGRConfig
 from rayrank.model.ranker import ModelConfig, Ranker
-from rayrank.schema import Schema
+from rayrank.schema import Schema, ViewConfig
 from rayrank.train.config import RankerConfig
 from rayrank.train.finished import CHECKPOINTS
 from rayrank.train.warm import Start, Taken, keep_schema, start_at, take
@@ -74,7 +74,7 @@ def fresh(schema: Schema, config: ModelConfig) -> Ranker:
 
 
 def taken(old: Ranker, old_config: ModelConfig, schema: Schema, config: ModelConfig) -> Taken:
-    start = Start(Path("unused"), old.schema, old_config, SEED)
+    start = Start(Path("unused"), ViewConfig().of(old.schema), old_config, SEED)
     return take(start, fresh(schema, config), dense_of(old), state_of(old))
 
 
@@ -225,7 +225,7 @@ def finished(folder: Path, **train: Any) -> tuple[Path, RankerConfig]:
     config = RankerConfig.model_validate({"model": CONFIGS["dlrm"].model_dump(), "train": train})
     _, checkpoint = finish_training(folder, "dlrm")
     (folder / "made-from.json").write_text(json.dumps(config.model_dump(mode="json")))
-    keep_schema(folder, SCHEMA)
+    keep_schema(folder, ViewConfig().of(SCHEMA))
     return checkpoint, config
 
 
@@ -233,7 +233,8 @@ def test_a_start_is_a_finished_training_or_one_of_its_checkpoints(tmp_path: Path
     checkpoint, config = finished(tmp_path)
     for path in (tmp_path, checkpoint):
         start = start_at(path)
-        assert (start.checkpoint, start.schema, start.model) == (checkpoint, SCHEMA, config.model)
+        assert (start.checkpoint, start.model) == (checkpoint, config.model)
+        assert start.schema == ViewConfig().of(SCHEMA)
         start.demand_fit(SCHEMA, config)
     assert start.origin()["checkpoint"] == checkpoint.name
     with pytest.raises(

@@ -49,7 +49,7 @@ def runs(
 
     def run(name: str, told: RankerConfig) -> Path:
         folder, start = work / name, start_of(told)
-        made_from = ranker_made_from(work / "rows", told)
+        made_from = ranker_made_from(work / "rows", told, SCHEMA)
         write_whole(folder / MADE_FROM, json.dumps(made_from))
         last = train(SCHEMA, told, work / "rows", folder, name=name, say=print, start=start)
         return Path(str(last))
@@ -96,7 +96,7 @@ def test_what_it_began_from_is_part_of_what_it_is_made_from(runs: tuple[Path, Pa
     first = runs[0].parents[1]
     config = ranker_config()
     began = with_train(config, start_from=str(first))
-    plain, warm = (config_made_from(each, start_of(each)) for each in (config, began))
+    plain, warm = (config_made_from(each, SCHEMA, start_of(each)) for each in (config, began))
     start = warm.pop("start")
     assert warm == plain  # a path says nothing
     assert start == start_at(first).origin()

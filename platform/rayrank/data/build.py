@@ -205,7 +205,7 @@ def days_made_from(log: Log, schema: Schema, config: DataConfig) -> MadeFrom:
 def _cut(schema: Schema, config: DataConfig) -> MadeFrom:
     told = config.model_dump(mode="json")
     return {
-        "schema": schema.model_dump(mode="json"),
+        "schema": schema.of_rows(),
         "split": told["split"],
         "complete_until": told["complete_until"],
         "format": FORMAT,

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 
+from rayrank.data.emptied import emptied
 from rayrank.schema import CANDIDATES, PROFILE, Group, Schema
 
 Key = tuple[str, ...]
@@ -114,12 +115,13 @@ class JaggedBatch:
 def to_jagged(
     rows: pa.Table, schema: Schema, groups: Collection[Group] | None = None
 ) -> JaggedBatch:
-    """User rows as a JaggedBatch in CPU memory; `rows` may be empty.
+    """User rows as a JaggedBatch in CPU memory, as the schema reads them; `rows` may be empty.
 
-    Rows are as `data.user_rows.row_schema` says; `labels` may be missing (requests), and so may
-    the columns of groups that are not asked for. groups: all of the schema's unless said; of the
-    realtime ones all or none.
+    They are as `data.user_rows.row_schema` says; `labels` may be missing (requests), and so may the
+    columns of groups that are not asked for. What they hold beyond the schema is not read. groups:
+    all of the schema's unless said; of the realtime ones all or none.
     """
+    rows = emptied(rows, schema)
     asked = [group for group in schema.groups if groups is None or group in groups]
     wanted = {"window_start", "labels", "weight", *(group.name for group in asked)}
     columns = {n: rows[n].combine_chunks() for n in rows.column_names if n in wanted}

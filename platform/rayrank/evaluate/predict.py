@@ -85,7 +85,9 @@ class _Scorer:
         parts: Mapping[str, DayPart] | None,
     ) -> None:
         torch.set_num_threads(1)
-        self.schema, self.max_tokens, self.parts = schema, max_tokens, parts
+        # Candidates are told of as the rows hold them, whatever the ranker reads.
+        self.schema, self.seen = schema, config.view.of(schema)
+        self.max_tokens, self.parts = max_tokens, parts
         self.ranker = local_ranker(config, schema, checkpoint)
 
     def __call__(self, line: pa.Table) -> pa.Table:
@@ -101,7 +103,7 @@ class _Scorer:
             return candidate_table(rows, self.schema, no_scores)
         for picked in pack(row_costs(rows, 0.0), self.max_tokens):
             users = rows.slice(picked[0], len(picked))
-            logits_CK = self.ranker(to_jagged(users, self.schema))
+            logits_CK = self.ranker(to_jagged(users, self.seen))
             p_CK = self.ranker.predictions(logits_CK).numpy()
             scored.append(candidate_table(users, self.schema, p_CK))
         return pa.concat_tables(scored)

@@ -48,7 +48,7 @@ def losses(
     """[candidates, tasks]: the binary cross-entropy in nats, or the squared error of log(1 + x), in
     its deviations, for a number. labels_CK float32, none of them NaN."""
     log_p = log_probabilities(tasks, logits_CK)
-    log_not: dict[str, torch.Tensor] = {}
+    log_not = log_complements(tasks, logits_CK, log_p)
     columns = []
     for k, (name, task) in enumerate(tasks.items()):
         z_C, y_C = logits_CK[:, k], labels_CK[:, k]
@@ -56,10 +56,6 @@ def losses(
             wanted_C = (y_C.log1p() - scales.mean_K[k]) / scales.deviation_K[k]
             columns.append((z_C - wanted_C).square())
             continue
-        log_not[name] = functional.logsigmoid(-z_C)
-        if task.given is not None:
-            # 1 - pq = (1 - p) + p (1 - q), in logarithms: exact where pq rounds to 1.
-            log_not[name] = torch.logaddexp(log_not[task.given], log_p[task.given] + log_not[name])
         columns.append(-(y_C * log_p[name] + (1 - y_C) * log_not[name]))
     return torch.stack(columns, dim=1)
 
@@ -74,3 +70,30 @@ def log_probabilities(
             own_C = functional.logsigmoid(logits_CK[:, k])
             chained[name] = own_C if task.given is None else own_C + chained[task.given]
     return chained
+
+
+def log_complements(
+    tasks: Mapping[str, Task], logits_CK: torch.Tensor, log_p: Mapping[str, torch.Tensor]
+) -> dict[str, torch.Tensor]:
+    """Binary task -> log(1 - P(task)) [candidates]. log_p: as `log_probabilities` gives it."""
+    log_not: dict[str, torch.Tensor] = {}
+    for k, (name, task) in enumerate(tasks.items()):
+        if task.kind == "binary":
+            log_not[name] = functional.logsigmoid(-logits_CK[:, k])
+            if task.given is not None:
+                # 1 - pq = (1 - p) + p (1 - q), in logarithms: exact where pq rounds to 1.
+                of_parent, p_parent = log_not[task.given], log_p[task.given]
+                log_not[name] = torch.logaddexp(of_parent, p_parent + log_not[name])
+    return log_not
+
+
+def log_odds(tasks: Mapping[str, Task], logits_CK: torch.Tensor) -> dict[str, torch.Tensor]:
+    """Binary task -> log P(task) / (1 - P(task)) [candidates]: its logit, or along a chain what
+    would be the logit of its probability."""
+    log_p = log_probabilities(tasks, logits_CK)
+    log_not = log_complements(tasks, logits_CK, log_p)
+    return {
+        name: logits_CK[:, k] if task.given is None else log_p[name] - log_not[name]
+        for k, (name, task) in enumerate(tasks.items())
+        if task.kind == "binary"
+    }

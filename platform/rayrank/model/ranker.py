@@ -12,7 +12,8 @@ from rayrank.data.jagged import JaggedBatch
 from rayrank.embedding.tables import Tables
 from rayrank.errors import WeightsError
 from rayrank.model.features import Scales, Vectors
-from rayrank.model.outcomes import LabelScales, losses, predictions
+from rayrank.model.losses import loss_sums
+from rayrank.model.outcomes import LabelScales, predictions
 from rayrank.model.parts import Runner, run_now
 from rayrank.model.prefix import Prefix
 from rayrank.schema import Group, Schema
@@ -137,7 +138,7 @@ class Ranker(nn.Module):
     # In training.
 
     def loss(self, logits_CK: torch.Tensor, batch: JaggedBatch) -> torch.Tensor:
-        """What training minimises, a scalar: each task's loss (`model.outcomes`), averaged over the
+        """What training minimises, a scalar: each task's loss (`model.losses`), averaged over the
         candidates whose label is known, by their weights, summed over tasks."""
         return mean_of_known(self.loss_sums(logits_CK, batch), self.known_labels(batch)).sum()
 
@@ -148,18 +149,13 @@ class Ranker(nn.Module):
         return (known_CK if batch.weight is None else known_CK * batch.weight[:, None]).sum(0)
 
     def loss_sums(self, logits_CK: torch.Tensor, batch: JaggedBatch) -> torch.Tensor:
-        """[tasks]: each task's loss, summed over candidates whose label is known, each times its
-        weight.
+        """[tasks]: each task's loss (`model.losses`), summed over candidates whose label is known,
+        each times its weight.
 
         Summed, not averaged: the trainer divides by the known labels of the *global* batch.
         """
-        labels_CK = self._labels_CK(batch)
-        known_CK = ~torch.isnan(labels_CK)
-        # No NaN meets a logit, not even for a product with 0: 0 x NaN in a gradient is NaN.
-        scales = self._label_scales()
-        loss_CK = losses(self.schema.tasks, logits_CK, labels_CK.nan_to_num(), scales)
-        loss_CK = torch.where(known_CK, loss_CK, 0)
-        return (loss_CK if batch.weight is None else loss_CK * batch.weight[:, None]).sum(0)
+        labels_CK, scales = self._labels_CK(batch), self._label_scales()
+        return loss_sums(self.schema, logits_CK, labels_CK, batch, scales)
 
     def _labels_CK(self, batch: JaggedBatch) -> torch.Tensor:
         return torch.stack([batch.labels(task) for task in self.schema.tasks], dim=1)

@@ -237,7 +237,7 @@ class Day:
             "day": self.day,
             "rows": self.content,
             "held_out": self.settings.held_out,
-            **config_made_from(self.config, start),
+            **config_made_from(self.config, self.schema, start),
         }
         folder = claim(self.run.folder.ranker(self.name), made_from, new=True, counts=BEGUN)
         if is_finished(folder):

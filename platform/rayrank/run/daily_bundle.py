@@ -11,6 +11,7 @@ from rayrank.infer.bundle import Manifest
 from rayrank.run.promotion import read_check
 from rayrank.run.run import Run
 from rayrank.run.stages import REPLAYED_USERS, check_requests
+from rayrank.schema import Schema
 from rayrank.serve.replay import replay
 from rayrank.storage import AnyPath
 from rayrank.train.config import RankerConfig
@@ -43,10 +44,11 @@ def check_day(run: Run, manifest: Manifest, day: str, scored: pa.Table) -> Gate:
     try:
         if checked is None:
             log, schema = run.open_log()
+            asked = Schema.model_validate(manifest.schema_)
             users = scored["user"].combine_chunks().unique()[:REPLAYED_USERS]
             of_day, zone = date.fromisoformat(day), schema.timezone
             # What is asked for from the day's beginning on is made test there, which is replayed.
-            requests = replay(log, schema, users, [start_ms(of_day, zone)] * 2)
+            requests = replay(log, schema, users, [start_ms(of_day, zone)] * 2, asked)
             end = end_ms(of_day, zone)
             requests = [request for request in requests if request["time_ms"] < end]
             checked = check_requests(run, manifest, schema, requests, scored)

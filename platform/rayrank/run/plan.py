@@ -47,7 +47,7 @@ def plan(run: Run, name: str, kind: str) -> None:
     """Say it of a ranker of the config, on devices of a kind. Raises DataError where there are no
     training rows."""
     config, rows = run.config.rankers[name], run.rows()
-    _, schema = run.open_log()
+    schema = config.view.of(run.open_log()[1])
     asked, device = asked_by(schema, config, rows), DEVICES[kind]
     found = [estimate(schema.tables, config.train, asked, device, ranks) for ranks in RANKS]
     parts = [

@@ -49,7 +49,7 @@ class Run:
         the trainings that are there were made from instead."""
         config = self.config.rankers[name]
         folder = self.folder.ranker(name)
-        made_from = ranker_made_from(self.rows(), config)
+        made_from = ranker_made_from(self.rows(), config, self.open_log()[1])
         return Trained(name, config, require(folder, made_from, "run jobs/train.py"))
 
     @contextmanager

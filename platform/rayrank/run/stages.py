@@ -114,7 +114,7 @@ def train(run: Run, names: Iterable[str]) -> None:
         for name in names:
             config = run.config.rankers[name]
             folder = run.folder.ranker(name)
-            made_from = ranker_made_from(rows, config)
+            made_from = ranker_made_from(rows, config, schema)
             # A version that no worker ever began does not stand in the way of another.
             claimed[name] = claim(folder, made_from, new=run.new, counts=BEGUN)
         stage.reused = all(is_finished(folder) for folder in claimed.values())
@@ -236,7 +236,8 @@ def check(run: Run, version: str | None = None) -> Checked:
         scored = read_parquet(scores / SCORES)
         users = scored["user"].combine_chunks().unique()[:REPLAYED_USERS]
         times = read_stats(rows).split_times_ms
-        requests = replay(log, schema, users, times)
+        # A bundle may ask for less than rows hold.
+        requests = replay(log, schema, users, times, Schema.model_validate(manifest.schema_))
         return check_requests(run, manifest, schema, requests, scored)
 
 

@@ -1,8 +1,9 @@
 """What a column is: feature, token group, table, task."""
 
 from rayrank.schema.groups import CANDIDATES, PROFILE, Group, realtime_of, static_of
-from rayrank.schema.parts import EXPOSURES, Feature, Kind, Sequence, Table, Task
+from rayrank.schema.parts import EXPOSURES, Feature, Kind, LossConfig, Sequence, Table, Task
 from rayrank.schema.schema import Schema, load_schema
+from rayrank.schema.view import RankerSchema, ViewConfig
 
 __all__ = [
     "CANDIDATES",
@@ -11,10 +12,13 @@ __all__ = [
     "Feature",
     "Group",
     "Kind",
+    "LossConfig",
+    "RankerSchema",
     "Schema",
     "Sequence",
     "Table",
     "Task",
+    "ViewConfig",
     "load_schema",
     "realtime_of",
     "static_of",

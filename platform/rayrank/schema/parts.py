@@ -42,10 +42,14 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=64)]
 Int64 = Annotated[int, Field(ge=-(2**63), lt=2**63)]
 
 
+Width = Annotated[int, Field(gt=0, le=1024, multiple_of=4)]
+"""Of vectors."""
+
+
 class Table(Strict):
     """An embedding table, shared by every feature that names it."""
 
-    dim: Annotated[int, Field(gt=0, le=1024, multiple_of=4)]
+    dim: Width
     """The width of its vectors."""
     capacity: Annotated[int, Field(gt=0)] = 1 << 17
     """The most distinct ids it may hold, over all ranks: its memory budget."""
@@ -160,6 +164,25 @@ class Comparison(NamedTuple):
     bound: float
 
 
+class LossConfig(Strict):
+    """What of a binary task is minimised beside its log-loss, so that what is shown together is
+    ranked right. Nothing, unless said: the log-loss alone."""
+
+    jrc: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """The share of JRC's generative term (arXiv 2208.06164); the log-loss has the rest. Among the
+    candidates of one request it asks which ones the positives are, and which the negatives. Of a
+    schema without `request`, among all those of a user row."""
+    pairwise: Annotated[float, Field(ge=0)] = 0.0
+    """The weight of RankNet's loss, added to the others: of the pairs of a positive and a negative
+    in a user row, averaged over the row's pairs, each row counted by its known labels (as GAUC
+    counts users)."""
+
+    def in_words(self) -> str:
+        """`0.7 log-loss + 0.3 jrc + 0.1 pairwise`, of what there is."""
+        terms = {"log-loss": 1 - self.jrc, "jrc": self.jrc, "pairwise": self.pairwise}
+        return " + ".join(f"{share:g} {name}" for name, share in terms.items() if share)
+
+
 class Task(Strict):
     """An outcome to predict: whether something happened, or a number from 0."""
 
@@ -181,6 +204,9 @@ class Task(Strict):
     """For `event`: the task whose positive outcome starts the clock (else the exposure does)."""
     given: str | None = None
     """ESMM: this task's probability is its parent's times its own given the parent."""
+    # Not written where nothing is said: what was made from a schema before keeps its name.
+    loss: LossConfig = Field(default=LossConfig(), exclude_if=lambda loss: loss == LossConfig())
+    """What is minimised beside the log-loss, of a binary task. Rows do not depend on it."""
 
     @property
     def label_column(self) -> str | None:
@@ -209,4 +235,6 @@ class Task(Strict):
             raise ValueError("a number needs a label column; an event and a comparison are binary")
         if self.kind == "number" and self.given is not None:
             raise ValueError("given belongs to a binary task")
+        if self.kind == "number" and self.loss != LossConfig():
+            raise ValueError("loss belongs to a binary task")
         return self

@@ -6,12 +6,12 @@ derived from it.
 """
 
 from functools import cached_property
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import Field, field_validator, model_validator
 
-from rayrank.schema.groups import CANDIDATES, PROFILE, Group, realtime_of, static_of
+from rayrank.schema.groups import CANDIDATES, PROFILE, Group, Part, realtime_of, static_of
 from rayrank.schema.parts import EXPOSURES, Feature, Name, Sequence, Table, Task
 from rayrank.storage import AnyPath, place
 from rayrank.strict import Strict, parse, read_yaml
@@ -152,6 +152,16 @@ class Schema(Strict):
             if task.kind == "binary":
                 earlier.append(name)
         return self
+
+    def of_rows(self) -> dict[str, Any]:
+        """What rows and requests depend on, for a fingerprint: all but how tasks are learned."""
+        return self.model_dump(mode="json", exclude={"tasks": {"__all__": {"loss"}}})
+
+    @property
+    def emptied(self) -> frozenset[Part]:
+        """The parts of all sequences that are read as if nothing were in them: a ranker's view
+        (`schema.view`) may say so, a data set never."""
+        return frozenset()
 
     # Token groups.
 

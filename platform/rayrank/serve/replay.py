@@ -16,8 +16,15 @@ Request = dict[str, Any]
 TEST = SPLITS.index("test")
 
 
-def replay(log: Log, schema: Schema, users: pa.Array, split_times_ms: list[int]) -> list[Request]:
-    """A request for every test row of some users (keys as the log has them).
+def replay(
+    log: Log,
+    schema: Schema,
+    users: pa.Array,
+    split_times_ms: list[int],
+    asked: Schema | None = None,
+) -> list[Request]:
+    """A request for every test row of some users (keys as the log has them). asked: what of the
+    log's schema a request has, all unless said; a bundle may ask for less.
 
     The builder runs once more on those users' exposures, leaving every value raw; its cuts are
     the builder's, so the rows are too. Each candidate keeps its own time.
@@ -28,7 +35,7 @@ def replay(log: Log, schema: Schema, users: pa.Array, split_times_ms: list[int])
         tables[table] = tables[table].filter(of_users)
     built = build_rows(tables, schema, split_times_ms, column=_raw)
     rows = built.rows.filter(pa.array(np.asarray(built.split) == TEST))
-    return [_request(schema, row) for row in rows.to_pylist()]
+    return [_request(asked or schema, row) for row in rows.to_pylist()]
 
 
 def _raw(values: pa.Array, feature: Feature, where: str) -> pa.Array:
@@ -38,22 +45,27 @@ def _raw(values: pa.Array, feature: Feature, where: str) -> pa.Array:
 
 def _request(schema: Schema, row: dict[str, Any]) -> Request:
     shown = row[CANDIDATES.name]
-    profile = {
-        name: value for name, value in row.get(PROFILE.name, {}).items() if not schema.is_user(name)
-    }
+    told = row.get(PROFILE.name, {})
+    given = schema.given_features_of(PROFILE.token)
+    profile = {name: told[name] for name in given if not schema.is_user(name)}
     candidates = {name: shown[name] for name in schema.given_features_of(CANDIDATES.token)}
     return {
         "user": row["user"],
         "time_ms": shown["time"][-1],
         "profile": profile,
         "sequences": {
-            name: _behaviours(row[static_of(name).name], row[realtime_of(name).name])
+            name: _behaviours(
+                schema, name, *(row[of(name).name] for of in (static_of, realtime_of))
+            )
             for name in schema.sequences
         },
         "candidates": {"item": shown["item"], "time_ms": shown["time"], **candidates},
     }
 
 
-def _behaviours(static: dict[str, Any], realtime: dict[str, Any]) -> dict[str, Any]:
-    columns = {name: static[name] + realtime[name] for name in static}
-    return {"time_ms": columns.pop("time"), "known_at_ms": columns.pop("known_at"), **columns}
+def _behaviours(
+    schema: Schema, sequence: str, static: dict[str, Any], realtime: dict[str, Any]
+) -> dict[str, Any]:
+    named = {"time_ms": "time", "known_at_ms": "known_at"}
+    named |= {name: name for name in schema.given_features_of(sequence)}
+    return {field: static[column] + realtime[column] for field, column in named.items()}

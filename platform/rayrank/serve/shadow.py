@@ -84,8 +84,9 @@ class Shadow:
 
 def alike(one: Served, other: Served) -> bool:
     """Whether a request becomes the same rows for both."""
-    of, others = one.manifest, other.manifest
-    return of.schema_ == others.schema_ and of.id_types == others.id_types
+    schema, others = (Schema.model_validate(of.manifest.schema_) for of in (one, other))
+    alike_ids = one.manifest.id_types == other.manifest.id_types
+    return schema.of_rows() == others.of_rows() and alike_ids
 
 
 def differences(

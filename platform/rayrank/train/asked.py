@@ -17,7 +17,7 @@ from rayrank.data.stochastic_length import StochasticLength
 from rayrank.embedding.tables import LocalTables
 from rayrank.model.build import build_model
 from rayrank.model.ranker import Ranker
-from rayrank.schema import Schema
+from rayrank.schema import RankerSchema, Schema
 from rayrank.storage import AnyPath, place
 from rayrank.train.config import RankerConfig
 from rayrank.train.run import packing_of
@@ -70,6 +70,7 @@ class Asked(NamedTuple):
 def asked_by(schema: Schema, config: RankerConfig, rows: AnyPath) -> Asked:
     """Plan an epoch over the training rows as training does, and look at its first batches, which
     are those that ranks share out as one step. Raises DataError where there are no rows."""
+    schema = config.view.of(schema)
     # Ids are counted, not looked up: its tables need no room.
     no_room = {name: of.model_copy(update={"capacity": 1}) for name, of in schema.tables.items()}
     tables = LocalTables(no_room, init_std=config.model.embedding_std, seed=0)
@@ -114,7 +115,7 @@ def dense_of(ranker: Ranker) -> Dense:
 
 
 def _first(
-    planned: PlannedBatches, count: int, schema: Schema, config: RankerConfig
+    planned: PlannedBatches, count: int, schema: RankerSchema, config: RankerConfig
 ) -> Iterable[JaggedBatch]:
     """Batches as one worker alone would see them."""
     alpha, seed = config.train.stochastic_length, config.train.seed

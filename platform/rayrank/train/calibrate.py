@@ -47,7 +47,7 @@ def calibrate(
     """Time forward and backward passes over training rows, batches of short ones to batches of
     long ones, on one process. Raises DataError where all rows are alike: then nothing tells pairs
     from tokens."""
-    read = _some_rows(rows / "train")
+    schema, read = config.view.of(schema), _some_rows(rows / "train")
     per_token = read["visible_pairs"].to_numpy() / read["tokens"].to_numpy()
     read = read.take(pa.array(np.argsort(per_token, kind="stable")))
     batches = pack(read["tokens"].to_numpy().astype(float), config.train.max_cost)

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from rayrank.embedding.budget import TablesConfig
 from rayrank.model.build import AnyModelConfig
+from rayrank.schema import ViewConfig
 from rayrank.strict import Positive, Strict, Uri
 
 NEW_IDS = 2
@@ -97,10 +98,13 @@ class TrainConfig(Strict):
 
 
 class RankerConfig(Strict):
-    """A model and how it is trained."""
+    """A model, how it is trained, and on what of the rows."""
 
     model: AnyModelConfig
     train: TrainConfig = TrainConfig()
+    # Not written where nothing is said: what was made from a config before keeps its name.
+    view: ViewConfig = Field(default=ViewConfig(), exclude_if=lambda view: view == ViewConfig())
+    """What of the rows it reads, where that is not all (docs/training.md)."""
 
     def pair_cost(self) -> float:
         """Of a visible pair, beside a token: what is said, or the model's FLOPs say."""

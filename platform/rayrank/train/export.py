@@ -13,12 +13,12 @@ from rayrank.data.packing import pack, row_costs
 from rayrank.data.row_files import SPLITS, row_files
 from rayrank.data.row_stats import read_stats
 from rayrank.embedding.tables import LearnedRows, LocalTables, ShardRows
-from rayrank.errors import DataError
+from rayrank.errors import ConfigError, DataError
 from rayrank.infer.bundle import Manifest, restore_ranker, write_bundle
 from rayrank.infer.drift import Reference, reference_of
 from rayrank.infer.ranges import ranges_of
 from rayrank.model.ranker import Ranker
-from rayrank.schema import CANDIDATES, Schema
+from rayrank.schema import CANDIDATES, RankerSchema, Schema
 from rayrank.storage import AnyPath, arrow_place
 from rayrank.train import checkpoint as ckpt
 from rayrank.train.config import RankerConfig
@@ -37,9 +37,9 @@ def learned_rows(checkpoint: AnyPath, schema: Schema) -> dict[str, LearnedRows]:
 
 
 def local_ranker(config: RankerConfig, schema: Schema, checkpoint: AnyPath) -> Ranker:
-    """The trained ranker on one process, as the trainer knows it."""
-    dense, _ = ckpt.read_dense(checkpoint)
-    return _ranker_of(config, schema, dense, learned_rows(checkpoint, schema))
+    """The trained ranker on one process, as the trainer knows it. schema: the log's."""
+    seen, (dense, _) = config.view.of(schema), ckpt.read_dense(checkpoint)
+    return _ranker_of(config, seen, dense, learned_rows(checkpoint, seen))
 
 
 def export(
@@ -54,21 +54,25 @@ def export(
 ) -> Manifest:
     """Write the bundle of a finished training run under `bundles`, with what evaluation found.
 
-    trained: the run's folder; rows: the version of user rows it learned from. A bundle that is
-    there already is left as it is. Raises TrainingError or CheckpointError for a run that is not
-    finished, or damaged.
+    trained: the run's folder; rows: the version of user rows it learned from. The bundle's schema
+    is what the ranker reads of them, so that requests send no more. A bundle that is there already
+    is left as it is. Raises TrainingError or CheckpointError for a run that is not finished, or
+    damaged; ConfigError for a ranker of `config.view` that cannot be served.
     """
+    _demand_servable(name, config, schema)
+    schema = config.view.of(schema)
     checkpoint = finished_checkpoint(trained)
     dense, _ = ckpt.read_dense(checkpoint)
     learned, stats = learned_rows(checkpoint, schema), read_stats(rows)
+    read = {f"{of.token}.{name}" for of in schema.groups for name in schema.features_of(of.token)}
     return write_bundle(
         bundles,
         ranker=name,
         schema=schema,
         model=config.model,
         seed=config.train.seed,
-        id_types=stats.id_types,
-        ranges=ranges_of(stats.scales()),
+        id_types={name: of for name, of in stats.id_types.items() if name in schema.features},
+        ranges=ranges_of({name: of for name, of in stats.scales().items() if name in read}),
         reference=_reference(_ranker_of(config, schema, dense, learned), schema, rows),
         metrics=metrics,
         made_from=checkpoint_origin(rows, trained, checkpoint),
@@ -78,9 +82,29 @@ def export(
     )
 
 
+def _demand_servable(name: str, config: RankerConfig, schema: Schema) -> None:
+    """Raises ConfigError for a ranker that takes a part of all sequences for empty, or that would
+    take behaviours for known earlier than the rows did which it learned from."""
+    seen = config.view.of(schema)
+    for sequence in seen.sequences:
+        earlier = {*schema.known_at_columns(sequence)} - {*seen.known_at_columns(sequence)}
+        if earlier:
+            raise ConfigError(
+                f"rankers.{name}.view.without: without an outcome that {sequence!r} carries its "
+                f"behaviours would be known before {', '.join(sorted(earlier))}, as they were not "
+                "in the rows it learned from; it can be trained and compared, not served. Take "
+                "the feature out of the schema for that"
+            )
+    for part in config.view.empties:
+        raise ConfigError(
+            f"rankers.{name}.view.without: {part}: it learned from users whose {part} behaviours "
+            "are hidden, and requests would send them; it can be trained and compared, not served"
+        )
+
+
 def _ranker_of(
     config: RankerConfig,
-    schema: Schema,
+    schema: RankerSchema,
     dense: dict[str, torch.Tensor],
     rows: dict[str, LearnedRows],
 ) -> Ranker:

@@ -32,7 +32,8 @@ class StepLine:
     """Of `seconds`, how long rank 0 had no batch to train on."""
     attempt: int
     loss: float
-    """Nats per candidate, summed over tasks."""
+    """What is minimised: nats per known label, summed over tasks (the log-loss, unless a task's
+    `loss` asks for more)."""
     candidates: int
     tokens: int
     users: int

@@ -214,7 +214,7 @@ class StepFacts(NamedTuple):
     """What happened in one step, over all ranks."""
 
     loss: float
-    """Nats per known label, summed over tasks."""
+    """What is minimised: nats per known label, summed over tasks."""
     candidates: int
     tokens: int
     users: int

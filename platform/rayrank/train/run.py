@@ -44,16 +44,21 @@ FORMAT = 6
 """Of what training computes; raised when the same rows and config would give another ranker."""
 
 
-def ranker_made_from(rows: AnyPath, config: RankerConfig) -> MadeFrom:
-    """What a trained ranker is made from: the version of the rows, and what the config says of
-    its results."""
-    return {"rows": rows_name(rows), **config_made_from(config, start_of(config, verified=False))}
+def ranker_made_from(rows: AnyPath, config: RankerConfig, schema: Schema) -> MadeFrom:
+    """What a trained ranker is made from: the version of the rows, and what config and schema say
+    of its results."""
+    start = start_of(config, verified=False)
+    return {"rows": rows_name(rows), **config_made_from(config, schema, start)}
 
 
-def config_made_from(config: RankerConfig, start: Start | None) -> MadeFrom:
-    """What a ranker is made from beside its rows: what the config says of its results, and the
-    content of the checkpoint that it begins from."""
-    content = config.model_dump(mode="json")
+def config_made_from(config: RankerConfig, schema: Schema, start: Start | None) -> MadeFrom:
+    """What a ranker is made from beside its rows: what the config says of its results, the losses
+    that it minimises, whoever says them, and the content of the checkpoint that it begins from."""
+    view = config.view.model_copy(update={"losses": {}})
+    content = config.model_copy(update={"view": view}).model_dump(mode="json")
+    losses = {name: loss.model_dump() for name, loss in config.view.of(schema).losses().items()}
+    if losses:
+        content["losses"] = losses
     for free in (*MAY_CHANGE, "start_from"):
         del content["train"][free]
     began = {} if start is None else {"start": start.origin()}
@@ -84,8 +89,9 @@ def train(
     said and replaced, up to `max_failures` times; those whose node was told to go, always. Returns
     the last checkpoint. Raises TrainingError for a fault that would come again, and for one loss
     too many; DivergedError, which is one, where numbers are not finite any more; ConfigError where
-    `start` is of another seed, or tables have rules that cannot be.
+    `start` is of another seed, tables have rules that cannot be, or the config's view does not fit.
     """
+    schema = config.view.of(schema)
     rules_of(schema.tables, config.train.tables)
     if start is not None:
         start.demand_fit(schema, config)
@@ -99,7 +105,8 @@ def train(
         "threads": threads(config.train),
         "start": told_start(start),
     }
-    for told_early in (rows_beyond(folder / BATCHES), reading_lacks(config.train)):
+    own = [f"{name}: {line}" for line in (*config.view.in_words(), *schema.losses_in_words())]
+    for told_early in (rows_beyond(folder / BATCHES), reading_lacks(config.train), *own):
         if told_early is not None:
             say(told_early)
     most, losses = config.train.max_failures, 0

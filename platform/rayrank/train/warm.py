@@ -20,7 +20,7 @@ from rayrank.errors import CheckpointError, ConfigError, RayrankError
 from rayrank.model.build import build_model, parse_model_config
 from rayrank.model.ranker import ModelConfig, Ranker
 from rayrank.model.segments import copied_block, layouts_of, shared_places
-from rayrank.schema import Schema
+from rayrank.schema import RankerSchema, Schema
 from rayrank.storage import AnyPath, absolute, sha256, write_whole
 from rayrank.train import checkpoint as ckpt
 from rayrank.train.config import RankerConfig
@@ -38,7 +38,7 @@ class Start(NamedTuple):
     """A checkpoint to begin from, and whose it is."""
 
     checkpoint: AnyPath
-    schema: Schema
+    schema: RankerSchema
     model: ModelConfig
     seed: int
 
@@ -97,14 +97,14 @@ def _start_of(checkpoint: AnyPath) -> Start:
             raise CheckpointError(f"{folder}: has no {name}, which says what was trained there")
     told = made_from(folder)
     try:
-        schema = Schema.model_validate_json((folder / SCHEMA).read_text())
+        schema = RankerSchema.model_validate_json((folder / SCHEMA).read_text())
         model = parse_model_config(told["model"])
     except (ValueError, RayrankError) as error:
         raise CheckpointError(f"{folder}: its model cannot be made any more: {error}") from None
     return Start(checkpoint, schema, model, int(told["train"]["seed"]))
 
 
-def keep_schema(folder: AnyPath, schema: Schema) -> None:
+def keep_schema(folder: AnyPath, schema: RankerSchema) -> None:
     """Keep beside a training run what `start_at` needs of it."""
     if not (folder / SCHEMA).exists():
         write_whole(folder / SCHEMA, schema.model_dump_json())

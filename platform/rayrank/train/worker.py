@@ -21,7 +21,7 @@ from rayrank.embedding.sharded import ShardedTables
 from rayrank.errors import TrainingError
 from rayrank.metrics import QUALITY
 from rayrank.model.build import build_model
-from rayrank.schema import Schema
+from rayrank.schema import RankerSchema, Schema
 from rayrank.storage import AnyPath, place, write_whole
 from rayrank.train import checkpoint as ckpt
 from rayrank.train.attempt import begin_attempt
@@ -78,21 +78,21 @@ class Worker:
         start: AnyPath | None = None,
     ) -> None:
         """start: the checkpoint of another training that this one begins from."""
-        self.schema, self.config, self.start = schema, config.train, start
-        self.folder, self.rows = folder, rows
-        self.device = device
+        self.schema, self.config, self.start = config.view.of(schema), config.train, start
+        self.told = [*config.view.in_words(), *self.schema.losses_in_words()]
+        self.folder, self.rows, self.device = folder, rows, device
         self.rank, self.world_size = dist.get_rank(), dist.get_world_size()
         seed = config.train.seed
         torch.manual_seed(seed)  # dense weights alike on every rank
         self.tables = ShardedTables(
-            schema.tables,
+            self.schema.tables,
             init_std=config.model.embedding_std,
             seed=seed,
             world_size=self.world_size,
             config=config.train.tables,
             new_ids=self.config.new_ids(self.world_size),
         )
-        self.ranker = build_model(schema, config.model, self.tables, stats.scales())
+        self.ranker = build_model(self.schema, config.model, self.tables, stats.scales())
         self.ranker.recompute = config.train.recompute
         self.sharded = shard(
             self.ranker, self.tables, device=device, learning_rate=config.train.table_learning_rate
@@ -217,6 +217,7 @@ class Worker:
         there = from_rank_0(lambda: ckpt.complete(self.folder / CHECKPOINTS))
         newest, notes = ckpt.newest_sound(there, self._faults_of)
         if newest is None:
+            notes += self.told
             if self.start is not None:
                 load, mine = self.optimizer.load_state, (self.rank, self.world_size)
                 notes += begin_from(self.start, self.ranker, self.tables, load, *mine)
@@ -285,7 +286,7 @@ class Worker:
 def run_worker(told: dict[str, Any]) -> None:
     """The function Ray Train calls on every worker; `told` is made by `train.run`."""
     torch.set_num_threads(told["threads"])
-    schema = Schema.model_validate(told["schema"])
+    schema = RankerSchema.model_validate(told["schema"])
     config = RankerConfig.model_validate(told["ranker"])
     folder, rows = place(told["folder"]), place(told["rows"])
     device = ray.train.torch.get_device()
