@@ -18,6 +18,8 @@
 # make dashboards                Grafana's JSON of the dashboards, from the code
 # make pictures                  docs/dashboard-*.svg, from a cluster of their own (some minutes)
 # make kuairand                  the KuaiRand table of the README: three seeds, standard deviations
+# make lab                       every model tuned alike, seeds, ablations, scaling (hours; goes on where it was)
+# make lab-quick                 the same on a log so small that it tells little (a quarter of an hour)
 # make bench-kernels             the CPU operators against plain PyTorch, as ratios
 # make bench-tables              tables: the id map, a step at a budget, duplicates, growth
 # make table-policies            what a budget of a tenth of the ids costs in quality, by policy
@@ -38,7 +40,7 @@ BIN := .venv/bin
 SETUP := .venv/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test lint docs site monitor dashboards pictures mutants kuairand bench-kernels bench-data bench-engine bench-delayed bench-tables table-policies bench-serve bench-train chaos-serve chaos-nodes fuzz-serve daily constraints locks sbom image-sizes clean
+.PHONY: help demo serve test lint docs site monitor dashboards pictures mutants kuairand lab lab-quick bench-kernels bench-data bench-engine bench-delayed bench-tables table-policies bench-serve bench-train chaos-serve chaos-nodes fuzz-serve daily constraints locks sbom image-sizes clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -117,6 +119,12 @@ mutants: $(SETUP)
 
 kuairand: $(SETUP)
 	$(BIN)/python jobs/kuairand_table.py $(if $(DATA),--data '$(DATA)')
+
+lab: $(SETUP)
+	$(BIN)/python jobs/lab.py $(SET)
+
+lab-quick: $(SETUP)
+	$(BIN)/python jobs/lab.py --config jobs/lab_quick.yaml $(SET)
 
 bench-kernels: $(SETUP)
 	PYTHONPATH=kernels $(BIN)/python -m benchmarks.bench_kernels

@@ -86,10 +86,10 @@ def test_recent_behaviours_are_seen_more_often_by_the_papers_weights() -> None:
     assert column.type[0].name == "time"
     even = pa.StructArray.from_arrays(fields, fields=list(column.type))
     whole = whole.set_column(whole.schema.get_field_index(VIEWS), VIEWS, even)
-    # N = 2 and a = 1.2: floor(2^0.6) = 1 is kept, but for a share of 2^1.2 / 9 that keep all.
-    part = StochasticLength(1.2, 0, 0).shorten(whole, schema(keep=2))
+    # N = 3 and a = 1.2: floor(3^0.6) = 1 is kept, but for a share of 3^1.2 / 9 that keep all.
+    part = StochasticLength(1.2, 0, 0).shorten(whole, schema(keep=3))
     ones = [of[0] // 60_000 for of in times(part) if len(of) == 1]
-    assert len(ones) / 6000 == pytest.approx(1 - 2**1.2 / 9, abs=0.02)
+    assert len(ones) / 6000 == pytest.approx(1 - 3**1.2 / 9, abs=0.02)
     shares = np.bincount(ones, minlength=3) / len(ones)
     assert shares == pytest.approx([1 / 6, 1 / 3, 1 / 2], abs=0.02)
 

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from rayrank.data.emptied import emptied
+from rayrank.data.seen import seen
 from rayrank.schema import CANDIDATES, PROFILE, Group, Schema
 
 Key = tuple[str, ...]
@@ -121,7 +121,7 @@ def to_jagged(
     columns of groups that are not asked for. What they hold beyond the schema is not read. groups:
     all of the schema's unless said; of the realtime ones all or none.
     """
-    rows = emptied(rows, schema)
+    rows = seen(rows, schema)
     asked = [group for group in schema.groups if groups is None or group in groups]
     wanted = {"window_start", "labels", "weight", *(group.name for group in asked)}
     columns = {n: rows[n].combine_chunks() for n in rows.column_names if n in wanted}

@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from rayrank.data.ids import to_ids
 from rayrank.data.mixing import GAMMA, mix
+from rayrank.data.seen import seen, taken
 from rayrank.schema import Schema
 
 
@@ -27,12 +28,13 @@ class StochasticLength(NamedTuple):
     def shorten(self, rows: pa.Table, schema: Schema) -> pa.Table:
         """The rows, with what is seen of the static part of each sequence: a function of the row,
         the seed and the epoch, whatever other rows there are."""
+        rows = seen(rows, schema)
         for number, group in enumerate(schema.static):
             column = rows.schema.get_field_index(group.name)
             longest = schema.sequences[group.token].keep
             own = self._keys(rows, number)
-            seen = self._seen(rows[group.name].combine_chunks(), longest, own)
-            rows = rows.set_column(column, rows.schema.field(column), seen)
+            part = self._seen(rows[group.name].combine_chunks(), longest, own)
+            rows = rows.set_column(column, rows.schema.field(column), part)
         return rows
 
     def _keys(self, rows: pa.Table, number: int) -> np.ndarray:
@@ -57,14 +59,7 @@ class StochasticLength(NamedTuple):
         for row in np.flatnonzero(short):
             own = slice(offsets[row] - start, offsets[row + 1] - start)
             kept[own] = _drawn(times[own], most, keys[row])
-        picked = pa.array(np.flatnonzero(kept))
-        ends = np.cumsum(np.where(short, most, lengths))
-        places = pa.array(np.concatenate([[0], ends]), pa.int32())
-        fields = [
-            pa.ListArray.from_arrays(places, parts.field(k).flatten().take(picked), of.type)
-            for k, of in enumerate(parts.type)
-        ]
-        return pa.StructArray.from_arrays(fields, fields=list(parts.type))
+        return taken(parts, np.flatnonzero(kept), np.where(short, most, lengths))
 
 
 def _drawn(times: np.ndarray, most: int, key: np.uint64) -> np.ndarray:

@@ -43,7 +43,7 @@ class Cell(NamedTuple):
     def trained_in(self, ground: Ground) -> AnyPath:
         """The folder of its training run."""
         folder = RunFolder(ground.folder).ranker(self.model)
-        made_from = ranker_made_from(place(ground.rows), self.config)
+        made_from = ranker_made_from(place(ground.rows), self.config, ground.schema)
         return claim(folder, made_from, new=True)
 
     def scored_in(self, ground: Ground) -> AnyPath | None:

@@ -9,12 +9,14 @@ import torch
 
 from rayrank.data.jagged import to_jagged
 from rayrank.data.packing import pack, row_costs
+from rayrank.data.seen import taken
 from rayrank.embedding.frozen import FrozenTables, freeze
 from rayrank.embedding.tables import LocalTables
 from rayrank.evaluate.baselines import read_rows
 from rayrank.infer.bundle import Bundle, Manifest
 from rayrank.infer.engine import Engine
 from rayrank.lab.cell import Cell, Ground
+from rayrank.model.flops import parameters
 from rayrank.model.ranker import Ranker
 from rayrank.schema import CANDIDATES
 from rayrank.storage import place
@@ -48,19 +50,18 @@ class Speed(NamedTuple):
 
 def size_of(cell: Cell, ground: Ground) -> Size:
     """Of a trained cell, counted on all test rows."""
-    ranker = _ranker(cell, ground)
+    ranker, schema = _ranker(cell, ground), cell.config.view.of(ground.schema)
     rows = read_rows(place(ground.rows), "test")
     candidates, total = 0, 0.0
     for picked in pack(row_costs(rows, 0.0), BATCH_TOKENS):
-        batch = to_jagged(rows.slice(picked[0], len(picked)), ground.schema)
+        batch = to_jagged(rows.slice(picked[0], len(picked)), schema)
         flops = ranker.forward_flops(batch)
         total += float("nan") if flops is None else float(flops)
         candidates += batch.candidates
     tables = ranker.tables
     assert isinstance(tables, LocalTables)
-    learned = sum(tables.rows(name).vectors.numel() for name in ground.schema.tables)
-    dense = sum(p.numel() for p in ranker.dense_parameters().values())
-    return Size(dense, learned, total / len(rows), total / candidates)
+    learned = sum(tables.rows(name).vectors.numel() for name in schema.tables)
+    return Size(parameters(ranker), learned, total / len(rows), total / candidates)
 
 
 def speed_of(cell: Cell, ground: Ground) -> Speed:
@@ -68,18 +69,18 @@ def speed_of(cell: Cell, ground: Ground) -> Speed:
     steps = read_story(cell.trained_in(ground) / JOURNAL).steps
     warm = steps[len(steps) // 4 :]  # after compilers and caches
     tokens = sum(step.tokens for step in warm) / sum(step.seconds for step in warm)
-    ranker = _ranker(cell, ground).eval()
+    ranker, schema = _ranker(cell, ground).eval(), cell.config.view.of(ground.schema)
     trained = ranker.tables
     assert isinstance(trained, LocalTables)
     std, seed = cell.config.model.embedding_std, cell.config.train.seed
     ranker.tables = FrozenTables(
         {
             name: freeze(name, trained.rows(name), init_std=std, seed=seed)
-            for name in ground.schema.tables
+            for name in schema.tables
         }
     )
     manifest = Manifest.model_construct(ranker=cell.model, version="lab")
-    engine = Engine(Bundle(manifest, ground.schema, ranker), cache_bytes=0)
+    engine = Engine(Bundle(manifest, schema, ranker), cache_bytes=0)
     rows = read_rows(place(ground.rows), "test")
     typical = int(np.argsort(rows["tokens"].to_numpy(), kind="stable")[len(rows) // 2])
 
@@ -102,13 +103,7 @@ def with_candidates(row: pa.Table, many: int) -> pa.Table:
     column = row.schema.get_field_index(CANDIDATES.name)
     own = row[CANDIDATES.name].combine_chunks()
     count = len(own.field(0).flatten())
-    picked = pa.array(np.sort(np.arange(many) % count))
-    ends = pa.array([0, many], pa.int32())
-    fields = [
-        pa.ListArray.from_arrays(ends, own.field(k).flatten().take(picked), of.type)
-        for k, of in enumerate(own.type)
-    ]
-    candidates = pa.StructArray.from_arrays(fields, fields=list(own.type))
+    candidates = taken(own, np.sort(np.arange(many) % count), np.array([many]))
     tokens = pa.array(row["tokens"].to_numpy() - count + many)
     grown = row.set_column(column, row.schema.field(column), candidates)
     grown = grown.set_column(row.schema.get_field_index("tokens"), "tokens", tokens)

@@ -9,9 +9,9 @@ from pydantic import Field, ValidationError
 
 from rayrank.errors import ConfigError
 from rayrank.schema.groups import Part
-from rayrank.schema.parts import Feature, LossConfig, Table, Task, Width
+from rayrank.schema.parts import Feature, LossConfig, Sequence, Table, Task, Width
 from rayrank.schema.schema import Schema
-from rayrank.strict import Strict, faults
+from rayrank.strict import Positive, Strict, faults
 
 Emptied = Literal["static", "realtime"]
 
@@ -41,6 +41,9 @@ class ViewConfig(Strict):
     without: list[str] = []
     """What it does not read: `TOKEN.FEATURE` (`candidate.item_ctr`), a sequence by its name, or
     `static` or `realtime`: that part of all sequences, which is empty for it."""
+    keep: Positive | None = None
+    """The most recent behaviours of each sequence known before the window that it reads, where the
+    schema has rows keep more."""
     embedding_dim: Width | None = None
     """The width of all its tables, instead of the schema's."""
     losses: dict[str, LossConfig] = {}
@@ -60,7 +63,7 @@ class ViewConfig(Strict):
         features = {name: of for name, of in features.items() if of.tokens}
         asked = {of.table for of in features.values()}
         tables = {name: self._wide(of) for name, of in schema.tables.items() if name in asked}
-        told = {name: of for name, of in schema.sequences.items() if name not in self.without}
+        told = {n: self._kept(of) for n, of in schema.sequences.items() if n not in self.without}
         tasks = {name: self._learned(name, of) for name, of in schema.tasks.items()}
         said = {name: getattr(schema, name) for name in Schema.model_fields}
         changed = {"features": features, "tables": tables, "sequences": told, "tasks": tasks}
@@ -83,6 +86,8 @@ class ViewConfig(Strict):
         if names := [name for name in self.without if name not in self.empties]:
             told.append(f"it reads without {len(names)} of what rows hold: {', '.join(names)}")
         told += [f"the {part} parts of all sequences are empty for it" for part in self.empties]
+        if self.keep is not None:
+            told.append(f"it reads the newest {self.keep} behaviours of each sequence")
         if self.embedding_dim is not None:
             told.append(f"all its tables are {self.embedding_dim} wide")
         return told
@@ -116,6 +121,10 @@ class ViewConfig(Strict):
             if token not in self.without and f"{token}.{name}" not in self.without
         ]
         return feature.model_copy(update={"tokens": tokens})
+
+    def _kept(self, sequence: Sequence) -> Sequence:
+        keep = min(sequence.keep, self.keep or sequence.keep)
+        return sequence.model_copy(update={"keep": keep})
 
     def _wide(self, table: Table) -> Table:
         dim = self.embedding_dim
