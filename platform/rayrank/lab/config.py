@@ -103,7 +103,7 @@ class LabConfig(Strict):
 def changed(config: RankerConfig, changes: Mapping[str, Any]) -> RankerConfig:
     """The config with some keys of other values. Raises ValueError for a key or value that cannot
     be, which names it."""
-    content: dict[str, Any] = config.model_dump(mode="json")
+    content = tree_of(config)
     for dotted, value in changes.items():
         *sections, key = dotted.split(".")
         section: Any = content
@@ -113,6 +113,12 @@ def changed(config: RankerConfig, changes: Mapping[str, Any]) -> RankerConfig:
                 raise ValueError(f"{dotted}: there is no section {name!r}")
         section[key] = value
     return RankerConfig.model_validate(content)
+
+
+def tree_of(config: RankerConfig) -> dict[str, Any]:
+    """The config as nested mappings, what is not said of it too (a view that sees all)."""
+    content: dict[str, Any] = config.model_dump(mode="json")
+    return {**content, "view": config.view.model_dump(mode="json")}
 
 
 def load_lab(path: str | AnyPath, overrides: Sequence[str] = ()) -> LabConfig:

@@ -11,7 +11,7 @@ from ray.tune.search.basic_variant import BasicVariantGenerator
 
 from rayrank.errors import TrainingError
 from rayrank.lab.cell import Cell, Ground, make_one
-from rayrank.lab.config import Changes, Search, changed
+from rayrank.lab.config import Changes, Search, changed, tree_of
 from rayrank.lab.measure import measure_file, worth
 from rayrank.storage import AnyPath, absolute, arrow_place
 from rayrank.train.config import RankerConfig
@@ -92,10 +92,9 @@ def tune_model(
 
 def _as_they_are(config: RankerConfig, search: Search) -> dict[str, str]:
     """What the settings are, of all that is varied."""
-    content: Any = config.model_dump(mode="json")
     values = {}
     for dotted in search:
-        section = content
+        section: Any = tree_of(config)
         for key in dotted.split("."):
             section = section[key]
         values[dotted] = json.dumps(section)
