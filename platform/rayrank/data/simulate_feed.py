@@ -10,8 +10,16 @@ import pyarrow as pa
 
 from rayrank.data.config import SimulateConfig
 from rayrank.data.running import running_counts
-from rayrank.data.simulate_feed_traffic import Ints, live, slates
-from rayrank.data.simulate_feed_world import COUNTRIES, Bools, Feed, Floats, draw_feed, propensity
+from rayrank.data.simulate_feed_traffic import live, slates
+from rayrank.data.simulate_feed_world import (
+    COUNTRIES,
+    Bools,
+    Feed,
+    Floats,
+    Ints,
+    draw_feed,
+    propensity,
+)
 from rayrank.data.simulate_traffic import DAY_MS, FIRST_DAY_MS, MINUTE_MS, requests_per_day
 
 SAVED_AFTER_MS = 2_000

@@ -127,7 +127,8 @@ class Feed:
 
 def propensity(position: Ints) -> Floats:
     """The chance that what stands there is looked at; position from 0."""
-    return (1.0 + position) ** -0.2
+    chance: Floats = np.power(1.0 + position, -0.2)
+    return chance
 
 
 def cooled(heat: Floats, hours: Floats) -> Floats:

@@ -1,4 +1,4 @@
-"""Who opens the app when, and what is shown: the exposures of the simulated log."""
+"""Who opens the app when, and what is shown: the exposures of the simulated restaurants."""
 
 from dataclasses import dataclass, fields
 
