@@ -1,5 +1,6 @@
 """Where a log comes from: it is made once, in a version of what it was made from."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from rayrank.data.kuairand import source_files
 from rayrank.data.source import SCHEMA, check_source, open_log, prepare_log
 from rayrank.errors import ConfigError, DataError, VersionError
 from rayrank.storage import place
-from rayrank.versions import versions
+from rayrank.versions import MADE_FROM, versions
 
 from .logs import TYPES, Records, shown, write
 from .test_kuairand import HEADER, ROWS, source
@@ -36,6 +37,20 @@ def test_a_log_is_simulated_once(tmp_path: Path) -> None:
     other, _ = prepare_log(simulated(users=6), logs, new=True)
     assert other != log
     assert len(versions(logs)) == 2
+
+
+def test_a_log_of_restaurants_keeps_the_name_it_had_before_there_were_worlds(
+    tmp_path: Path,
+) -> None:
+    feed = simulated().simulate.model_copy(update={"world": "feed"})
+    for config, worlds in ((simulated().simulate, []), (feed, ["feed"])):
+        logs = place(tmp_path / config.world)
+        told = DataConfig(source="simulate", simulate=config)
+        _, schema = prepare_log(told, logs, new=False)
+        (version,) = versions(logs)
+        made = json.loads((logs / version / MADE_FROM).read_text())["simulate"]
+        assert [made[key] for key in made if key == "world"] == worlds
+    assert schema.name == "feed"
 
 
 def test_kuairands_log_is_made_of_all_its_files(tmp_path: Path) -> None:

@@ -52,19 +52,24 @@ class SplitConfig(Strict):
 
 
 class SimulateConfig(Strict):
-    """The size of the simulated log; its difficulty is fixed."""
+    """The world of the simulated log, and its size; its difficulty is fixed."""
 
+    world: Literal["restaurants", "feed"] = "restaurants"
+    """Food delivery, where running statistics tell most; or a feed, where sequences do."""
     users: Annotated[int, Field(ge=1)] = 2000
     """How many people there are."""
     items: Annotated[int, Field(ge=360)] = 400
-    """How many restaurants; every cuisine (there are 12) needs more than a session can show."""
+    """How many restaurants, or posts; every cuisine (there are 12) needs more than a session can
+    show. A feed has a long tail: thousands."""
     days: Annotated[int, Field(ge=1)] = 10
     """How long the log goes on."""
     mean_length: Annotated[float, Field(gt=0)] = 60
     """Clicks so far and the day's exposures in a user row, averaged over user-days; met to about a
-    tenth. Tokens of the user's profile come on top."""
+    tenth. Tokens of the user's profile come on top; in a feed those of views, likes and saves too,
+    while of clicks it keeps the last 60."""
     max_length: Annotated[int, Field(ge=1)] = 3000
-    """The same of the longest row; exposures that would make it longer are left out."""
+    """The same of the longest row; exposures that would make it longer are left out; in a feed
+    requests that could."""
     seed: Annotated[int, Field(ge=0)] = 0
     """Of everything that is drawn."""
 

@@ -1,4 +1,4 @@
-"""The schema.yaml that goes with the simulated log."""
+"""The schema.yaml that goes with the simulated restaurants."""
 
 SCHEMA = """\
 # A simulated food-delivery log: users open the app at lunch and dinner, see slates of restaurants,

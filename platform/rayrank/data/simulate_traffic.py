@@ -1,4 +1,4 @@
-"""Who opens the app when, and what is shown: the exposures of the simulated log."""
+"""Who opens the app when, and what is shown: the exposures of the simulated restaurants."""
 
 from dataclasses import dataclass, fields
 
@@ -84,8 +84,8 @@ def requests_per_day(
 
 def expose(rng: np.random.Generator, world: World, requests: Ints) -> Exposures:
     """Spread the requests over sessions and fill each with items of different cuisines."""
-    user, day, slot = _sessions(rng, requests)
-    session = np.cumsum(_starts(user, day, slot)) - 1
+    user, day, slot = sessions(rng, requests)
+    session = np.cumsum(starts(user, day, slot)) - 1
     size = rng.integers(SLATE[0], SLATE[1] + 1, len(user))
 
     # Distinct cuisines per slate: whom a user prefers shows only where there is a choice.
@@ -96,7 +96,7 @@ def expose(rng: np.random.Generator, world: World, requests: Ints) -> Exposures:
     user, day, slot, session = (a[request] for a in (user, day, slot, session))
     item = _choose_items(rng, world, day, session, cuisine)
 
-    first = _starts(session)
+    first = starts(session)
     earliest, latest = SESSION_START[slot[first]].T
     start = (rng.uniform(earliest, latest) * MINUTE_MS)[session]
     elapsed = rng.integers(4_000, 20_000, len(user)).cumsum()
@@ -106,7 +106,7 @@ def expose(rng: np.random.Generator, world: World, requests: Ints) -> Exposures:
     return Exposures(user, item, day, slot, request, position, time_ms)
 
 
-def _sessions(rng: np.random.Generator, requests: Ints) -> tuple[Ints, Ints, Ints]:
+def sessions(rng: np.random.Generator, requests: Ints) -> tuple[Ints, Ints, Ints]:
     """User, day and slot of every request, ascending."""
     user_day = np.repeat(np.arange(requests.size), requests.ravel())
     total = requests.ravel()
@@ -147,7 +147,7 @@ def _choose_items(
     return item
 
 
-def _starts(*columns: Ints) -> NDArray[np.bool_]:
+def starts(*columns: Ints) -> NDArray[np.bool_]:
     """True where any of the columns differs from the row before."""
     changed = np.ones(len(columns[0]), bool)
     changed[1:] = np.any([column[1:] != column[:-1] for column in columns], axis=0)

@@ -1,4 +1,4 @@
-"""The hidden truth behind the simulated log: who likes what, and so what is clicked and ordered."""
+"""The hidden truth behind the simulated restaurants: who likes what, and so clicks and orders."""
 
 from dataclasses import dataclass
 

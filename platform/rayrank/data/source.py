@@ -55,6 +55,10 @@ def _open(root: str, schema_path: str | None) -> tuple[Log, Schema]:
 
 def _made_from(config: DataConfig) -> MadeFrom:
     if config.source == "simulate":
-        return {"simulate": config.simulate.model_dump(mode="json"), "format": FORMAT}
+        told = config.simulate.model_dump(mode="json")
+        # Restaurants were there before there was a choice: what was made of them keeps its name.
+        if told["world"] == "restaurants":
+            del told["world"]
+        return {"simulate": told, "format": FORMAT}
     files = source_files(place(str(config.path)))
     return {"kuairand": {file.name: sha256(file) for file in files}, "format": FORMAT}
