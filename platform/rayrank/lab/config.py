@@ -38,6 +38,8 @@ class LogConfig(Strict):
     """What every model has on this log, before trials change it."""
     search: Search = {}
     """What trials of every model vary, beside what they all vary on every log."""
+    trials: Positive | None = None
+    """Of every model on this log; as many as on every log unless said."""
     ablations: dict[str, Changes] = {}
     """Name -> what is changed of the subject."""
     losses: dict[str, Changes] = {}
@@ -65,8 +67,8 @@ class LabConfig(Strict):
     seeds: Annotated[int, Field(ge=2)] = 3
     """Trainings of everything in a table, from seeds 0 up."""
     trials: Positive = 4
-    """Trainings of every model on every log, to choose its settings by: the same number for all.
-    The first is of the settings as they are."""
+    """Trainings of every model on every log that says nothing else, to choose its settings by: the
+    same number for all models. The first is of the settings as they are."""
     subject: str = "mtgr"
     """The model that others are compared to, and that ablations and sizes change."""
     models: Annotated[dict[str, RankerConfig], Field(min_length=1)]
@@ -94,6 +96,10 @@ class LabConfig(Strict):
             for changes in log.of_subject().values():
                 changed(base[self.subject], changes)
         return self
+
+    def trials_on(self, log: str) -> int:
+        """Of every model."""
+        return self.logs[log].trials or self.trials
 
     def search_on(self, log: str) -> Search:
         """What trials vary on a log."""

@@ -70,7 +70,7 @@ def choose(
             config.search_on(name),
             ground,
             LabFolder(config.run_dir).trials(name),
-            trials=config.trials,
+            trials=config.trials_on(name),
             say=say,
         )
         best = found[model][0]
