@@ -166,6 +166,11 @@ MADE: list[Account] = [
 
 MEASURED: list[Account] = [
     Said(r"make (kuairand|daily|bench-(delayed|engine|kernels))", LONG),
+    Said(
+        r"make lab(-quick|( SET=.*)?)",
+        "No test runs `make lab` or `make lab-quick`: they take minutes to hours.",
+        r"docs/lab\.md",
+    ),
     Said(r"PYTHONPATH=kernels python -m bench\.train_waits", LONG),
     Tested(r"make bench-serve", BENCH.format("serve"), ("bench.serve",)),
     Tested(r"make bench-train", BENCH.format("train"), ("bench.train", "bench.train_memory")),

@@ -16,7 +16,8 @@ from pathlib import Path
 from unittest.mock import patch
 
 from rayrank.errors import ConfigError
-from rayrank.run.config import load_config
+from rayrank.lab.config import load_lab
+from rayrank.run.config import load_config, load_tree
 
 from ..clusters import ROOT
 from .wrong import Wrong
@@ -77,6 +78,9 @@ def check_keys(told: argparse.Namespace) -> None:
     overrides = [one for one in getattr(told, "overrides", []) if one != "key=value"]
     with as_started([]):
         try:
+            if "logs" in load_tree(str(ROOT / named)):
+                load_lab(str(ROOT / named), overrides)
+                return
             read = load_config(str(ROOT / named), overrides)
             if getattr(told, "ranker", None) not in (None, "NAME"):
                 read.ranker(told.ranker)
