@@ -12,6 +12,7 @@ def emptied(rows: pa.Table, schema: Schema) -> pa.Table:
         column = rows.schema.get_field_index(group.name)
         if group.part in schema.emptied and column >= 0:  # a batch may ask for some groups alone
             field = rows.schema.field(column)
-            nothing = [{of.name: [] for of in field.type}] * len(rows)
-            rows = rows.set_column(column, field, pa.array(nothing, field.type))
+            nothing: dict[str, list[object]] = {of.name: [] for of in field.type}
+            empty = pa.array([nothing] * len(rows), field.type)
+            rows = rows.set_column(column, field, empty)
     return rows
