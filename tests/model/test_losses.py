@@ -84,7 +84,7 @@ def known_of(users: list[list[Shown]], logits: torch.Tensor, task: str) -> list[
         of_user = [(one, *next(told)) for one in shown]
         rows.append(
             [
-                (one[0], odds(a, b, task), float(one[place]), float(np.float32(one[4])))  # type: ignore[arg-type]
+                (one[0], odds(a, b, task), float(one[place]), float(np.float32(one[4])))
                 for one, a, b in of_user
                 if one[place] is not None and one[4] > 0
             ]
@@ -199,8 +199,8 @@ def test_a_weight_has_the_gradient_of_so_many_candidates() -> None:
 
 def test_an_unknown_label_pulls_at_nothing_and_is_in_nobodys_context() -> None:
     """Not even where its logit is beyond all others."""
-    asked = [[(0, 1.0, 1.0, 1.0, 1.0), (0, -1.0, 0.0, 0.0, 1.0)]]
-    beside = [[*asked[0], (0, 1e30, None, None, 1.0)]]
+    asked: list[list[Shown]] = [[(0, 1.0, 1.0, 1.0, 1.0), (0, -1.0, 0.0, 0.0, 1.0)]]
+    beside: list[list[Shown]] = [[*asked[0], (0, 1e30, None, None, 1.0)]]
     found, alone = (gradient(users, torch.ones(2)) for users in (beside, asked))
     torch.testing.assert_close(found[:2], alone)
     assert found[2].tolist() == [0, 0]
@@ -214,7 +214,9 @@ def test_a_candidate_alone_in_its_request_has_nobody_to_stand_out_from() -> None
 
 
 def test_a_batch_without_candidates_or_labels_costs_nothing() -> None:
-    for users in ([], [[(0, 1.0, None, None, 1.0)]]):
+    none: list[list[Shown]] = []
+    unknown: list[list[Shown]] = [[(0, 1.0, None, None, 1.0)]]
+    for users in (none, unknown):
         logits = logits_of(users).requires_grad_(True)
         loss = BOTH.loss_sums(logits, batch_of(users)).sum()
         loss.backward()
