@@ -112,7 +112,7 @@ def test_4_and_5_scores_are_those_of_the_padded_dense_model(
     model = engine.bundle.ranker
     assert isinstance(model, MTGR)
     with torch.no_grad():
-        logits_CK = dense_logits(model, users, CONFIG.attention_length, CONFIG.heads)
+        logits_CK = dense_logits(model, users, CONFIG)
         expected = model.predictions(logits_CK).numpy()
     for events in (0, 2, 5, 5):
         found = [replace(user, realtime=user.realtime[:events]) for user in users]

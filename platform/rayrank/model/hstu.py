@@ -1,6 +1,5 @@
 """The HSTU layer as MTGR has it: group norms, SiLU on all four projections, no feed-forward."""
 
-from abc import abstractmethod
 from collections.abc import Sequence as Several
 
 import torch
@@ -68,11 +67,10 @@ class EncoderLayer(nn.Module):
         self.heads, self.width = heads, width
         self.scale = 1.0 / attention_length
 
-    @abstractmethod
     def projected(self, n_TD: torch.Tensor, parts: str) -> Several[torch.Tensor]:
         """Some of `self.parts` that stand side by side, [T, D] each."""
+        raise NotImplementedError
 
-    @abstractmethod
     def update(
         self,
         x_TD: torch.Tensor,
@@ -81,6 +79,7 @@ class EncoderLayer(nn.Module):
         group_T: torch.Tensor,
     ) -> torch.Tensor:
         """The tokens with what they took, o, added to them: [T, D]. gate: u [T, D], or nothing."""
+        raise NotImplementedError
 
     def forward(self, x_TD: torch.Tensor, layout: Sequence, last: bool = False) -> torch.Tensor:
         """[T, D] -> [T, D] for the tokens of `layout`; of the last one, `candidates`."""

@@ -88,8 +88,9 @@ class MTGRConfig(EncoderConfig):
 
     def pair_in_tokens(self) -> float:
         """Of a layer that is not the last: two products of d_model each for a pair, and five (or
-        four, without a gate) of d_model^2 for a token. Pairs are those of the dynamic mask: batches
-        are balanced as well by them where history is causal."""
+        four, without a gate) of d_model^2 for a token. Rows count the pairs of the dynamic mask,
+        for either: the causal one leaves about half of the static ones, and balance is a little off
+        there, but an ablation needs no rows of its own."""
         return 2 / ((5 if self.gate else 4) * self.d_model)
 
 
