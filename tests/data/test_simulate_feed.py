@@ -186,7 +186,7 @@ def test_new_items_arrive(shown: pd.DataFrame) -> None:
     assert (first >= 4).mean() > 0.1
 
 
-def test_content_tells_the_topic_and_nothing_else_does(folder: Path) -> None:
+def test_content_and_channel_tell_the_topic_and_nothing_else_does(folder: Path) -> None:
     feed = draw_feed(np.random.default_rng(0), 400, 1000, 8)
     content = np.stack(pq.read_table(folder / "items.parquet")["content"].to_numpy())
     assert content.shape == (1000, rules.CONTENT)
@@ -194,7 +194,12 @@ def test_content_tells_the_topic_and_nothing_else_does(folder: Path) -> None:
     middle = np.stack([content[topic == t].mean(0) for t in range(rules.TOPICS)])
     nearest = np.linalg.norm(content[:, None] - middle, axis=2).argmin(1)
     assert (nearest == topic).mean() > 0.9
-    assert pq.read_schema(folder / "items.parquet").names == ["item_id", "author_id", "content"]
+    filed = pq.read_table(folder / "items.parquet")["channel"].to_numpy()
+    # The other topic of an item may be its main one again.
+    share = 1 - rules.MISFILED * (1 - 1 / rules.TOPICS)
+    assert (filed == topic).mean() == pytest.approx(share, abs=4 * (0.13 / 1000) ** 0.5)
+    names = ["item_id", "author_id", "channel", "content"]
+    assert pq.read_schema(folder / "items.parquet").names == names
 
 
 def test_statistics_know_only_the_past(shown: pd.DataFrame, folder: Path) -> None:

@@ -108,4 +108,11 @@ def _saves(user: Ints, item: Ints, time_ms: Ints, save: Bools) -> pa.Table:
 def _items(world: Feed) -> pa.Table:
     content = pa.array(world.content.astype(np.float32).tolist(), pa.list_(pa.float32()))
     items = np.arange(len(world.author))
-    return pa.table({"item_id": items, "author_id": world.author, "content": content})
+    return pa.table(
+        {
+            "item_id": items,
+            "author_id": world.author,
+            "channel": world.channel,
+            "content": content,
+        }
+    )

@@ -19,6 +19,7 @@ sequences:
 tables:
   item: {dim: 16}
   author: {dim: 16}
+  channel: {dim: 8}
   hour: {dim: 8}
   position: {dim: 8}
   country: {dim: 8}
@@ -33,6 +34,11 @@ features:
   item_id: {tokens: [views, clicks, likes, saves, candidate], kind: id, table: item}
   author_id:
     {tokens: [clicks, likes, saves, candidate], kind: id, source: items, table: author}
+  channel:
+    tokens: [views, clicks, likes, saves, candidate]
+    kind: id
+    source: items
+    table: channel
   content:
     tokens: [views, clicks, likes, saves, candidate]
     kind: vector

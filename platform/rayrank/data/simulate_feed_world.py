@@ -25,8 +25,10 @@ Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
-TOPICS = 40
-INTERESTS = (3, 6)
+TOPICS = 12
+INTERESTS = (2, 4)
+MISFILED = 0.15
+"""The share of items whose channel is not their main topic."""
 CONTENT = 16
 COUNTRIES = ["cn", "de", "br", "in"]
 PARTS = 3
@@ -73,6 +75,8 @@ class Feed:
     share: Floats
     """(items, 2), adding up to one."""
     author: Ints
+    channel: Ints
+    """Where the author filed the item: mostly under its main topic."""
     content: Floats
     """(items, CONTENT): what an encoder of text and pictures would say of the item."""
     appeal: Floats
@@ -171,6 +175,7 @@ def draw_feed(rng: np.random.Generator, users: int, items: int, days: int) -> Fe
         topics=topics,
         share=share,
         author=author,
+        channel=np.where(rng.random(items) < MISFILED, topics[:, 1], main),
         content=content + rng.normal(0, 0.4, content.shape),
         appeal=rng.normal(0, 0.4, items),
         quality=rng.normal(0, 0.6, items),

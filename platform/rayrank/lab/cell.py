@@ -15,8 +15,7 @@ from rayrank.schema import Schema
 from rayrank.storage import AnyPath, place, writing_file
 from rayrank.train.config import RankerConfig
 from rayrank.train.finished import checkpoint_origin, finished_checkpoint, is_finished
-from rayrank.train.run import ranker_made_from
-from rayrank.train.run import train as train_ranker
+from rayrank.train.run import ranker_made_from, train_here
 from rayrank.versions import claim
 
 
@@ -90,8 +89,8 @@ def make(cells: Sequence[Cell], ground: Ground) -> Iterator[Made]:
         del running[done]
 
 
-# It holds no CPU itself: that is its training worker's.
-@ray.remote(num_cpus=0, max_retries=0, scheduling_strategy="DEFAULT")
+# Nowhere in particular: Tune's trials would keep it among what they asked for.
+@ray.remote(num_cpus=1, max_retries=0, scheduling_strategy="DEFAULT")
 def make_one(cell: Cell, ground: Ground) -> Made:
     """Train, unless that is done, and score, unless that is."""
     told: list[str] = []
@@ -99,7 +98,7 @@ def make_one(cell: Cell, ground: Ground) -> Made:
     try:
         if not is_finished(trained):
             rows, name = place(ground.rows), f"{cell.model}-{trained.name}"
-            train_ranker(ground.schema, cell.config, rows, trained, name=name, say=told.append)
+            train_here(ground.schema, cell.config, rows, trained, name=name, say=told.append)
         scores = cell.scored_in(ground)
         assert scores is not None
         if not scores.exists():

@@ -59,7 +59,7 @@ def measured(scored: pa.Table, schema: Schema, samples: int) -> Measured:
     return Measured(points, draws)
 
 
-# Nowhere in particular: Tune's trials would keep it among what they asked for.
+# Nowhere in particular, as `cell.make_one`.
 @ray.remote(num_cpus=1, max_retries=0, scheduling_strategy="DEFAULT")
 def measure_file(scores: AnyPath, schema: Schema, samples: int) -> Measured:
     """Of the file of a cell's scores."""

@@ -71,6 +71,7 @@ def tune_model(
                 random_state=0,
                 max_concurrent=int(ray.cluster_resources()["CPU"]),
             ),
+            reuse_actors=True,
         ),
         run_config=tune.RunConfig(
             name=model, storage_path=path, storage_filesystem=filesystem, verbose=0

@@ -20,6 +20,7 @@ from rayrank.storage import AnyPath, absolute, arrow_place, place
 from rayrank.train.config import RankerConfig, TrainConfig
 from rayrank.train.failures import failure_of, waited_in_vain
 from rayrank.train.finished import BATCHES, finished_checkpoint
+from rayrank.train.here import one_rank
 from rayrank.train.resources import reading_lacks, threads, wanted
 from rayrank.train.warm import Start, keep_schema, start_at, told_start
 from rayrank.train.watchdog import stacks_in
@@ -91,29 +92,12 @@ def train(
     too many; DivergedError, which is one, where numbers are not finite any more; ConfigError where
     `start` is of another seed, tables have rules that cannot be, or the config's view does not fit.
     """
-    schema = config.view.of(schema)
-    rules_of(schema.tables, config.train.tables)
-    if start is not None:
-        start.demand_fit(schema, config)
-    keep_schema(folder, schema)
-    plan_epochs(rows / "train", packing_of(config), folder / BATCHES, part)
-    told: dict[str, Any] = {
-        "schema": schema.model_dump(mode="json"),
-        "ranker": config.model_dump(mode="json"),
-        "rows": str(absolute(rows)),
-        "folder": str(absolute(folder)),
-        "threads": threads(config.train),
-        "start": told_start(start),
-    }
-    own = [f"{name}: {line}" for line in (*config.view.in_words(), *schema.losses_in_words())]
-    for told_early in (rows_beyond(folder / BATCHES), reading_lacks(config.train), *own):
-        if told_early is not None:
-            say(told_early)
+    told = _prepare(schema, config, rows, folder, name, say, start, part)
     most, losses = config.train.max_failures, 0
     while True:
         stacks = stacks_in(folder)
         try:
-            _trainer(config.train, told, absolute(folder), name).fit()
+            _trainer(config.train, told, absolute(folder), name, config.train.workers).fit()
         except ray.train.TrainingFailedError as error:
             if waited_in_vain(error):
                 raise TrainingError(
@@ -141,6 +125,57 @@ def train(
             return finished_checkpoint(folder)
 
 
+def train_here(
+    schema: Schema,
+    config: RankerConfig,
+    rows: AnyPath,
+    folder: AnyPath,
+    *,
+    name: str,
+    say: Callable[[str], None],
+) -> AnyPath:
+    """As `train`, by one rank in the process at hand (Ray Train's local mode), whatever
+    `train.workers` says: the same ranker as by one worker, bit for bit on CPUs. To start a worker
+    takes longer than a small training. Faults are raised as they are, and nothing is tried again.
+    """
+    told = _prepare(schema, config, rows, folder, name, say, None, None)
+    with one_rank():
+        _trainer(config.train, told, absolute(folder), name, workers=0).fit()
+    return finished_checkpoint(folder)
+
+
+def _prepare(
+    schema: Schema,
+    config: RankerConfig,
+    rows: AnyPath,
+    folder: AnyPath,
+    name: str,
+    say: Callable[[str], None],
+    start: Start | None,
+    part: DayPart | None,
+) -> dict[str, Any]:
+    """The plan of a run's batches, and what its workers are told."""
+    schema = config.view.of(schema)
+    rules_of(schema.tables, config.train.tables)
+    if start is not None:
+        start.demand_fit(schema, config)
+    keep_schema(folder, schema)
+    plan_epochs(rows / "train", packing_of(config), folder / BATCHES, part)
+    told: dict[str, Any] = {
+        "schema": schema.model_dump(mode="json"),
+        "ranker": config.model_dump(mode="json"),
+        "rows": str(absolute(rows)),
+        "folder": str(absolute(folder)),
+        "threads": threads(config.train),
+        "start": told_start(start),
+    }
+    own = [f"{name}: {line}" for line in (*config.view.in_words(), *schema.losses_in_words())]
+    for told_early in (rows_beyond(folder / BATCHES), reading_lacks(config.train), *own):
+        if told_early is not None:
+            say(told_early)
+    return told
+
+
 def packing_of(config: RankerConfig) -> Packing:
     """What decides the batches of a training run."""
     train = config.train
@@ -152,13 +187,16 @@ def _looks_for_s() -> float:
     return float(os.environ.get("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", "60"))
 
 
-def _trainer(config: TrainConfig, told: dict[str, Any], folder: AnyPath, name: str) -> TorchTrainer:
+def _trainer(
+    config: TrainConfig, told: dict[str, Any], folder: AnyPath, name: str, workers: int
+) -> TorchTrainer:
+    """workers: 0 for the process at hand."""
     filesystem, path = arrow_place(folder)
     return TorchTrainer(
         run_worker,
         train_loop_config=told,
         torch_config=TorchConfig(backend="nccl" if config.use_gpu else "gloo"),
-        scaling_config=ScalingConfig(num_workers=config.workers, use_gpu=config.use_gpu),
+        scaling_config=ScalingConfig(num_workers=workers, use_gpu=config.use_gpu),
         run_config=RunConfig(
             name=name,
             storage_path=path,
