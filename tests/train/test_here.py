@@ -7,6 +7,7 @@ import pytest
 import torch
 import torch.distributed as dist
 from rayrank.errors import DivergedError
+from rayrank.storage import files_in
 from rayrank.train.finished import finished_checkpoint
 from rayrank.train.run import train, train_here
 from safetensors.torch import load_file
@@ -26,7 +27,7 @@ def test_it_is_what_one_worker_makes_bit_for_bit(ray_cluster: None, tmp_path: Pa
     first, again, by_worker = (
         {
             f"{file.name}: {name}": tensor
-            for file in sorted(finished_checkpoint(tmp_path / str(number)).glob("*.safetensors"))
+            for file in files_in(finished_checkpoint(tmp_path / str(number)), "*.safetensors")
             if not file.name.startswith("random")
             for name, tensor in load_file(file).items()
         }

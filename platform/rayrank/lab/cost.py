@@ -74,10 +74,7 @@ def speed_of(cell: Cell, ground: Ground) -> Speed:
     assert isinstance(trained, LocalTables)
     std, seed = cell.config.model.embedding_std, cell.config.train.seed
     ranker.tables = FrozenTables(
-        {
-            name: freeze(name, trained.rows(name), init_std=std, seed=seed)
-            for name in schema.tables
-        }
+        {name: freeze(name, trained.rows(name), init_std=std, seed=seed) for name in schema.tables}
     )
     manifest = Manifest.model_construct(ranker=cell.model, version="lab")
     engine = Engine(Bundle(manifest, schema, ranker), cache_bytes=0)
