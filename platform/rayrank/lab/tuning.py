@@ -1,10 +1,12 @@
 """Every model's settings, chosen on validation days by the same number of trials (Ray Tune)."""
 
 import json
+import math
 import os
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import numpy as np
 import ray
 from ray import tune
 from ray.tune.search.basic_variant import BasicVariantGenerator
@@ -40,9 +42,8 @@ def tune_model(
     trials: int,
     say: Callable[[str], None],
 ) -> list[Trial]:
-    """So many trials, the best first: of the settings as they are, and of values that are drawn
-    with seed 0. What was tried before costs nothing again. Raises TrainingError where none ends.
-    """
+    """So many trials (`draw_settings`), the best first. What was tried before costs nothing again.
+    Raises TrainingError where none ends."""
 
     def one(drawn: dict[str, Any]) -> dict[str, Any]:
         # A trial's own process is thin; what is heavy runs in tasks, whose processes are kept.
@@ -55,20 +56,21 @@ def tune_model(
         points = ray.get(measuring).points
         return {WORTH: worth(points, ground.schema), "fault": ""}
 
-    # As JSON, that Tune takes values for values: lists (`model.hidden`) too.
-    space = {key: tune.choice([json.dumps(v) for v in values]) for key, values in search.items()}
+    drawn = [as_json(changes) for changes in draw_settings(config, search, trials)]
+    if len(drawn) < trials:
+        say(f"{model}: {len(drawn)} trials, for there are no more settings than that")
     filesystem, path = arrow_place(absolute(folder))
     results = tune.Tuner(
         # Ray refuses one that asks for nothing at all.
         tune.with_resources(one, {"memory": 1}),
-        param_space=space,
+        # What Tune would draw, had it more to draw than it is given.
+        param_space={key: tune.choice([value]) for key, value in drawn[0].items()},
         tune_config=tune.TuneConfig(
-            num_samples=trials,
+            num_samples=len(drawn),
             metric=WORTH,
             mode="max",
             search_alg=BasicVariantGenerator(
-                points_to_evaluate=[_as_they_are(config, search)],
-                random_state=0,
+                points_to_evaluate=drawn,
                 max_concurrent=int(ray.cluster_resources()["CPU"]),
             ),
             reuse_actors=True,
@@ -91,12 +93,32 @@ def tune_model(
     return found
 
 
-def _as_they_are(config: RankerConfig, search: Search) -> dict[str, str]:
+def draw_settings(config: RankerConfig, search: Search, trials: int) -> list[Changes]:
+    """So many settings, no two alike: as they are, then drawn with seed 0; all there are, where
+    these are fewer. (Alike they would be one trial, and a model of few settings had others.)"""
+    generator, keys = np.random.default_rng(0), list(search)
+    settings = {json.dumps(first): first for first in [_as_they_are(config, search)]}
+    every = math.prod(len(values) for values in search.values())
+    for number in generator.permutation(every):
+        if len(settings) == trials:
+            break
+        places = np.unravel_index(number, [len(search[key]) for key in keys]) if keys else ()
+        drawn = {key: search[key][int(at)] for key, at in zip(keys, places, strict=True)}
+        settings.setdefault(json.dumps(drawn), drawn)
+    return list(settings.values())
+
+
+def as_json(changes: Changes) -> dict[str, str]:
+    """That Tune takes values for values: lists and mappings (`view.losses`) too."""
+    return {key: json.dumps(value) for key, value in changes.items()}
+
+
+def _as_they_are(config: RankerConfig, search: Search) -> Changes:
     """What the settings are, of all that is varied."""
     values = {}
     for dotted in search:
         section: Any = tree_of(config)
         for key in dotted.split("."):
             section = section[key]
-        values[dotted] = json.dumps(section)
+        values[dotted] = section
     return values
