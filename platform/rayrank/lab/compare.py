@@ -19,11 +19,11 @@ def lines(data: str, measured: Mapping[str, Seeds], subject: Seeds) -> list[Line
     for model, seeds in measured.items():
         for key in seeds[0].points:
             values = [one.points[key] for one in seeds if key in one.points]
-            mean = apart = Estimate(float("nan"), float("nan"))
+            mean = beyond = Estimate(float("nan"), float("nan"))
             if key in seeds[0].draws:
                 mean = over_seeds(draws(seeds, key, 1))
                 if seeds is not subject:
-                    apart = difference(seeds, subject, key)
+                    beyond = difference(seeds, subject, key)
             found.append(
                 Line(
                     data,
@@ -33,9 +33,9 @@ def lines(data: str, measured: Mapping[str, Seeds], subject: Seeds) -> list[Line
                     float(np.std(values, ddof=1)) if len(values) > 1 else float("nan"),
                     len(values) if len(seeds) > 1 else 0,
                     mean.standard_error,
-                    apart.value,
-                    apart.low,
-                    apart.high,
+                    beyond.value,
+                    beyond.low,
+                    beyond.high,
                 )
             )
     return found
@@ -44,7 +44,12 @@ def lines(data: str, measured: Mapping[str, Seeds], subject: Seeds) -> list[Line
 def difference(one: Seeds, other: Seeds, key: Key) -> Estimate:
     """The one minus the other, seed by seed on the same draws of users. A baseline, which has no
     seeds, against every seed of the other."""
-    return over_seeds(draws(one, key, len(other)) - draws(other, key, len(one)))
+    return over_seeds(apart(one, other, key))
+
+
+def apart(one: Seeds, other: Seeds, key: Key) -> np.ndarray:
+    """float64 [seeds, 1 + draws]: what `difference` is made of."""
+    return draws(one, key, len(other)) - draws(other, key, len(one))
 
 
 def draws(seeds: Seeds, key: Key, beside: int) -> np.ndarray:

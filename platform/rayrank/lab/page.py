@@ -27,6 +27,8 @@ from rayrank.report.rows import difference_rows, quality_rows
 from rayrank.report.style import CSS
 from rayrank.storage import write_whole
 
+Pictures = dict[str, list[Element]]
+"""Kind -> its charts."""
 NAMES = BinaryQuality.names | NumberQuality.names
 MORE = {
     "log_loss": "log-loss",
@@ -37,6 +39,7 @@ MORE = {
 
 def write_page(found: Found, folder: LabFolder) -> None:
     """Write the page, and its pictures beside it, each whole."""
+    drawn = pictures(found)
     head = h(
         "head",
         h("meta", charset="utf-8"),
@@ -46,12 +49,17 @@ def write_page(found: Found, folder: LabFolder) -> None:
         h("style", CSS),
     )
     main = h(
-        "main", _quality(found), _ablation(found), _scaling(found), _cost(found), _trials(found)
+        "main",
+        _quality(found, drawn),
+        _ablation(found, drawn),
+        _scaling(found, drawn),
+        _cost(found, drawn),
+        _trials(found),
     )
     title = h("header", h("h1", "Model lab"), h("p", _about(found)))
     page = h("html", head, h("body", title, main), lang="en")
     write_whole(folder.report, to_html(page))
-    for name, figures in pictures(found).items():
+    for name, figures in drawn.items():
         write_whole(folder.picture(name), figures_picture(_TITLES[name], figures))
 
 
@@ -63,9 +71,9 @@ _TITLES = {
 }
 
 
-def pictures(found: Found) -> dict[str, list[Element]]:
+def pictures(found: Found) -> Pictures:
     """The charts of each kind that has any."""
-    kinds: dict[str, list[Element]] = {
+    kinds: Pictures = {
         "quality": [_quality_chart(found, *key) for key in tasks(found.quality)],
         "ablation": [_ablation_chart(found, *key) for key in tasks(found.ablation)],
         "scaling": [
@@ -86,7 +94,7 @@ def _about(found: Found) -> str:
     )
 
 
-def _quality(found: Found) -> Element:
+def _quality(found: Found, drawn: Pictures) -> Element:
     tables = [
         table(
             ["model", *names_of(found.quality, data, task).values(), *MORE.values()],
@@ -104,7 +112,7 @@ def _quality(found: Found) -> Element:
         "Quality",
         "GAUC above chance; baselines draw nothing. The oracle is a simulated log's own "
         "probability: nothing can rank better.",
-        columns(*pictures(found)["quality"]),
+        columns(*drawn["quality"]),
         *tables,
         h("h3", "Paired differences"),
         columns(*(_difference_chart(found, *key) for key in tasks(found.quality))),
@@ -130,7 +138,7 @@ def _one(lines: Sequence[Line], model: str, part: str) -> float:
     return next((x.mean for x in lines if (x.model, x.slice) == (model, part)), math.nan)
 
 
-def _ablation(found: Found) -> Element | None:
+def _ablation(found: Found, drawn: Pictures) -> Element | None:
     if not found.ablation:
         return None
     tables = []
@@ -149,12 +157,12 @@ def _ablation(found: Found) -> Element | None:
         f"What of {found.subject} brings it",
         f"{found.subject} with its chosen settings and one thing changed. Left of 0: what was "
         f"taken away had brought something. A hollow dot: these users and seeds cannot tell.",
-        columns(*pictures(found)["ablation"]),
+        columns(*drawn["ablation"]),
         *tables,
     )
 
 
-def _scaling(found: Found) -> Element | None:
+def _scaling(found: Found, drawn: Pictures) -> Element | None:
     if not found.curves:
         return None
     rows: list[list[Child]] = [
@@ -169,12 +177,12 @@ def _scaling(found: Found) -> Element | None:
         "Gain above a DLRM with its chosen settings, and gain = a FLOPs^b through the sizes of a "
         "family; the band holds 95 % of the laws of other users and seeds. By factors on both axes "
         "where all gains are above 0. FLOPs of a forward pass of a test row on average.",
-        columns(*pictures(found)["scaling"]),
+        columns(*drawn["scaling"]),
         fold("All sizes", table(head, rows, "Sizes; the gain is paired", class_="wide")),
     )
 
 
-def _cost(found: Found) -> Element:
+def _cost(found: Found, drawn: Pictures) -> Element:
     rows: list[list[Child]] = [
         [f"{x.data}, {x.model}", amount(x.dense_parameters), amount(x.sparse_parameters),
          amount(x.flops_per_row / 1e6), amount(x.flops_per_candidate / 1e6),
@@ -189,7 +197,7 @@ def _cost(found: Found) -> Element:
         "What it costs",
         "Parameters and FLOPs are counted exactly. Tokens per second are of one worker on one "
         "thread, beside what else ran; a request is timed alone, of a user of median length.",
-        columns(*pictures(found)["cost"]),
+        columns(*drawn["cost"]),
         table(head, rows, "Costs", class_="wide"),
     )
 

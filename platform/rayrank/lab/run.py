@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import ray
 
-from rayrank.lab.compare import Seeds, difference, draws, lines, ranking_keys
+from rayrank.lab.compare import Seeds, apart, difference, lines, ranking_keys
 from rayrank.lab.config import Changes, LabConfig
 from rayrank.lab.cost import Size, size_of, speed_of
 from rayrank.lab.folder import LabFolder
@@ -28,8 +28,6 @@ from rayrank.lab.tuning import Trial
 from rayrank.metrics.over_seeds import over_seeds
 from rayrank.storage import write_whole
 from rayrank.train.config import RankerConfig
-
-Rankers = Mapping[str, RankerConfig]
 
 
 def lab(config: LabConfig, say: Callable[[str], None]) -> Found:
@@ -72,27 +70,25 @@ def _one_log(name: str, config: LabConfig, found: Found, say: Callable[[str], No
         families = of.scaling.families
         every = {size: changes for sizes in families.values() for size, changes in sizes.items()}
         sizes = made("sizes", every)
-        costs = _sizes(subject, variants(models[subject], every), ground)
+        changed = variants(models[subject], every)
+        costs = _sizes({size: (subject, ranker) for size, ranker in changed.items()}, ground)
         against = measured[of.scaling.against]
         for family, members in families.items():
             of_family = {size: sizes[size] for size in members}
             best = beside[ORACLE] if simulated else None
             _scaling(found, name, family, of.scaling.against, of_family, costs, against, best)
-    counted = {
-        model: size
-        for model in models
-        for size in _sizes(model, {model: models[model]}, ground).values()
-    }
+    counted = _sizes(rankers, ground)
     for model, ranker in models.items():
         say(f"{name}: {model}: timed alone")
         speed = speed_of(first_cell(model, ranker), ground.tables)
         found.costs.append(CostLine(name, model, *counted[model], *speed))
 
 
-def _sizes(model: str, rankers: Rankers, ground: Grounds) -> dict[str, Size]:
+def _sizes(rankers: Mapping[str, tuple[str, RankerConfig]], ground: Grounds) -> dict[str, Size]:
+    """As `measure_all`'s, trained."""
     counting = {
         name: _count.remote(first_cell(model, ranker), ground.tables)
-        for name, ranker in rankers.items()
+        for name, (model, ranker) in rankers.items()
     }
     return {name: ray.get(size) for name, size in counting.items()}
 
@@ -113,12 +109,7 @@ def _scaling(
     """Lines, law and curve of one family."""
     for key in ranking_keys(reference):
         task, _, metric = key
-        gains_MSN = np.stack(
-            [
-                draws(of, key, len(reference)) - draws(reference, key, len(of))
-                for of in sizes.values()
-            ]
-        )
+        gains_MSN = np.stack([apart(of, reference, key) for of in sizes.values()])
         gains = [over_seeds(gains_SN) for gains_SN in gains_MSN]
         for (size, of), gain in zip(sizes.items(), gains, strict=True):
             values = [one.points[key] for one in of]

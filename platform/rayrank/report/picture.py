@@ -14,24 +14,11 @@ GAP, HEAD = 24, 26
 def picture(title: str, charts: Sequence[Sequence[Element]]) -> str:
     """An SVG document. charts: the parts of each, drawn on WIDTH by HEIGHT."""
     width, height = len(charts) * (WIDTH + GAP), HEIGHT + HEAD
-    drawing = h(
-        "svg",
-        h("title", title),
-        h("style", CSS),
-        h("rect", x=0, y=0, width=width, height=height, fill="var(--paper)"),
-        text(GAP, 17, title, class_="on"),
-        *(
-            h("svg", *part, x=GAP / 2 + number * (WIDTH + GAP), y=HEAD, width=WIDTH, height=HEIGHT)
-            for number, part in enumerate(charts)
-        ),
-        xmlns="http://www.w3.org/2000/svg",
-        viewBox=f"0 0 {width} {height}",
-        width=2 * width,
-        height=2 * height,
-        font_size=11,
-        font_family="system-ui, 'Liberation Sans', sans-serif",
-    )
-    return ElementTree.tostring(drawing, encoding="unicode")
+    parts = [
+        h("svg", *part, x=GAP / 2 + number * (WIDTH + GAP), y=HEAD, width=WIDTH, height=HEIGHT)
+        for number, part in enumerate(charts)
+    ]
+    return _document(title, GAP, width, height, parts)
 
 
 def figures_picture(title: str, figures: Sequence[Element]) -> str:
@@ -46,13 +33,18 @@ def figures_picture(title: str, figures: Sequence[Element]) -> str:
         heights.append(height)
         parts.append(text(x, 2 * HEAD - 8, caption.text or "", class_="on"))
         parts.append(h("svg", *drawing, x=x, y=2 * HEAD, width=WIDTH, height=height))
-    height = max(heights) + 2 * HEAD
+    return _document(title, GAP / 2, width, max(heights) + 2 * HEAD, parts)
+
+
+def _document(
+    title: str, title_x: float, width: float, height: float, parts: Sequence[Element]
+) -> str:
     drawing = h(
         "svg",
         h("title", title),
         h("style", CSS),
         h("rect", x=0, y=0, width=width, height=height, fill="var(--paper)"),
-        text(GAP / 2, 17, title, class_="on"),
+        text(title_x, 17, title, class_="on"),
         *parts,
         xmlns="http://www.w3.org/2000/svg",
         viewBox=f"0 0 {width} {height:g}",
