@@ -1,7 +1,7 @@
 """How well a number is predicted: by how much it is missed, and whether its order is right."""
 
 import numpy as np
-from scipy.stats import rankdata
+import pandas as pd
 
 
 def mean_absolute_error(label: np.ndarray, score: np.ndarray) -> float:
@@ -13,7 +13,8 @@ def rank_correlation(label: np.ndarray, score: np.ndarray) -> float:
     """Spearman's: the correlation of their ranks, ties at their mean. From -1 to 1, 0 for a guess;
     NaN where all labels, or all scores, are alike. label, score float [n]."""
     absolute_errors(label, score)
-    return weighted_correlation(rankdata(label), rankdata(score), np.ones(len(label)))
+    ranks = (pd.Series(values).rank().to_numpy() for values in (label, score))
+    return weighted_correlation(*ranks, np.ones(len(label)))
 
 
 def weighted_correlation(x: np.ndarray, y: np.ndarray, weight: np.ndarray) -> float:

@@ -7,7 +7,7 @@ one class, for whom no order is right or wrong (as in the DIN and MTGR papers).
 from typing import NamedTuple
 
 import numpy as np
-from scipy.stats import rankdata
+import pandas as pd
 
 
 def auc(label: np.ndarray, score: np.ndarray) -> float:
@@ -51,14 +51,9 @@ def user_aucs(user: np.ndarray, label: np.ndarray, score: np.ndarray) -> UserAUC
     exposures = np.bincount(codes, minlength=len(keys))
     positives = np.bincount(codes, weights=label, minlength=len(keys))
     negatives = exposures - positives
-    # Dense ranks make (user, score) one sortable key, whose ranks within a user are those of the
-    # whole minus what comes before the user: the Mann-Whitney statistic, for all users at once.
-    dense = rankdata(score, method="dense")
-    ranks = rankdata(codes * (dense.max(initial=0) + 1.0) + dense, method="average")
-    before = np.cumsum(exposures) - exposures
-    ranks_of_positives = np.bincount(
-        codes, weights=(ranks - before[codes]) * label, minlength=len(keys)
-    )
+    # The Mann-Whitney statistic, for all users at once: ranks within a user, ties at their mean.
+    ranks = pd.Series(score).groupby(codes).rank().to_numpy()
+    ranks_of_positives = np.bincount(codes, weights=ranks * label, minlength=len(keys))
     both = (positives > 0) & (negatives > 0)
     p, n = positives[both], negatives[both]
     aucs = (ranks_of_positives[both] - p * (p + 1) / 2) / (p * n)
