@@ -3,7 +3,8 @@
 # make demo SEEDS=3              each ranker from three seeds: mean and deviation
 # make demo NEW=1                a new version beside what another log or config has left
 # make serve RUN_DIR=path        keep the endpoint up on a run's current bundle (runs/demo)
-# make test                      all tests
+# make test                      all tests, properties by a third of their examples
+# make test-long                 all tests, properties by all of them
 # make lint                      ruff and mypy
 # make bench-serve                the endpoint: over an echo, JSON and Arrow, beyond what it can do
 # make daily                      seven days one after the other, one of them damaged (five minutes)
@@ -40,7 +41,7 @@ BIN := .venv/bin
 SETUP := .venv/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test lint docs site monitor dashboards pictures mutants kuairand lab lab-quick bench-kernels bench-data bench-engine bench-delayed bench-tables table-policies bench-serve bench-train chaos-serve chaos-nodes fuzz-serve daily constraints locks sbom image-sizes clean
+.PHONY: help demo serve test test-long lint docs site monitor dashboards pictures mutants kuairand lab lab-quick bench-kernels bench-data bench-engine bench-delayed bench-tables table-policies bench-serve bench-train chaos-serve chaos-nodes fuzz-serve daily constraints locks sbom image-sizes clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -62,7 +63,14 @@ serve: $(SETUP)
 	$(BIN)/python jobs/serve.py $(if $(RUN_DIR),--run-dir '$(RUN_DIR)')
 
 test: $(SETUP)
-	$(BIN)/python -m pytest $(TESTS)
+	# In two lanes what needs no cluster, then the rest; 5 is pytest's for no tests, as where TESTS has
+	# but one kind.
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not alone" -n 2 --dist loadscope --no-loadscope-reorder $(TESTS) \
+	    || [ $$? = 5 ]
+	$(BIN)/python -m pytest -m alone $(TESTS) || [ $$? = 5 ]
+
+test-long: export RAYRANK_TESTS_LONG = 1
+test-long: test
 
 bench-serve: $(SETUP) runs/demo/bundles/current
 	PYTHONPATH=kernels $(BIN)/python -m bench.serve

@@ -6,9 +6,22 @@ from collections.abc import Iterator
 import pytest
 import ray
 import s3fs
+from hypothesis import settings
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from .clusters import API_KEY, KEY_VARIABLE, QUICK_TRAIN
+from .effort import examples
 from .s3 import s3_server
+
+TOGETHER = ("tests/embedding", "tests/train")
+"""Folders whose ranks run once a session for all files: worth more than even lanes."""
+ALONE = ("tests/bench/", "tests/jobs/", "tests/train/test_preemption.py")
+"""With a Ray of their own, or measuring, they have the machine for themselves as do all tests that
+share a Ray: beside others of their kind, workers are minutes late."""
+
+settings.register_profile("effort", max_examples=examples(100))
+settings.load_profile("effort")
 
 
 @pytest.fixture(scope="session")
@@ -37,6 +50,34 @@ def s3_bucket(s3: None) -> str:
     return f"s3://{name}"
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest looks who is marked
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What needs no cluster comes first: most faults then show within seconds."""
-    items.sort(key=lambda item: "ray_cluster" in getattr(item, "fixturenames", ()))
+    """Marks files that need the machine for themselves. They come last: most faults then show
+    within seconds."""
+    alone = {
+        file_of(item.nodeid)
+        for item in items
+        if "ray_cluster" in item.fixturenames  # type: ignore[attr-defined]
+        or file_of(item.nodeid).startswith(ALONE)
+    }
+    for item in items:
+        if file_of(item.nodeid) in alone:
+            item.add_marker(pytest.mark.alone)
+    items.sort(key=lambda item: file_of(item.nodeid) in alone)
+
+
+def file_of(nodeid: str) -> str:
+    return nodeid.split("::", maxsplit=1)[0]
+
+
+class Lanes(LoadScopeScheduling):
+    """Gives files to processes as these have time, but all of some folders to one of them."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = file_of(nodeid)
+        folder = file.rsplit("/", 1)[0]
+        return folder if folder in TOGETHER else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Lanes:
+    return Lanes(config, log)

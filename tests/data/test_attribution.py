@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from rayrank.data.attribution import Outcomes, attribute
 from rayrank.schema import Schema
 
+from ..effort import examples
 from . import reference
 from .logs import START, Record, shop_schema
 
@@ -104,7 +105,7 @@ EVENTS = st.lists(
 
 
 @pytest.mark.parametrize("tasks", TASKS.values(), ids=TASKS)
-@settings(deadline=None, max_examples=80)
+@settings(deadline=None, max_examples=examples(80))
 @given(exposures=EXPOSURES, events=EVENTS, complete_until=MINUTES)
 def test_equal_the_oracle(
     tasks: Record, exposures: list[Record], events: list[Record], complete_until: int

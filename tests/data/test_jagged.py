@@ -14,6 +14,7 @@ from rayrank.data.jagged import JaggedBatch, to_jagged
 from rayrank.data.partition import build_rows
 from rayrank.schema import CANDIDATES, PROFILE, Group, Schema, realtime_of
 
+from ..effort import examples
 from .logs import DAY, START, Record, Records, logs, searched, shop_schema, shown
 
 # A list in the profile and in behaviours too, and tables shared by several features.
@@ -111,7 +112,7 @@ def check(batch: JaggedBatch, rows: list[Record], schema: Schema) -> None:
         assert labels == flat(rows, "labels", task)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=examples(60))
 @given(logs(), st.data())
 def test_views_equal_the_rows(log: Records, data: st.DataObject) -> None:
     rows = rows_of(log)

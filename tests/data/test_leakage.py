@@ -9,6 +9,7 @@ from rayrank.data.partition import build_rows
 from rayrank.errors import LeakageError
 from rayrank.schema import Schema
 
+from ..effort import examples
 from .logs import DAY, HOUR, START, Record, Records, logs, ordered, searched, shop_schema, shown
 from .reference import parts_of, unzipped
 
@@ -95,7 +96,7 @@ def another_future(log: Records, now: int, rng: random.Random) -> Records:
     return Records(exposures, events + orders, log.users, log.items, searches)
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=examples(150))
 @given(
     logs(min_size=8, max_size=20, users=2), st.integers(0, 2**32 - 1), st.sampled_from(["r", None])
 )

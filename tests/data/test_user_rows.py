@@ -10,6 +10,7 @@ from rayrank.data.user_rows import row_schema
 from rayrank.errors import DataError
 from rayrank.schema import Schema
 
+from ..effort import examples
 from . import reference
 from .logs import (
     ALL_USERS_ALIKE,
@@ -30,7 +31,7 @@ from .logs import (
 SCHEMA = shop_schema()
 LISTS = ("static", "realtime", "candidates")
 CUTS = st.lists(TIMES, min_size=2, max_size=2).map(sorted)
-settings = hypothesis_settings(deadline=None, max_examples=100)
+settings = hypothesis_settings(deadline=None, max_examples=examples(100))
 
 
 def build(log: Records, schema: Schema, cuts: list[int] | None = None) -> UserRows:

@@ -6,6 +6,8 @@ from hypothesis import strategies as st
 from rayrank.embedding.buckets import LANES, build, find
 from rayrank.embedding.hashing import mix
 
+from ..effort import examples
+
 INT64 = st.integers(-(1 << 63), (1 << 63) - 1)
 # Keys in few buckets, next to the value of an empty place, and at the ends.
 CROWDED = st.integers(0, 40) | st.integers(-5, -1) | st.sampled_from([-(1 << 63), (1 << 63) - 1])
@@ -28,7 +30,7 @@ def unmixed(keys: list[int]) -> torch.Tensor:
     return ids
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(
     keys=st.lists(INT64 | CROWDED, max_size=80, unique=True),
     others=st.lists(INT64 | CROWDED, max_size=40),

@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 from rayrank.embedding.hashing import initial_vectors, mix, table_seed
 from rayrank.embedding.sharded import owner
 
+from ..effort import examples
+
 INT64 = st.integers(-(1 << 63), (1 << 63) - 1)
 MASK = (1 << 64) - 1
 
@@ -34,7 +36,7 @@ def unmix(x: int) -> int:
     return signed(x ^ (x >> 30) ^ (x >> 60))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(ids=st.lists(INT64, min_size=1, max_size=20))
 def test_mix_is_splitmix64_and_has_an_inverse(ids: list[int]) -> None:
     mixed = mix(torch.tensor(ids)).tolist()
@@ -48,13 +50,13 @@ def test_mix_has_no_collisions_and_spreads() -> None:
     assert torch.bincount(mixed & 7, minlength=8).min() > 12_000
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(keys=st.lists(INT64, min_size=1, max_size=20), world=st.integers(1, 13))
 def test_owner_is_the_unsigned_value_modulo_the_ranks(keys: list[int], world: int) -> None:
     assert owner(torch.tensor(keys), world).tolist() == [(k & MASK) % world for k in keys]
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 @given(ids=st.lists(INT64, min_size=1, max_size=20), seed=INT64, data=st.data())
 def test_an_initial_vector_depends_on_seed_and_id_alone(
     ids: list[int], seed: int, data: st.DataObject

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from rayrank.embedding.hashing import mix
 from rayrank.embedding.id_map_cpu import PARTS, CompiledIdMap
 
+from ..effort import examples
 from .id_map_model import Call, calls, follow
 
 
@@ -14,7 +15,7 @@ def zero() -> torch.Tensor:
     return torch.zeros((), dtype=torch.int64)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 @given(stream=st.lists(calls(), max_size=20))
 def test_it_is_a_dict(stream: list[Call]) -> None:
     follow(stream, CompiledIdMap, rows=float("inf"))

@@ -10,6 +10,7 @@ from rayrank.embedding.buckets import build
 from rayrank.embedding.hashing import mix
 from rayrank.embedding.lookup import look_up
 
+from ..effort import examples
 from .test_buckets import CROWDED, INT64, unmixed
 
 
@@ -21,7 +22,7 @@ def random_halves(places: int, dim: int) -> torch.Tensor:
     return torch.where(halves.isfinite(), halves, torch.tensor(-0.0, dtype=torch.float16))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(
     keys=st.lists(INT64 | CROWDED, max_size=80, unique=True),
     others=st.lists(INT64 | CROWDED, max_size=90),

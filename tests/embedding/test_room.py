@@ -20,6 +20,7 @@ from rayrank.embedding.hashing import mix
 from rayrank.errors import CapacityError
 from torch._C._distributed_c10d import HashStore
 
+from ..effort import examples
 from .budgets import Budgeted
 from .held import CPU, TABLES, Held, Saved
 
@@ -55,7 +56,7 @@ def one_rank() -> Iterator[None]:
     dist.destroy_process_group()
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(config=CONFIGS, steps=STEPS)
 def test_who_goes(config: TablesConfig, steps: list[dict[str, list[int]]]) -> None:
     held = Held(config)
@@ -112,7 +113,7 @@ def together(of_ranks: list[dict[str, Any]]) -> dict[str, Any]:
     return found
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(config=CONFIGS, stays=st.lists(st.tuples(st.sampled_from([1, 2, 3]), STEPS), max_size=4))
 def test_who_goes_in_worlds_that_change(
     worlds: dict[int, World], config: TablesConfig, stays: list[tuple[int, Any]]
@@ -207,7 +208,7 @@ def test_recency_is_told_apart_after_any_number_of_steps() -> None:
     assert orders_of(pool, now, by_sightings=False).argsort().tolist() == [3, 2, 0, 1]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(
     orders=st.lists(
         st.lists(st.integers(0, 40) | st.integers(0, (1 << 63) - 1), max_size=40),

@@ -16,6 +16,8 @@ from rayrank.embedding.shard import Shard
 from rayrank.embedding.snapshot import Snapshot
 from rayrank.embedding.tables import ShardRows
 
+from ..effort import examples
+
 TABLES, DIM, ROWS = ("item", "tag"), 2, 40
 Rows = dict[str, ShardRows]
 
@@ -131,7 +133,7 @@ def small_parts() -> Iterator[None]:
         yield
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(ids=st.integers(0, ROWS), before=ACTS, between=TIMES)
 def test_parts_show_the_moment_they_were_asked_for(
     ids: int, before: list[Act], between: list[list[Act]]

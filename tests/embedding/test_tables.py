@@ -11,6 +11,8 @@ from rayrank.embedding.tables import LearnedRows, LocalTables
 from rayrank.errors import CapacityError
 from rayrank.schema import Table
 
+from ..effort import examples
+
 TABLES = {"item": Table(dim=8, capacity=50), "tag": Table(dim=4, capacity=3)}
 INT64 = st.integers(-(1 << 63), (1 << 63) - 1)
 
@@ -79,7 +81,7 @@ def test_repeated_ids_share_a_gradient_and_unseen_rows_have_none() -> None:
     assert not gradient[3:].any()
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 @given(
     known=st.lists(INT64, max_size=30, unique=True),
     others=st.lists(INT64, max_size=10),

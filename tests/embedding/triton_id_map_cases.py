@@ -14,6 +14,7 @@ from rayrank.embedding.id_map_torch import TorchIdMap
 from rayrank.embedding.id_map_triton import BLOCK, TritonIdMap
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from ..effort import examples
 from ..kernels.triton_device import DEVICE
 from .id_map_model import HIGHEST, LOWEST, Call, calls, follow
 
@@ -32,13 +33,13 @@ def none() -> torch.Tensor:
 
 
 @bodies(rows=512)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(stream=st.lists(calls(), max_size=8))
 def test_it_is_a_dict_that_counts(body: Body, stream: list[Call]) -> None:
     follow(stream, body, rows=512, device=DEVICE)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(rows=st.integers(0, 9), stream=st.lists(calls(), max_size=6))
 def test_a_small_one_removes_for_good_and_runs_full(rows: int, stream: list[Call]) -> None:
     """Its places are few: it is built anew time and again, and all ways wrap around."""

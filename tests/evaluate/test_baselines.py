@@ -23,6 +23,7 @@ from rayrank.schema import CANDIDATES, Schema, Task
 
 from ..data.logs import DAY, HOUR, START, Records, logs, shop_schema, shown, write
 from ..data.reference import outcomes
+from ..effort import examples
 
 SCHEMA = shop_schema()
 CUTS = [START + DAY, START + 2 * DAY]
@@ -40,7 +41,7 @@ def build(folder: Path, records: Records, schema: Schema = SCHEMA) -> Path:
     return folder
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(records=logs(max_size=24))
 def test_an_items_rate_counts_what_was_known_strictly_before(records: Records) -> None:
     if not any(e["t"] >= CUTS[1] for e in records.exposures):

@@ -14,6 +14,7 @@ from rayrank.infer.engine import Engine
 from rayrank.model.build import build_model
 from rayrank.model.mtgr import MTGR, MTGRConfig
 
+from ..effort import examples
 from ..model.dense import dense_logits
 from ..model.rankers import tables_with_rows
 from ..model.rows import MINUTE, SCALES, SCHEMA, WINDOW, Element, User, table
@@ -22,7 +23,7 @@ from .bundles import CONFIGS, SEED, write
 
 # Few tokens share so large a divisor that attention would hardly be seen.
 CONFIG = MTGRConfig(size=None, layers=3, d_model=32, heads=2, attention_length=4, embedding_std=1.0)
-few = settings(max_examples=40, deadline=None)
+few = settings(max_examples=examples(40), deadline=None)
 BROKEN = st.sampled_from([float("nan"), float("inf"), 1e20])
 
 

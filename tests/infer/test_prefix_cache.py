@@ -13,6 +13,7 @@ from rayrank.infer.bundle import Bundle, load_bundle
 from rayrank.infer.engine import Engine
 from rayrank.model.prefix import kept_bytes
 
+from ..effort import examples
 from ..model.rows import SCHEMA, User, behaviour, candidate, features, jagged, table
 from ..model.strategies import CANDIDATES, USERS
 from .bundles import trained, write
@@ -64,7 +65,7 @@ VISIT = st.tuples(
 """Who comes, how many events were known, what is to be scored."""
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(
     people=st.lists(USERS, min_size=3, max_size=3),
     stream=st.lists(

@@ -24,6 +24,7 @@ from rayrank.model.ranker import ModelConfig
 
 from ..data.logs import DAY, HOUR, START, Records, logs, ordered, searched, shop_schema, shown
 from ..data.reference import outcomes
+from ..effort import examples
 from ..model.rankers import tables_with_rows
 from .bundles import REFERENCE
 
@@ -100,7 +101,7 @@ def shown_in(log: Records, lines: list[int]) -> pa.Table:
     return log.table("exposures").select(COLUMNS).take(pa.array(lines, pa.int64()))
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=examples(60))
 @given(logs(), st.sampled_from(list(CONFIGS)), st.data())
 def test_scores_are_those_of_the_builders_rows(
     log: Records, kind: str, data: st.DataObject

@@ -5,13 +5,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rayrank.infer.staging import Staging
 
+from ..effort import examples
 from ..model.rows import SCHEMA, jagged
 from ..model.strategies import USERS
 
 CPU = torch.device("cpu")
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(sets=st.lists(st.lists(st.lists(USERS, max_size=3), max_size=3), min_size=1, max_size=3))
 def test_batches_arrive_as_they_were(sets: list[list[list[object]]]) -> None:
     staging = Staging(CPU)

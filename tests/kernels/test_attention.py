@@ -14,6 +14,8 @@ from torch import Tensor
 from torch.nn.functional import silu
 from torch.utils.checkpoint import checkpoint
 
+from ..effort import examples
+
 TOLERANCE = {torch.float64: 1e-11, torch.float32: 1e-5, torch.float16: 2e-3, torch.bfloat16: 1e-2}
 LENGTH = st.sampled_from([0, 1, 2, 17, 60, 128, 129, 300, 1023])
 LENGTHS = st.lists(LENGTH, max_size=5)
@@ -45,7 +47,7 @@ def see(pattern: str, lengths: list[int], seed: int = 0) -> Visibility:
     return visibility(pattern, lengths, torch.Generator().manual_seed(seed))
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=examples(120), deadline=None)
 @given(
     lengths=LENGTHS,
     pattern=st.sampled_from(PATTERNS),

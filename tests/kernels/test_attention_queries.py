@@ -18,10 +18,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from ..effort import examples
 from .test_attention import ALPHA, LENGTH, LENGTHS, SCALE, TOLERANCE, draw, leaves, see
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=examples(80), deadline=None)
 @given(
     sequences=st.lists(
         LENGTH.flatmap(lambda length: st.tuples(st.just(length), st.integers(0, length))),
@@ -119,7 +120,7 @@ def blocks_area(plan: Plan) -> int:
     return sum(block.rows * block.columns for block in blocks)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(lengths=LENGTHS, pattern=st.sampled_from(PATTERNS), seed=st.integers(0, 1000))
 def test_work_is_bounded_by_what_is_visible(lengths: list[int], pattern: str, seed: int) -> None:
     integers = see(pattern, lengths, seed)

@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from ..effort import examples
+
 Lengths = list[list[int]]
 """Per part, the length of each sequence."""
 LENGTHS = st.tuples(st.integers(1, 4), st.integers(0, 6)).flatmap(
@@ -56,7 +58,7 @@ def tokens_of(parts: list[Tensor]) -> list[int]:
     return [len(part) for part in parts]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(
     lengths=LENGTHS,
     D=st.sampled_from([0, 1, 8, 33]),

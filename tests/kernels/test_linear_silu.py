@@ -13,6 +13,8 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.checkpoint import checkpoint
 
+from ..effort import examples
+
 TOLERANCE = {torch.float64: 1e-11, torch.float32: 1e-5, torch.float16: 2e-3, torch.bfloat16: 1e-2}
 WIDTHS = [8, 16]
 OPERATOR: Any = torch.ops.hstu.linear_silu.default
@@ -38,7 +40,7 @@ def project(x_TK: Tensor, weight_NK: Tensor, bias_N: Tensor) -> tuple[Tensor, ..
     return linear_silu(x_TK, weight_NK, bias_N, WIDTHS)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(
     T=st.sampled_from([0, 1, 17, 129, 1023]),
     K=st.sampled_from([1, 24, 130]),

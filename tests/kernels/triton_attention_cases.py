@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from ..effort import examples
 from .triton_device import DEVICE, DTYPES_OF_PRODUCTS
 
 TOLERANCE = {torch.float32: 1e-5, torch.float16: 3e-3, torch.bfloat16: 2e-2}
@@ -69,7 +70,7 @@ def define(
     return o_THD, *torch.autograd.grad(o_THD, (q, k, v), inputs.do_THD.double())
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 @given(
     lengths=st.lists(st.sampled_from([0, 1, 17, 33, 70]), max_size=5),
     pattern=st.sampled_from(PATTERNS),
@@ -97,7 +98,7 @@ def test_matches_the_definition(
         assert_close(got, wanted, TOLERANCE[dtype], size=SCALE)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(
     sequences=st.lists(
         st.sampled_from([0, 1, 17, 33, 70]).flatmap(

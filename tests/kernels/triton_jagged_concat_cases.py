@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from ..effort import examples
 from .triton_device import DEVICE
 
 
@@ -37,7 +38,7 @@ def draw(
     ]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(
     lengths=lengths_of_parts(),
     D=st.sampled_from([0, 1, 48, 1100]),

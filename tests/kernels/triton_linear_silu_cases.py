@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from ..effort import examples
 from .triton_device import DEVICE, DTYPES_OF_PRODUCTS
 
 TOLERANCE = {torch.float32: 1e-5, torch.float16: 2e-3, torch.bfloat16: 1e-2}
@@ -48,7 +49,7 @@ def define(inputs: Inputs, widths: list[int], dparts: list[Tensor]) -> tuple[Ten
     return *parts, *torch.autograd.grad(parts, exact, [dpart.double() for dpart in dparts])
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(
     T=st.sampled_from([0, 1, 20, 37, 150]),  # 150: more row blocks than a group has
     K=st.sampled_from([8, 48, 70, 128]),

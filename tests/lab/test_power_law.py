@@ -6,10 +6,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rayrank.lab.power_law import fit, fit_with_band
 
+from ..effort import examples
+
 FLOPS = np.array([1e7, 4e7, 1.6e8, 1e9])
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 @given(a=st.floats(1e-3, 0.1), b=st.floats(-0.5, 1.5))
 def test_a_law_is_found_again(a: float, b: float) -> None:
     law = fit(FLOPS, a * (FLOPS / 1e8) ** b)

@@ -6,10 +6,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rayrank.metrics import calibration
 
+from ..effort import examples
+
 ROWS = st.lists(st.tuples(st.integers(0, 1), st.floats(0, 1)), min_size=1, max_size=60)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(rows=ROWS, bins=st.integers(1, 12))
 def test_bins_share_all_exposures_evenly_and_ascend(
     rows: list[tuple[int, float]], bins: int

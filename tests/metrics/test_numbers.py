@@ -16,6 +16,8 @@ from rayrank.metrics import (
     slice_quality,
 )
 
+from ..effort import examples
+
 SHOWN = st.tuples(
     st.integers(0, 4),
     st.integers(0, 5).map(float),
@@ -38,7 +40,7 @@ def spearman(label: list[float], score: list[float]) -> float:
     return over / under if under > 0 else math.nan
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(rows=st.lists(SHOWN, min_size=1, max_size=20), seed=st.integers(0, 99))
 def test_a_draw_is_the_table_with_its_users_rows_repeated(
     rows: list[tuple[int, float, float, int]], seed: int

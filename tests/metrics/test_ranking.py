@@ -8,6 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rayrank.metrics import auc, gauc, user_aucs
 
+from ..effort import examples
+
 ROWS = st.lists(
     st.tuples(
         st.integers(-2, 3),
@@ -40,14 +42,14 @@ def columns(rows: list[tuple[int, int, float]]) -> tuple[np.ndarray, np.ndarray,
     )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(rows=ROWS)
 def test_auc_counts_pairs(rows: list[tuple[int, int, float]]) -> None:
     _, label, score = columns(rows)
     assert auc(label, score) == pytest.approx(pairs(rows), abs=1e-12, nan_ok=True)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(rows=ROWS)
 def test_gauc_weights_users_by_exposures(rows: list[tuple[int, int, float]]) -> None:
     by_user = {u: [row for row in rows if row[0] == u] for u, _, _ in rows}

@@ -8,6 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rayrank.metrics import Estimate, auc, bootstrap_over_users, gauc, paired_differences
 
+from ..effort import examples
+
 Columns = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 # Few users and few distinct scores: users of one class, ties, and draws of one class abound.
@@ -42,7 +44,7 @@ def naive(users: list[np.ndarray], label: np.ndarray, score: np.ndarray) -> dict
     }
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(rows=st.lists(SHOWN, min_size=1, max_size=24), seed=st.integers(0, 99))
 def test_a_draw_is_the_table_with_its_users_rows_repeated(
     rows: list[tuple[int, int, float, int]], seed: int

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from rayrank.metrics import auc, bootstrap_over_users, gauc
 from rayrank.metrics.uncertainty import _WeightedUsers
 
+from ..effort import examples
 from .pairs import pairs_won
 
 USERS = 6
@@ -39,7 +40,7 @@ def weighted_gauc(
     return won / weight if weight else math.nan
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(rows=ROWS, times=TIMES)
 def test_it_counts_weighted_pairs(rows: list[tuple[int, int, int]], times: list[int]) -> None:
     label, score, user = np.array(rows).T

@@ -11,6 +11,7 @@ from rayrank.model.mtgr import MTGR
 from rayrank.model.ranker import Ranker
 from torch import Tensor
 
+from ..effort import examples
 from .rankers import CONFIGS, flow, ranker
 from .rows import User, jagged
 
@@ -22,7 +23,7 @@ ENCODERS = {name: model for name, model in MODELS.items() if isinstance(model, M
 ALIKE = {"ablated", "hstu", "deepfm", "dcn", "mmoe", "ple", "moe"}
 """Models that have all code in common with MTGR but what is within a layer and one line of the
 mask, or with the DLRM but what becomes of a row: a few examples of each tell as much."""
-few = settings(max_examples=25, deadline=None)
+few = settings(max_examples=examples(25), deadline=None)
 
 
 def of_each(

@@ -13,6 +13,7 @@ from rayrank.model.mtgr import MTGR, EncoderConfig, MTGRConfig
 from rayrank.model.sequence import Mask, sequence
 from torch.utils.flop_counter import FlopCounterMode
 
+from ..effort import examples
 from .rankers import ABLATED_CONFIG, DLRM_CONFIG, HSTU_CONFIG, MTGR_CONFIG, ranker
 from .rows import SCHEMA, User, behaviour, candidate, features, jagged
 from .strategies import USERS
@@ -94,7 +95,7 @@ def test_a_sample_of_the_paper_costs_what_it_says(layers: int, width: int, gflop
     assert whole / 1e9 == pytest.approx(gflops, rel=0.02)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=examples(30))
 @drawn(st.lists(USERS, max_size=3), st.sampled_from(["dynamic", "causal"]))
 def test_pairs_are_those_that_the_mask_leaves(users: list[User], mask: Mask) -> None:
     """A token sees a prefix, and itself where that is beyond it."""

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from rayrank.model.ranker import Ranker
 from torch import Tensor
 
+from ..effort import examples
 from .invariants import MODELS, MTGR_MODEL, equal, few, of_each, scores
 from .rankers import flow
 from .rows import MINUTE, SCHEMA, WINDOW, Element, User, jagged
@@ -134,7 +135,7 @@ def test_the_past_does_move_scores() -> None:
 
 
 @pytest.mark.parametrize("name", ["mtgr", "ablated"])
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=examples(10), deadline=None)
 @given(users=st.lists(USERS, min_size=1, max_size=2))
 def test_gradients_reach_what_the_mask_allows_and_nothing_else(
     name: str, users: list[User]

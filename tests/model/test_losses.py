@@ -16,6 +16,7 @@ from rayrank.metrics.ranking import gauc
 from rayrank.model.ranker import Ranker, mean_of_known
 from rayrank.schema import LossConfig, Schema, Task
 
+from ..effort import examples
 from .rows import SCHEMA, User, candidate, features, table
 
 PROFILE = features(SCHEMA, "profile", 0)
@@ -134,7 +135,7 @@ IN_TIME = st.lists(SHOWN, min_size=1, max_size=5).map(lambda of: sorted(of, key=
 USERS = st.lists(IN_TIME, min_size=1, max_size=4)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(
     users=USERS,
     click=st.sampled_from([LossConfig(jrc=0.3), LossConfig(pairwise=0.7), LossConfig()]),

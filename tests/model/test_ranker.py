@@ -14,6 +14,7 @@ from rayrank.embedding.tables import LocalTables
 from rayrank.model.ranker import Ranker
 from rayrank.schema import Schema, Task
 
+from ..effort import examples
 from .rows import SCHEMA, User, candidate, features, jagged, table
 
 CHAIN: Schema = SCHEMA.model_copy(
@@ -53,7 +54,7 @@ def naive(logits: np.ndarray) -> np.ndarray:
     return p
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(rows=LOGITS)
 def test_probabilities_chain(rows: list[list[float]]) -> None:
     logits = torch.tensor(rows)
@@ -64,7 +65,7 @@ def test_probabilities_chain(rows: list[list[float]]) -> None:
     assert (p[:, 1] <= p[:, 0]).all()
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(rows=LOGITS, data=st.data())
 def test_loss_is_binary_cross_entropy(rows: list[list[float]], data: st.DataObject) -> None:
     """Of each task, over the candidates whose label is known."""

@@ -12,6 +12,7 @@ from rayrank.model.ranker import ModelConfig, Ranker
 from rayrank.model.sequence import Mask, Sequence, known_before, realtime_of, sequence
 from rayrank.schema import Schema
 
+from ..effort import examples
 from .rankers import EACH_CONFIG, ranker
 from .rows import NO_PROFILE, SCHEMA, Element, User, behaviour, candidate, features, jagged
 from .strategies import USERS
@@ -71,7 +72,7 @@ def test_what_is_static_may_see_what_stands_before_it_alone() -> None:
     assert prefix.visible_end.tolist() == of_alice[:-3]
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 @given(users=st.lists(USERS, max_size=5))
 def test_layout_equals_brute_force(users: list[User]) -> None:
     batch, found = layout(users)
@@ -127,7 +128,7 @@ def of_sequence(elements: list[Element], name: str) -> list[Element]:
     return [e for e in elements if e["sequence"] == name]
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 @given(users=st.lists(USERS, max_size=4))
 def test_realtime_of_all_sequences_ascends(users: list[User]) -> None:
     batch = jagged(users)

@@ -15,6 +15,7 @@ from rayrank.report.histogram import histogram
 from rayrank.report.rows import difference_rows, quality_rows, slice_rows
 from rayrank.report.svg import LETTER, LINE
 
+from ..effort import examples
 from .sample import part, quality
 
 RATE = st.floats(0, 1) | st.sampled_from([0.5, 0.8, 0.80001, math.nan])
@@ -69,7 +70,7 @@ def check(figure: Element) -> None:
             assert not [box for box in words if box.meets(drawn)], drawn
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(
     places=st.lists(st.floats(0, 1), min_size=3, max_size=3),
     low=st.floats(0.5, 1e4),
@@ -89,7 +90,7 @@ def test_a_histograms_marks(places: list[float], low: float, factor: float, coun
     check(histogram("Lengths", edges, [count, 1], unit="tokens", what="rows", marks=marks))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(names=NAMES, data=st.data())
 def test_rows(names: list[str], data: st.DataObject) -> None:
     served, *others = names
@@ -116,7 +117,7 @@ def test_rows(names: list[str], data: st.DataObject) -> None:
     )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(
     tasks=NAMES,
     ends=st.lists(RATE, min_size=5, max_size=5),

@@ -16,6 +16,7 @@ from rayrank.serve.limits import Limits
 from rayrank.serve.request import RankRequest, RequestParser
 
 from ..changes import GONE, changed
+from ..effort import examples
 from .requests import GOOD, LIMITS, NOW, PARSER, SCHEMA
 from .test_request import WRONG
 
@@ -124,7 +125,7 @@ def test_unknown_columns_are_refused(where: str) -> None:
     assert (caught.value.status, caught.value.field) == (422, f"users.0.{where}")
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(
     place=st.integers(0, 1 << 16), bit=st.integers(0, 7), cut=st.none() | st.integers(0, 1 << 16)
 )

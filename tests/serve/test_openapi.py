@@ -12,6 +12,7 @@ from rayrank.serve.errors import RequestError
 from rayrank.serve.openapi import STATUSES, document, example
 
 from ..changes import GONE, changed
+from ..effort import examples
 from .requests import GOOD, LIMITS, PARSER, SCHEMA, refusal
 from .test_request_any import CHANGES, with_changes
 
@@ -78,7 +79,7 @@ def test_both_refuse(path: str, value: Any) -> None:
     assert refusal(json.dumps(wrong).encode()).status in (413, 422)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(changes=CHANGES)
 def test_what_the_parser_takes_the_document_takes(changes: list[tuple[str, Any]]) -> None:
     body = json.dumps(with_changes(changes))

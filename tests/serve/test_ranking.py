@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from rayrank.serve.errors import RequestError
 from rayrank.serve.ranking import LONGEST, parse_ranking
 
+from ..effort import examples
+
 TASKS = ["click", "order"]
 SCORES = {
     "click": np.array([0.5, 0.1, 0.4, 0.5], np.float32),
@@ -107,7 +109,7 @@ def test_what_is_no_ranking_is_refused(told: Any, field: str) -> None:
     assert (caught.value.status, caught.value.field) == (422, field)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(formula=st.text(st.sampled_from(list("clickorder0129.+-*/() ")), max_size=LONGEST))
 def test_no_text_raises_anything_else(formula: str) -> None:
     try:

@@ -10,6 +10,7 @@ from rayrank.serve.errors import RequestError
 
 from ..changes import GONE
 from ..data.logs import DAY, START
+from ..effort import examples
 from .requests import GOOD, HUGE, NOW, PARSER
 
 
@@ -81,13 +82,13 @@ def with_changes(changes: list[tuple[str, Any]]) -> dict[str, Any]:
     return request
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(changes=CHANGES)
 def test_no_near_miss_raises_anything_else(changes: list[tuple[str, Any]]) -> None:
     parse_or_refuse(json.dumps(with_changes(changes)).encode())
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(body=st.one_of(st.binary(max_size=40), JSON.map(lambda v: json.dumps(v).encode())))
 def test_no_body_raises_anything_else(body: bytes) -> None:
     parse_or_refuse(body)

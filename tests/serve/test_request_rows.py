@@ -22,6 +22,7 @@ from rayrank.serve.request import RequestParser
 
 from ..data.logs import DAY, START, TYPES, Records, logs, shop_schema, write
 from ..data.test_crosses import CROSSES
+from ..effort import examples
 
 # The user's own id is a feature too.
 SCHEMA = shop_schema(
@@ -72,7 +73,7 @@ def comparable(rows: pa.Table) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("kind", KEYS)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(records=logs(), day=st.integers(0, 2))
 def test_a_replayed_request_is_the_training_row(kind: str, records: Records, day: int) -> None:
     tables, cuts = keyed(records, kind), [START, START + day * DAY]

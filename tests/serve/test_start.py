@@ -21,6 +21,7 @@ from rayrank.serve.local import local_api_key, running_app
 from rayrank.versions import CURRENT, name_version
 
 from ..clusters import API_KEY
+from ..effort import examples
 from ..infer.bundles import trained, write
 
 
@@ -55,7 +56,9 @@ def reads_alike(folder: Path, manifest: Manifest) -> bool:
 
 
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(60),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(data=st.data())
 @pytest.mark.parametrize("name", [DENSE, TABLES, MANIFEST])

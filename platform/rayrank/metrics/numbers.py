@@ -13,8 +13,8 @@ def rank_correlation(label: np.ndarray, score: np.ndarray) -> float:
     """Spearman's: the correlation of their ranks, ties at their mean. From -1 to 1, 0 for a guess;
     NaN where all labels, or all scores, are alike. label, score float [n]."""
     absolute_errors(label, score)
-    ranks = (pd.Series(values).rank().to_numpy() for values in (label, score))
-    return weighted_correlation(*ranks, np.ones(len(label)))
+    of_label, of_score = (pd.Series(values).rank().to_numpy() for values in (label, score))
+    return weighted_correlation(of_label, of_score, np.ones(len(label)))
 
 
 def weighted_correlation(x: np.ndarray, y: np.ndarray, weight: np.ndarray) -> float:
