@@ -1,4 +1,4 @@
-"""How hard properties are tried: by a third of their examples, and by all in `make test-long`."""
+"""How hard properties are tried: by a quarter of their examples, and by all in `make test-long`."""
 
 import os
 
@@ -7,4 +7,4 @@ ALL = "RAYRANK_TESTS_LONG" in os.environ
 
 def examples(most: int) -> int:
     """How many of so many."""
-    return most if ALL else min(most, max(10, most // 3))
+    return most if ALL else min(most, max(5, most // 4))
