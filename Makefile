@@ -63,11 +63,10 @@ serve: $(SETUP)
 	$(BIN)/python jobs/serve.py $(if $(RUN_DIR),--run-dir '$(RUN_DIR)')
 
 test: $(SETUP)
-	# In two lanes what needs no cluster, then the rest; 5 is pytest's for no tests, as where TESTS has
-	# but one kind.
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not alone" -n 2 --dist loadscope --no-loadscope-reorder $(TESTS) \
-	    || [ $$? = 5 ]
-	$(BIN)/python -m pytest -m alone $(TESTS) || [ $$? = 5 ]
+	# What needs no cluster in two lanes, then the rest.
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not alone" \
+	    --numprocesses=2 --dist=loadscope --no-loadscope-reorder $(TESTS)
+	$(BIN)/python -m pytest -m alone $(TESTS)
 
 test-long: export RAYRANK_TESTS_LONG = 1
 test-long: test

@@ -132,7 +132,7 @@ JOBS: list[Account] = [
 ]
 
 MADE: list[Account] = [
-    Here(r"make test( TESTS=\S+)?", "this walk is a part of it"),
+    Here(r"make test(-long)?( TESTS=\S+)?", "this walk is a part of it"),
     Here(r"pytest \S+", "this walk is run beside it"),
     Said(r"make lint", "`.ci/run` runs both; a change lands when it passes on a clean clone."),
     Tested(

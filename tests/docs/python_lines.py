@@ -107,8 +107,13 @@ def check_python(words: list[str], *, short: bool = False) -> None:
     if words[0] == "-m":
         file, arguments = module_file(words[1]), words[2:]
         if words[1] == "pytest":
-            arguments = [one for one in arguments if not one.startswith("-")]
-            if gone := [one for one in arguments if not (ROOT / one).exists()]:
+            before = ["", *arguments]
+            tests = [
+                one
+                for one, last in zip(arguments, before, strict=False)
+                if not one.startswith("-") and last != "-m"
+            ]
+            if gone := [one for one in tests if not (ROOT / one).exists()]:
                 raise Wrong(f"{gone}: no such tests")
         if words[1] in STANDARD:
             return
