@@ -122,7 +122,7 @@ pictures: $(SETUP)
 # Their number, the sample's seed, and a room (ROOM=train) or all of them.
 SEED ?= 0
 mutants: $(SETUP)
-	$(BIN)/python tests/mutants.py --number $(or $(N),100) --seed $(SEED) $(if $(ROOM),--room $(ROOM))
+	RAYRANK_TESTS_LONG=1 $(BIN)/python tests/mutants.py --number $(or $(N),100) --seed $(SEED) $(if $(ROOM),--room $(ROOM))
 
 kuairand: $(SETUP)
 	$(BIN)/python jobs/kuairand_table.py $(if $(DATA),--data '$(DATA)')

@@ -16,13 +16,16 @@ def run_in(folder: Path, users: int = 10) -> Run:
     return Run(RunConfig.model_validate({"run_dir": str(folder), "data": told, "rankers": rankers}))
 
 
-def test_a_stage_that_did_its_work_keeps_what_it_was_told(tmp_path: Path) -> None:
+def test_a_stage_that_did_its_work_keeps_what_it_was_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["jobs/demo.py", "--data", "a log"])
     run = run_in(tmp_path)
     with run.stage("build", "something"):
         pass
     kept = RunConfig.model_validate(yaml.safe_load(run.folder.config.read_text()))
     assert kept == run.config
-    assert Path(sys.argv[0]).name in run.folder.command.read_text()
+    assert run.folder.command.read_text() == "python jobs/demo.py --data 'a log'\n"
     assert 0 <= run.seconds()["build"] < 60
 
 
