@@ -53,17 +53,18 @@ def s3_bucket(s3: None) -> str:
 @pytest.hookimpl(tryfirst=True)  # before pytest looks who is marked
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Marks files that need the machine for themselves. They come last: most faults then show
-    within seconds."""
-    alone = {
+    within seconds. Those that share a Ray come after all others: a process in which that one runs
+    cannot join another."""
+    shares = {
         file_of(item.nodeid)
         for item in items
         if "ray_cluster" in item.fixturenames  # type: ignore[attr-defined]
-        or file_of(item.nodeid).startswith(ALONE)
     }
+    alone = shares | {file for item in items if (file := file_of(item.nodeid)).startswith(ALONE)}
     for item in items:
         if file_of(item.nodeid) in alone:
             item.add_marker(pytest.mark.alone)
-    items.sort(key=lambda item: file_of(item.nodeid) in alone)
+    items.sort(key=lambda item: (file_of(item.nodeid) in alone, file_of(item.nodeid) in shares))
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
