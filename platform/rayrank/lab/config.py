@@ -65,7 +65,10 @@ class LabConfig(Strict):
     run_dir: Uri
     """A folder, at a URI of any filesystem, that every node sees."""
     seeds: Annotated[int, Field(ge=2)] = 3
-    """Trainings of everything in a table, from seeds 0 up."""
+    """Trainings of every model that its tables are made of, from seeds 0 up."""
+    seeds_of_changes: Annotated[int, Field(ge=2)] | None = None
+    """Trainings of each ablation, loss and size: the first of the seeds, beside the subject's of the
+    same. All of them unless said."""
     trials: Positive = 4
     """Trainings of every model on every log that says nothing else, to choose its settings by: the
     same number for all models. The first is of the settings as they are."""
@@ -86,6 +89,11 @@ class LabConfig(Strict):
         for key, model in wanted.items():
             if model not in self.models:
                 raise ValueError(f"{key}: no model {model!r}; there are {', '.join(self.models)}")
+        if self.changes_seeds > self.seeds:
+            raise ValueError(
+                f"seeds_of_changes: {self.seeds_of_changes}: at most seeds ({self.seeds}), for each is "
+                f"compared with {self.subject} of the same seed"
+            )
         # Every change that will be made, before anything is trained.
         for log in self.logs.values():
             base = {model: changed(config, log.base) for model, config in self.models.items()}
@@ -96,6 +104,11 @@ class LabConfig(Strict):
             for changes in log.of_subject().values():
                 changed(base[self.subject], changes)
         return self
+
+    @property
+    def changes_seeds(self) -> int:
+        """Trainings of each ablation, loss and size."""
+        return self.seeds_of_changes or self.seeds
 
     def trials_on(self, log: str) -> int:
         """Of every model."""

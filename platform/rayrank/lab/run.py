@@ -54,7 +54,7 @@ def _one_log(name: str, config: LabConfig, found: Found, say: Callable[[str], No
     def made(what: str, changes: Mapping[str, Changes]) -> dict[str, Seeds]:
         rankers = {n: (subject, c) for n, c in variants(models[subject], changes).items()}
         told = f"{name}: {what}"
-        return dict(measure_all(told, rankers, ground.tables, config.seeds, say))
+        return dict(measure_all(told, rankers, ground.tables, config.changes_seeds, say))
 
     rankers = {model: (model, of) for model, of in models.items()}
     measured = dict[str, Seeds](
@@ -63,8 +63,9 @@ def _one_log(name: str, config: LabConfig, found: Found, say: Callable[[str], No
     simulated = of.data.source == "simulate"
     beside = dict[str, Seeds](baselines(ground.tables, ground.log, simulated))
     found.quality.extend(lines(name, measured | beside, measured[subject]))
+    paired = {model: seeds[: config.changes_seeds] for model, seeds in measured.items()}
     found.ablation.extend(
-        lines(name, made("ablations", of.ablations | of.losses), measured[subject])
+        lines(name, made("ablations", of.ablations | of.losses), paired[subject])
     )
     if of.scaling is not None:
         families = of.scaling.families
@@ -72,7 +73,7 @@ def _one_log(name: str, config: LabConfig, found: Found, say: Callable[[str], No
         sizes = made("sizes", every)
         changed = variants(models[subject], every)
         costs = _sizes({size: (subject, ranker) for size, ranker in changed.items()}, ground)
-        against = measured[of.scaling.against]
+        against = paired[of.scaling.against]
         for family, members in families.items():
             of_family = {size: sizes[size] for size in members}
             best = beside[ORACLE] if simulated else None
