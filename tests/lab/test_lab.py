@@ -11,7 +11,8 @@ from rayrank.lab.run import lab
 
 TRAIN = {"workers": 1, "threads": 1, "max_cost": 512, "learning_rate": 0.003}
 CONTENT = {
-    "seeds": 2,
+    "seeds": 3,
+    "seeds_of_changes": 2,
     "trials": 2,
     "models": {
         "mtgr": {
@@ -74,8 +75,8 @@ def test_the_same_seeds_give_the_same_tables(ran: Ran) -> None:
 
 
 def test_what_is_trained_is_not_trained_again(ran: Ran) -> None:
-    # Of mtgr: two trials; then two seeds of each of itself, with dropout, and wider.
-    assert len(ran.trained) == 2 + 3 * 2
+    # Of mtgr: two trials; then three seeds of itself, and two of it with dropout, and wider.
+    assert len(ran.trained) == 2 + 3 + 2 * 2
     assert ran._trained() == ran.trained
 
 
@@ -111,6 +112,13 @@ def test_differences_are_to_the_subject(ran: Ran) -> None:
     assert of["mtgr", "gauc"]["difference"] == ""
 
 
+def test_changes_have_seeds_of_their_own_number(ran: Ran) -> None:
+    for name, seeds in (("quality", "3"), ("ablation", "2"), ("scaling", "2")):
+        trained = {line["seeds"] for line in ran.table(name)} - {"0"}  # a baseline's
+        assert trained == {seeds}, name
+    assert "mtgr's changes from 2" in (ran.folder / "report.html").read_text()
+
+
 def test_costs_are_counted(ran: Ran) -> None:
     cost = {line["model"]: line for line in ran.table("cost")}
     assert float(cost["mtgr"]["flops_per_row"]) > float(cost["dlrm"]["flops_per_row"]) > 0
@@ -130,4 +138,4 @@ def test_the_page_and_its_pictures_are_there(ran: Ran) -> None:
 
 def test_it_says_how_far_it_is(ran: Ran) -> None:
     assert any(line.startswith("food: mtgr: 2 trials, the best 0.") for line in ran.said)
-    assert "food: models: 4 of 4 made (" in "\n".join(ran.said)
+    assert "food: models: 6 of 6 made (" in "\n".join(ran.said)

@@ -59,6 +59,7 @@ def test_it_can_be_read() -> None:
         ("logs.feed.search", {"train.epochs": [1, 0]}, "train.epochs"),
         ("search", {"train.epochs": []}, "at least 1 item"),
         ("seeds", 1, "greater than or equal to 2"),
+        ("seeds_of_changes", 9, "seeds_of_changes: 9: at most seeds"),
     ],
 )
 def test_what_cannot_be_is_said_before_anything_is_trained(

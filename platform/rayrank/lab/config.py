@@ -67,8 +67,8 @@ class LabConfig(Strict):
     seeds: Annotated[int, Field(ge=2)] = 3
     """Trainings of every model that its tables are made of, from seeds 0 up."""
     seeds_of_changes: Annotated[int, Field(ge=2)] | None = None
-    """Trainings of each ablation, loss and size: the first of the seeds, beside the subject's of the
-    same. All of them unless said."""
+    """Trainings of each ablation, loss and size: the first of the seeds, beside the subject's of
+    the same. All of them unless said."""
     trials: Positive = 4
     """Trainings of every model on every log that says nothing else, to choose its settings by: the
     same number for all models. The first is of the settings as they are."""
@@ -91,8 +91,8 @@ class LabConfig(Strict):
                 raise ValueError(f"{key}: no model {model!r}; there are {', '.join(self.models)}")
         if self.changes_seeds > self.seeds:
             raise ValueError(
-                f"seeds_of_changes: {self.seeds_of_changes}: at most seeds ({self.seeds}), for each is "
-                f"compared with {self.subject} of the same seed"
+                f"seeds_of_changes: {self.seeds_of_changes}: at most seeds ({self.seeds}), for "
+                f"each is compared with {self.subject} of the same seed"
             )
         # Every change that will be made, before anything is trained.
         for log in self.logs.values():

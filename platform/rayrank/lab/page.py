@@ -87,10 +87,13 @@ def pictures(found: Found) -> Pictures:
 
 def _about(found: Found) -> str:
     seeds = max(line.seeds for line in found.quality)
+    of_changes = {line.seeds for line in (*found.ablation, *found.scaling)}
+    fewer = [f", {found.subject}'s changes from {n}" for n in of_changes if n < seeds]
     return (
         f"Every model with settings chosen on validation days by the same number of trials, then "
-        f"trained from {seeds} seeds and scored once on test days. Intervals are 95 %, over draws "
-        f"of users and over seeds; differences are paired: the same seed, the same users."
+        f"trained from {seeds} seeds and scored once on test days{''.join(fewer)}. Intervals are "
+        f"95 %, over draws of users and over seeds; differences are paired: the same seed, the "
+        f"same users."
     )
 
 
