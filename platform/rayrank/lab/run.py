@@ -64,9 +64,7 @@ def _one_log(name: str, config: LabConfig, found: Found, say: Callable[[str], No
     beside = dict[str, Seeds](baselines(ground.tables, ground.log, simulated))
     found.quality.extend(lines(name, measured | beside, measured[subject]))
     paired = {model: seeds[: config.changes_seeds] for model, seeds in measured.items()}
-    found.ablation.extend(
-        lines(name, made("ablations", of.ablations | of.losses), paired[subject])
-    )
+    found.ablation.extend(lines(name, made("ablations", of.ablations | of.losses), paired[subject]))
     if of.scaling is not None:
         families = of.scaling.families
         every = {size: changes for sizes in families.values() for size, changes in sizes.items()}
