@@ -3,8 +3,8 @@
 # make demo SEEDS=3              each ranker from three seeds: mean and deviation
 # make demo NEW=1                a new version beside what another log or config has left
 # make serve RUN_DIR=path        keep the endpoint up on a run's current bundle (runs/demo)
-# make test                      all tests, properties by a quarter of their examples
-# make test-long                 all tests, properties by all of them
+# make test                      the tests, properties by a quarter of their examples
+# make test-long                 all tests, the longest too, and properties by all their examples
 # make lint                      ruff and mypy
 # make bench-serve                the endpoint: over an echo, JSON and Arrow, beyond what it can do
 # make daily                      seven days one after the other, one of them damaged (five minutes)

@@ -1,8 +1,14 @@
-"""How hard properties are tried: by a quarter of their examples, and by all in `make test-long`."""
+"""How hard things are tried: properties by a quarter of their examples, and whole forms of what
+shorter tests show not at all; by everything there is in `make test-long`."""
 
 import os
 
+import pytest
+
 ALL = "RAYRANK_TESTS_LONG" in os.environ
+long_form = pytest.mark.skipif(
+    not ALL, reason="the long form of what shorter tests show: make test-long"
+)
 
 
 def examples(most: int) -> int:

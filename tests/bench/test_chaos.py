@@ -11,7 +11,16 @@ from bench.chaos_outcome import Outcome
 from bench.chaos_siege import Sieges
 from bench.chaos_stage import Stage, stage
 
+from ..effort import long_form
+
 SCENARIOS = scenarios(short=True)
+ELSEWHERE = {
+    "damage_two_replicas": "tests/jobs/test_endpoint.py",
+    "damage_one_replica": "tests/jobs/test_endpoint.py",
+    "change_keys": "tests/serve/test_mounted_keys.py",
+    "scale": "here: kill and redeploy take and give replicas too",
+}
+"""Where `make test` sees the like of what `make test-long` does under load."""
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +38,10 @@ def test_whatever_is_not_200_is_a_failure() -> None:
     assert "2 failures" in line("some", Outcome(asked=found), 1.0)
 
 
-@pytest.mark.parametrize("name", SCENARIOS)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[long_form] if name in ELSEWHERE else []) for name in SCENARIOS],
+)
 def test_no_request_is_lost(endpoint: Stage, name: str) -> None:
     found = SCENARIOS[name](endpoint)
     assert found.asked.requests >= SHORT.requests

@@ -1,7 +1,9 @@
 """Two nights of the manifests: the RayCronJob's exact command, and what the RayService serves.
 
 On a Ray of its own, made as the manifests have it: a token, a head without CPUs, workers (one more
-for a replica that must move), and what the pods have in their environment.
+for a replica that must move), and what the pods have in their environment. In parts, this is also
+in tests/run/test_daily.py (what nights learn), test_endpoint.py (a service that follows), bench
+(replicas that go) and tests/k8s (the manifests).
 """
 
 import json
@@ -25,9 +27,11 @@ from rayrank.versions import CURRENT, named_version
 from bench.daily_log import write_log
 
 from ..clusters import ROOT, Head, free_port, ray_head, said_by, wait_until
+from ..effort import long_form
 from ..run.daily import FIRST, NAME, SECOND, config
 from .cluster import KEY, submit
 
+pytestmark = long_form
 BASE = ROOT / "k8s" / "base"
 
 
