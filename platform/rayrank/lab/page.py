@@ -87,7 +87,7 @@ def pictures(found: Found) -> Pictures:
 
 def _about(found: Found) -> str:
     seeds = max(line.seeds for line in found.quality)
-    of_changes = {line.seeds for line in (*found.ablation, *found.scaling)}
+    of_changes = {x.seeds for x in found.ablation} | {x.seeds for x in found.scaling}
     fewer = [f", {found.subject}'s changes from {n}" for n in of_changes if n < seeds]
     return (
         f"Every model with settings chosen on validation days by the same number of trials, then "
