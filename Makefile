@@ -98,6 +98,7 @@ lint: $(SETUP)
 
 docs: $(SETUP)
 	$(BIN)/python -m rayrank.run.config_page docs/config.md docs/config-models.md
+	$(BIN)/python -m rayrank.lab.config_page docs/config-lab.md
 	$(BIN)/python -m rayrank.serve.api_page docs/data.md docs/api.md
 
 # Every page at the place that it has here, so that links lead to the same.

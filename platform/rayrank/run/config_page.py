@@ -4,9 +4,9 @@ of a model: made from the code (`make docs`)."""
 import inspect
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple, get_args
+from typing import Any, NamedTuple, get_args, get_origin
 
 from pydantic import ValidationError
 
@@ -55,7 +55,13 @@ BOUNDS = {
     "minItems": "no fewer than",
     "maxLength": "of length ≤",
 }
-KINDS = {"integer": "integer", "number": "number", "string": "text", "boolean": "true or false"}
+KINDS = {
+    "integer": "integer",
+    "number": "number",
+    "string": "text",
+    "boolean": "true or false",
+    "null": "null",
+}
 
 
 class Key(NamedTuple):
@@ -78,8 +84,11 @@ class Section(NamedTuple):
     keys: list[Key]
 
 
-def sections(model: type[Strict], prefix: str = "", kind: str = "") -> Iterator[Section]:
-    """A section for a model, and one for each model inside it; `kind`: of a ranker's model."""
+def sections(
+    model: type[Strict], prefix: str = "", kind: str = "", without: Collection[type[Strict]] = ()
+) -> Iterator[Section]:
+    """A section for a model, and one for each model inside it that is not on another page
+    (`without`); `kind`: of a ranker's model."""
     properties = model.model_json_schema()["properties"]
     defaults = _defaults(model)
     keys: list[Key] = []
@@ -91,8 +100,10 @@ def sections(model: type[Strict], prefix: str = "", kind: str = "") -> Iterator[
             for short in SHORT:
                 inner += sections(ranker_class(short).Config, f"{dotted}.", short)
         elif (found := _model_in(field.annotation)) is not None:
-            named = field.annotation is not found  # a dict of them, by name
-            inner += sections(found, f"{dotted}.NAME." if named else f"{dotted}.")
+            named = get_origin(field.annotation) is dict
+            if found not in without:
+                within = f"{dotted}.NAME." if named else f"{dotted}."
+                inner += sections(found, within, without=without)
         else:
             default = _written(defaults[attribute]) if attribute in defaults else "needed"
             meaning = " ".join((field.description or "").split())
@@ -110,31 +121,33 @@ def kind_of(schema: dict[str, Any]) -> str:
         return " or ".join(kind_of(part) for part in schema["anyOf"])
     if "enum" in schema:
         return ", ".join(f"`{value}`" for value in schema["enum"])
-    if schema["type"] == "null":
-        return "null"
-    if schema["type"] == "object":
-        named = ", ".join(f"`{name}`" for name in schema["propertyNames"]["enum"])
-        return f"of {named}: {kind_of(schema['additionalProperties'])}"
+    if schema.get("type") == "object":
+        names = schema.get("propertyNames", {}).get("enum")
+        named = f"of {', '.join(f'`{name}`' for name in names)}" if names else "by name"
+        inner = schema["additionalProperties"]
+        return f"{named}: {kind_of({} if inner is True else inner)}"
     bounds = [f"{sign} {schema[bound]}" for bound, sign in BOUNDS.items() if bound in schema]
-    if schema["type"] == "array":
+    if schema.get("type") == "array":
         return ", ".join([f"list of: {kind_of(schema['items'])}", *bounds])
-    return " ".join([KINDS[schema["type"]], ", ".join(bounds)]).strip()
+    kind = KINDS[schema["type"]] if "type" in schema else "anything"
+    return " ".join([kind, ", ".join(bounds)]).strip()
 
 
 def page() -> str:
     """The whole page, but for models."""
     parts = []
     for lead, model in ((RUN, RunConfig), (SERVING, RankingArgs), (LOG, Schema)):
-        parts += [lead, *(_table(section) for section in sections(model) if not section.kind)]
+        parts += [lead, *(in_markdown(section) for section in sections(model) if not section.kind)]
     return "\n".join(parts)
 
 
 def models_page() -> str:
     """The page of models, in the order of `SHORT`."""
-    return "\n".join([MODELS, *(_table(part) for part in sections(RunConfig) if part.kind)])
+    return "\n".join([MODELS, *(in_markdown(part) for part in sections(RunConfig) if part.kind)])
 
 
-def _table(section: Section) -> str:
+def in_markdown(section: Section) -> str:
+    """Its title, its text, and a table of its keys."""
     lines = [f"## {section.title}", "", section.text, ""]
     lines += ["| key | value | default | |", "|---|---|---|---|"]
     lines += [
