@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numba import njit
 
+from rayrank.embedding.compiled import compiled
 from rayrank.embedding.hashing import mix
 
 LANES = 8
@@ -65,13 +65,13 @@ def _upper_half(key: torch.Tensor) -> torch.Tensor:
     return (key >> 32) & 0xFFFFFFFF
 
 
-@njit(nogil=True)
+@compiled()
 def bucket_of(key: np.int64, buckets: int) -> np.int64:
     """Of a key, for compiled loops."""
     return np.int64(((np.uint64(key) >> np.uint64(32)) * np.uint64(buckets)) >> np.uint64(32))
 
 
-@njit(nogil=True)
+@compiled()
 def _place(ascending: np.ndarray, keys: np.ndarray, empty: int) -> tuple[np.ndarray, int]:
     buckets = len(keys) // LANES
     places = np.empty(len(ascending), np.int64)

@@ -7,7 +7,8 @@ import zlib
 
 import numpy as np
 import torch
-from numba import njit
+
+from rayrank.embedding.compiled import compiled
 
 # SplitMix64's constants (Steele, Lea, Flood: Fast splittable pseudorandom number generators,
 # OOPSLA 2014) as signed integers: torch's signed 64-bit arithmetic wraps, and it has no other.
@@ -27,7 +28,7 @@ def mix(x: torch.Tensor) -> torch.Tensor:
     return x ^ _shift_right(x, 31)
 
 
-@njit(nogil=True, inline="always")
+@compiled(inline="always")
 def mix_one(x: int) -> np.uint64:
     """As `mix`, of one id, for compiled loops."""
     mixed = np.uint64(x)

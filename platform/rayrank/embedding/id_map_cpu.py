@@ -12,9 +12,10 @@ one that stood behind it, and further from its own line than need be, comes up i
 
 import numpy as np
 import torch
-from numba import carray, njit, types
+from numba import carray, types
 from numba.extending import intrinsic
 
+from rayrank.embedding.compiled import compiled
 from rayrank.embedding.hashing import mix_one
 
 EMPTY = -1
@@ -115,18 +116,18 @@ def _pointer(of):
     return types.CPointer(of)(types.uint64), generate
 
 
-@njit(nogil=True)
+@compiled()
 def _part_of(mixed: np.uint64) -> np.int64:
     return np.int64(mixed >> np.uint64(64 - PART_BITS))
 
 
-@njit(nogil=True)
+@compiled()
 def _line_of(mixed: np.uint64, lines: int) -> np.int64:
     # The lower half: the upper bits are all alike within a part.
     return np.int64(((mixed & np.uint64(0xFFFFFFFF)) * np.uint64(lines)) >> np.uint64(32))
 
 
-@njit(nogil=True)
+@compiled()
 def _find(ids: np.ndarray, places: np.ndarray, lines: np.ndarray, slots: np.ndarray) -> int:
     """Fill `slots`. What it returns says nothing, and keeps the compiler from leaving out the early
     looks."""
@@ -147,7 +148,7 @@ def _find(ids: np.ndarray, places: np.ndarray, lines: np.ndarray, slots: np.ndar
     return seen
 
 
-@njit(nogil=True)
+@compiled()
 def _look(one: int, place: int, lines: int, line: int) -> tuple[int, int, int]:
     """The slot of an id, or EMPTY; the line and lane where it is, or is to be."""
     while True:
@@ -169,7 +170,7 @@ def _look(one: int, place: int, lines: int, line: int) -> tuple[int, int, int]:
             line = 0
 
 
-@njit(nogil=True)
+@compiled()
 def _look_up(one: int, places: np.ndarray, lines: np.ndarray) -> tuple[int, int, int, int]:
     """The part of an id, and what `_look` says there."""
     mixed = mix_one(one)
@@ -178,14 +179,14 @@ def _look_up(one: int, places: np.ndarray, lines: np.ndarray) -> tuple[int, int,
     return part, slot, line, lane
 
 
-@njit(nogil=True)
+@compiled()
 def _put(one: int, slot: int, place: int, line: int, lane: int) -> None:
     at = place + np.uint64(LINE_BYTES * line)
     carray(_words(at), LANES)[lane] = one
     carray(_halves(at), LINE_BYTES // 4)[SLOTS_FROM + lane] = slot
 
 
-@njit(nogil=True)
+@compiled()
 def _insert(
     ids: np.ndarray,
     missing: np.ndarray,
@@ -213,7 +214,7 @@ def _insert(
     return len(missing), count, -1
 
 
-@njit(nogil=True)
+@compiled()
 def _move(place: int, lines: int, to: int, to_lines: int) -> int:
     """The ids of a part, with their slots, to lines that hold none yet; how many."""
     found = 0
@@ -231,7 +232,7 @@ def _move(place: int, lines: int, to: int, to_lines: int) -> int:
     return found
 
 
-@njit(nogil=True)
+@compiled()
 def _remove(ids: np.ndarray, places: np.ndarray, lines: np.ndarray, free: np.ndarray) -> None:
     for number in range(len(ids)):
         part, slot, line, lane = _look_up(ids[number], places, lines)
@@ -240,7 +241,7 @@ def _remove(ids: np.ndarray, places: np.ndarray, lines: np.ndarray, free: np.nda
             free[part] += 1
 
 
-@njit(nogil=True)
+@compiled()
 def _close(place: int, lines: int, line: int, lane: int) -> None:
     """Take away what stands at a line and lane, so that every other id is found as before: the last
     of a line comes up into the gap, and where the line was full, one that had to go past it comes
@@ -272,7 +273,7 @@ def _close(place: int, lines: int, line: int, lane: int) -> None:
         line, lane = back, at
 
 
-@njit(nogil=True)
+@compiled()
 def _assign(ids: np.ndarray, to: np.ndarray, places: np.ndarray, lines: np.ndarray) -> None:
     for number in range(len(ids)):
         part, _, line, lane = _look_up(ids[number], places, lines)

@@ -13,9 +13,9 @@ from functools import cache
 
 import numpy as np
 import torch
-from numba import njit
 
 from rayrank.embedding.buckets import LANES, Buckets, bucket_of
+from rayrank.embedding.compiled import compiled
 from rayrank.embedding.hashing import mix_one
 
 BLOCK = 256
@@ -49,7 +49,7 @@ def _pool(threads: int, _process: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(threads, thread_name_prefix="tables")
 
 
-@njit(nogil=True)
+@compiled()
 def _look_up(
     ids: np.ndarray,
     keys: np.ndarray,
