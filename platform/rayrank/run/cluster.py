@@ -36,6 +36,9 @@ def cluster(folder: RunFolder, job: str) -> Iterator[None]:
     started = not joined()
     # Ray Train's page in the dashboard is empty without it.
     os.environ.setdefault("RAY_TRAIN_ENABLE_STATE_TRACKING", "1")
+    # Serve kills a proxy that is not there within 5 s, and with it ends whoever waits for it: on a
+    # busy machine its imports alone take longer. (Serve itself waits for 60 s.)
+    os.environ.setdefault("RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S", "60")
     ray.data.DataContext.get_current().enable_progress_bars = False
     log = _send_to_file(folder.ray_log)
     named = JobConfig(metadata={"job_name": f"{job} {folder.name}"})
