@@ -1,5 +1,3 @@
-# Numba's decorators have no types.
-# mypy: disable-error-code="untyped-decorator"
 """A hash table of 64-bit keys that lies in memory as it lies in a file.
 
 Keys stand in buckets of eight, a cache line: to find one costs a look into a single line, hardly

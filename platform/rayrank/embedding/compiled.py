@@ -10,16 +10,21 @@ import os
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numba
 
 HERE = Path(__file__).parent
 
 
-def compiled(inline: str = "never") -> Callable[[Callable[..., Any]], Any]:
+Loop = Callable[..., Any]
+
+
+def compiled(inline: Literal["never", "always"] = "never") -> Callable[[Loop], Loop]:
     """A decorator for loops: without Python's lock. inline: Numba's."""
-    return numba.njit(nogil=True, cache=KEPT is not None, inline=inline)
+    decorator: Callable[[Loop], Loop]
+    decorator = numba.njit(nogil=True, cache=KEPT is not None, inline=inline)
+    return decorator
 
 
 def kept_in(caches: Path) -> Path | None:
@@ -44,4 +49,4 @@ def _caches() -> Path:
 
 KEPT = kept_in(_caches())
 if KEPT is not None:
-    numba.config.CACHE_DIR = str(KEPT)
+    numba.config.CACHE_DIR = str(KEPT)  # type: ignore[attr-defined]  # set as it is imported

@@ -1,5 +1,3 @@
-# Numba's decorators have no types.
-# mypy: disable-error-code="untyped-decorator"
 """64-bit mixing, the same in torch on every device and in compiled loops, and the vectors that ids
 start with."""
 

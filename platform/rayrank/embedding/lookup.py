@@ -1,5 +1,3 @@
-# Numba's decorators have no types.
-# mypy: disable-error-code="untyped-decorator"
 """Vectors of arbitrary ids on a CPU, from half precision into float32, in one compiled loop.
 
 Beyond the caches a lookup is two waits for memory, of the key's line and of the vector's. Memory

@@ -16,10 +16,10 @@ LAB = """\
 
 Made from the code by `make docs`.
 
-A lab's config is a YAML file as `jobs/lab.yaml` is ([the model lab](lab.md)). Any key can be said
-behind the command: `make lab SET="seeds=3"`. `NAME` is any name you give a model or a log. What
-`models.NAME`, `logs.NAME.data` and `evaluate` may say is what a run's `rankers.NAME`, `data` and
-`evaluate` may ([every key](config.md)).
+A lab's config is a YAML file as `jobs/lab.yaml` is ([the model lab](lab.md), which says how to
+change a key). `NAME` is any name you give a model or a log. What `models.NAME`, `logs.NAME.data`
+and `evaluate` may say is what a run's `rankers.NAME`, `data` and `evaluate` may
+([every key](config.md)).
 """
 
 
