@@ -48,6 +48,18 @@ def test_where_nothing_can_be_kept_it_works_all_the_same(tmp_path: Path) -> None
     assert find(NUMBA_CACHE_DIR=told)[:2] == [[-1, -1, -1], 0]
 
 
+def test_a_user_without_a_home_keeps_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As `Path.home` says it, of a user id that no file knows."""
+
+    def nowhere() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", nowhere)
+    for name in ("NUMBA_CACHE_DIR", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    assert compiled.kept() is None
+
+
 def test_other_code_is_kept_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of any file of the folder: loops call functions of others."""
     shutil.copytree(compiled.HERE, tmp_path / "embedding")

@@ -15,8 +15,6 @@ from typing import Any, Literal
 import numba
 
 HERE = Path(__file__).parent
-
-
 Loop = Callable[..., Any]
 
 
@@ -42,11 +40,15 @@ def kept_in(caches: Path) -> Path | None:
     return None
 
 
-def _caches() -> Path:
+def kept() -> Path | None:
+    """`kept_in` of this user's caches; None for one without a home (as a pod's user may be)."""
     told = os.environ.get("NUMBA_CACHE_DIR") or os.environ.get("XDG_CACHE_HOME")
-    return Path(told) if told else Path.home() / ".cache"
+    try:
+        return kept_in(Path(told) if told else Path.home() / ".cache")
+    except RuntimeError:  # no home
+        return None
 
 
-KEPT = kept_in(_caches())
+KEPT = kept()
 if KEPT is not None:
     numba.config.CACHE_DIR = str(KEPT)  # type: ignore[attr-defined]  # set as it is imported
