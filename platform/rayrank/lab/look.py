@@ -10,6 +10,12 @@ from rayrank.metrics import QUALITY, Estimate, Quality
 from rayrank.metrics.uncertainty import Z95
 from rayrank.report.numbers import rate
 
+MORE = {
+    "log_loss": "log-loss",
+    "normalised_entropy": "normalised entropy",
+    "calibration": "predicted / observed",
+}
+"""Metrics that are shown beside those that rankers are compared by, and what people call them."""
 
 def is_of(line: Line, data: str, task: str, metric: str) -> bool:
     """Whether a line is a metric over all exposures."""

@@ -6,6 +6,7 @@ from xml.etree.ElementTree import Element
 
 from rayrank.lab.folder import LabFolder
 from rayrank.lab.look import (
+    MORE,
     cell,
     compared_key,
     difference,
@@ -30,11 +31,6 @@ from rayrank.storage import write_whole
 Pictures = dict[str, list[Element]]
 """Kind -> its charts."""
 NAMES = BinaryQuality.names | NumberQuality.names
-MORE = {
-    "log_loss": "log-loss",
-    "normalised_entropy": "normalised entropy",
-    "calibration": "predicted / observed",
-}
 
 
 def write_page(found: Found, folder: LabFolder) -> None:

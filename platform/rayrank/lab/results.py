@@ -3,11 +3,13 @@
 import csv
 import io
 import math
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple, Self, TypeVar, get_type_hints
 
 from rayrank.lab.power_law import Band
 from rayrank.metrics import Estimate
+
+L = TypeVar("L", bound=tuple)
 
 
 class Line(NamedTuple):
@@ -130,6 +132,20 @@ class Found(NamedTuple):
             "trials": _csv(TrialLine._fields, self.trials),
         }
 
+    @classmethod
+    def of(cls, subject: str, tables: Mapping[str, str]) -> Self:
+        """What `tables` told: but for curves, whose bands are in none."""
+        return cls(
+            subject,
+            _lines(Line, tables["quality"]),
+            _lines(Line, tables["ablation"]),
+            _lines(SizeLine, tables["scaling"]),
+            _lines(FitLine, tables["scaling_fit"]),
+            _lines(CostLine, tables["cost"]),
+            _lines(TrialLine, tables["trials"]),
+            [],
+        )
+
 
 def _csv(columns: Sequence[str], lines: Sequence[tuple]) -> str:
     """Six figures, nothing where a number was not measured."""
@@ -138,6 +154,20 @@ def _csv(columns: Sequence[str], lines: Sequence[tuple]) -> str:
     writer.writerow(columns)
     writer.writerows([_told(value) for value in line] for line in lines)
     return text.getvalue()
+
+
+def _lines(kind: type[L], text: str) -> list[L]:
+    read = [_READ[of] for of in get_type_hints(kind).values()]
+    _, *lines = csv.reader(io.StringIO(text))
+    return [kind(*(f(value) for f, value in zip(read, line, strict=True))) for line in lines]
+
+
+_READ: dict[type, Callable[[str], object]] = {
+    str: str,
+    int: int,
+    float: lambda told: float(told or "nan"),
+    bool: lambda told: told == "True",
+}
 
 
 def _told(value: object) -> object:
