@@ -12,7 +12,7 @@
 # make chaos-serve                killed replicas, switches, damage, sieges: what is lost (SOAK=10: minutes)
 # make chaos-nodes                pods drained, upgraded, failed, as network namespaces (root, redis-server)
 # make fuzz-serve                 generated requests (N=10000) against a deployed application
-# make docs                      docs/config*.md and docs/api.md, from the code
+# make docs                      docs/config*.md, docs/lab-results.md and docs/api.md, from the code and docs/lab
 # make site                      these pages as a site, in .site/html
 # make mutants                   break a hundred things, one at a time: would the tests notice?
 # make monitor                   a Prometheus over the local Ray: what each dashboard's panel shows
@@ -99,6 +99,7 @@ lint: $(SETUP)
 docs: $(SETUP)
 	$(BIN)/python -m rayrank.run.config_page docs/config.md docs/config-models.md
 	$(BIN)/python -m rayrank.lab.config_page docs/config-lab.md
+	$(BIN)/python -m rayrank.lab.results_page docs/lab docs/lab-results.md
 	$(BIN)/python -m rayrank.serve.api_page docs/data.md docs/api.md
 
 # Every page at the place that it has here, so that links lead to the same.

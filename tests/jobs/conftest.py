@@ -39,7 +39,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trained]:
                         },
                         "train": {
                             "epochs": 6,
-                            "max_cost": 100,
+                            "max_cost": 200,
                             "learning_rate": 1e-2,
                             "table_learning_rate": 0.1,
                             "warmup_steps": 5,

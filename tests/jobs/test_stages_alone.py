@@ -2,12 +2,17 @@
 
 import pytest
 
+from ..effort import long_form
 from .cluster import Trained
 
-STAGES = ["build_rows", "train", "evaluate", "export", "check", "report"]
+STAGES = ["train", "check"]
+PASSED_OVER = ["build_rows", "evaluate", "export", "report"]
+"""What a pipeline does that is submitted again (`test_cluster`) passes over these too."""
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize(
+    "stage", [*STAGES, *(pytest.param(s, marks=long_form) for s in PASSED_OVER)]
+)
 def test_each_stage_alone_finds_its_work_done(trained: Trained, stage: str) -> None:
     def kept() -> dict[str, bytes]:
         versions = [trained.run.folder.bundles, trained.run.folder.ranker("mtgr")]

@@ -42,7 +42,7 @@ def test_tables_are_read_as_they_were_written() -> None:
         "| dcn | – | 0.7500 ± 0.0100 | −0.0200 [−0.0500, +0.0100] |",
         "| mtgr | – | 0.7500 ± 0.0100 | – |",
         "| causal mask | **−0.0050 [−0.0060, −0.0040]** |",
-        "| food, click: depth | small | 2 | 1,000 | 20 | 0.7000 ± 0.0100 | +0.1000 [+0.0000, +0.2000] |",
+        "| food, click: depth | small | 2 | 1,000 | 20 | 0.7000 ± 0.0100 | +0.1000 [+0.0000, ",
         "| food, click: depth | 0.250 [0.125, 0.500] |",
         "| food, mtgr | 1,000 | 20 | 2 | 0.05 | 1,234 | 1.5 | 2.5 |",
         "![What of MTGR brings it](lab/ablation.svg)",

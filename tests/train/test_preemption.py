@@ -95,7 +95,7 @@ def test_a_node_that_is_told_to_go(
     nothing before its end."""
     config = ranker_config(
         dropout=0.2,
-        epochs=6,
+        epochs=4,
         max_cost=1,
         checkpoint_every=10_000,
         max_failures=0,

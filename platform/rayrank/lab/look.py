@@ -17,6 +17,7 @@ MORE = {
 }
 """Metrics that are shown beside those that rankers are compared by, and what people call them."""
 
+
 def is_of(line: Line, data: str, task: str, metric: str) -> bool:
     """Whether a line is a metric over all exposures."""
     return (line.data, line.task, line.metric, line.slice) == (data, task, metric, EVERYONE)

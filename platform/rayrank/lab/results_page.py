@@ -15,11 +15,11 @@ from rayrank.report.numbers import amount
 LEAD = """\
 # What the lab found
 
-Made from the tables of `docs/lab` by `make docs`; a `make lab` made those ([the model lab](lab.md) says how
-it compares, and what stands out here). Mean ± deviation over seeds, on test days. A difference is to MTGR
-with its chosen settings, paired by seed and by draws of users, with its 95 % interval; **bold** where that
-leaves out 0. Baselines draw nothing, and have no deviation. Each of the tables is a file:
-[quality](lab/quality.csv), [ablation](lab/ablation.csv), [scaling](lab/scaling.csv),
+Made from the tables of `docs/lab` by `make docs`; a `make lab` made those. How it compares, and
+what stands out: [the model lab](lab.md). Mean ± deviation over seeds, on test days. A difference is
+to MTGR with its chosen settings, paired by seed and by draws of users, with its 95 % interval;
+**bold** where that leaves out 0. Baselines draw nothing, and have no deviation. Each table is a
+file: [quality](lab/quality.csv), [ablation](lab/ablation.csv), [scaling](lab/scaling.csv),
 [laws](lab/scaling_fit.csv), [cost](lab/cost.csv), [trials](lab/trials.csv).
 """
 HEADINGS = {
@@ -33,9 +33,7 @@ HEADINGS = {
 def page(found: Found, pictures: Sequence[str]) -> str:
     """The whole page; `pictures` are the names of those beside the tables."""
     parts = {
-        "quality": [
-            _quality(found.quality, data, task) for data, task in tasks(found.quality)
-        ],
+        "quality": [_quality(found.quality, data, task) for data, task in tasks(found.quality)],
         "ablation": [_ablation(found.ablation, data) for data in _logs(found.ablation)],
         "scaling": [_sizes(found.scaling), _laws(found.fits)],
         "cost": [_costs(found.costs)],
