@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from rayrank.lab.measure import EVERYONE
+from rayrank.lab.power_law import STEEPEST
 from rayrank.lab.results import Line
 from rayrank.metrics import QUALITY, Estimate, Quality
 from rayrank.metrics.uncertainty import Z95
@@ -73,6 +74,13 @@ def difference(lines: Sequence[Line], data: str, model: str, task: str, metric: 
 def estimate(value: float, low: float) -> Estimate:
     """From a value and the lower end of its interval."""
     return Estimate(value, (value - low) / Z95)
+
+
+def exponent(value: float, low: float, high: float) -> str:
+    """Of a law, with its interval; in words, where other users and seeds may have any."""
+    if low <= -STEEPEST and high >= STEEPEST:
+        return "not told by these sizes"
+    return f"{value:.2f} [{low:.2f}, {high:.2f}]".replace("-", "−")
 
 
 def cell(lines: Sequence[Line], data: str, model: str, task: str, metric: str) -> str:

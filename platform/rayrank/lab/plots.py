@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from xml.etree.ElementTree import Element
 
+from rayrank.lab.look import exponent
 from rayrank.lab.results import CostLine, Curve, Line
 from rayrank.metrics.uncertainty import Z95
 from rayrank.report.charts import spread
@@ -66,20 +67,14 @@ def scaling_curve(curve: Curve, metric: str) -> Element:
             line(x.start, at(curve.oracle), x.end, at(curve.oracle), "bound"),
             text(x.end, at(curve.oracle) + 13, "oracle", "end", "on second"),
         ]
-    law = band.law
+    told = exponent(band.law.exponent, band.exponent_low, band.exponent_high)
     return chart(
         f"{curve.data}, {curve.task}: {curve.family}",
-        f"{metric} above {curve.against} over FLOPs of a forward pass of a user row: exponent "
-        f"{law.exponent:.3f}, 95 % from {band.exponent_low:.3f} to {band.exponent_high:.3f}.",
+        f"{metric} above {curve.against} over FLOPs of a forward pass of a user row: "
+        f"exponent {told}.",
         *axes(x, y, "FLOPs of a user row", f"{metric} above {curve.against}"),
         *parts,
-        text(
-            x.end,
-            BOTTOM - 8,
-            f"exponent {law.exponent:.2f} [{band.exponent_low:.2f}, {band.exponent_high:.2f}]",
-            "end",
-            "tick",
-        ),
+        text(x.end, LINE, f"exponent {told}", "end", "label"),
     )
 
 

@@ -5,6 +5,9 @@ from typing import NamedTuple
 import numpy as np
 from scipy.optimize import least_squares
 
+STEEPEST = 3.0
+"""Exponents are looked for from its negative to it."""
+
 
 class PowerLaw(NamedTuple):
     """gain(F) = at_reference (F / reference)^exponent."""
@@ -25,7 +28,7 @@ class PowerLaw(NamedTuple):
 
 def fit(flops: np.ndarray, gains: np.ndarray) -> PowerLaw:
     """Least squares on the gains themselves, [n] each, n at least 2: on logarithms a gain that is
-    not above 0 had no place, and the smallest would weigh most. Exponents from -3 to 3."""
+    not above 0 had no place, and the smallest would weigh most. Exponents within `STEEPEST`."""
     reference = float(np.exp(np.log(flops).mean()))
     x = np.log(flops / reference)
     start = (float(np.mean(gains)), 0.0)
@@ -37,7 +40,7 @@ def fit(flops: np.ndarray, gains: np.ndarray) -> PowerLaw:
     found = least_squares(
         residuals,
         start,
-        bounds=([-np.inf, -3.0], [np.inf, 3.0]),
+        bounds=([-np.inf, -STEEPEST], [np.inf, STEEPEST]),
         xtol=1e-12,
         ftol=1e-12,
         gtol=1e-14,

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from rayrank.lab.look import MORE, cell, compared_key, line_of, models, names_of, tasks
+from rayrank.lab.look import MORE, cell, compared_key, exponent, line_of, models, names_of, tasks
 from rayrank.lab.results import CostLine, FitLine, Found, Line, SizeLine
 from rayrank.report.numbers import amount
 
@@ -94,10 +94,7 @@ def _sizes(lines: Sequence[SizeLine]) -> str:
 
 def _laws(lines: Sequence[FitLine]) -> str:
     head = ["gain = a × FLOPs^b", "b, with its 95 % interval"]
-    rows = [
-        [f"{x.data}, {x.task}: {x.family}", f"{x.b:.3f} [{x.b_low:.3f}, {x.b_high:.3f}]"]
-        for x in lines
-    ]
+    rows = [[f"{x.data}, {x.task}: {x.family}", exponent(x.b, x.b_low, x.b_high)] for x in lines]
     return _table(head, rows)
 
 
