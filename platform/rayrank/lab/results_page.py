@@ -15,8 +15,8 @@ from rayrank.report.numbers import amount
 LEAD = """\
 # What the lab found
 
-Made from the tables of `docs/lab` by `make docs`; a `make lab` made those. How it compares, and
-what stands out: [the model lab](lab.md). Mean ± deviation over seeds, on test days. A difference is
+Made from the tables of `docs/lab` by `make docs`. How they were made, and what stands out in them:
+[the model lab](lab.md). Mean ± deviation over seeds, on test days. A difference is
 to MTGR with its chosen settings, paired by seed and by draws of users, with its 95 % interval;
 **bold** where that leaves out 0. Baselines draw nothing, and have no deviation. Each table is a
 file: [quality](lab/quality.csv), [ablation](lab/ablation.csv), [scaling](lab/scaling.csv),

@@ -9,6 +9,7 @@ from rayrank.report.style import CSS
 from rayrank.report.svg import HEIGHT, WIDTH, text
 
 GAP, HEAD = 24, 26
+COLUMNS = 2
 
 
 def picture(title: str, charts: Sequence[Sequence[Element]]) -> str:
@@ -22,18 +23,21 @@ def picture(title: str, charts: Sequence[Sequence[Element]]) -> str:
 
 
 def figures_picture(title: str, figures: Sequence[Element]) -> str:
-    """An SVG document of charts (`svg.chart`) side by side, each under its caption."""
-    width, parts, heights = len(figures) * (WIDTH + GAP), [], []
-    for number, figure in enumerate(figures):
-        caption, drawing = figure.find("figcaption"), figure.find("svg")
-        assert caption is not None
-        assert drawing is not None
-        x = GAP / 2 + number * (WIDTH + GAP)
-        height = float(drawing.get("viewBox", "").split()[3])
-        heights.append(height)
-        parts.append(text(x, 2 * HEAD - 8, caption.text or "", class_="on"))
-        parts.append(h("svg", *drawing, x=x, y=2 * HEAD, width=WIDTH, height=height))
-    return _document(title, GAP / 2, width, max(heights) + 2 * HEAD, parts)
+    """An SVG document of charts (`svg.chart`), two in a row, each under its caption."""
+    parts, y = [], HEAD
+    for first in range(0, len(figures), COLUMNS):
+        heights = []
+        for column, figure in enumerate(figures[first : first + COLUMNS]):
+            caption, drawing = figure.find("figcaption"), figure.find("svg")
+            assert caption is not None
+            assert drawing is not None
+            x = GAP / 2 + column * (WIDTH + GAP)
+            height = float(drawing.get("viewBox", "").split()[3])
+            heights.append(height)
+            parts.append(text(x, y + HEAD - 8, caption.text or "", class_="on"))
+            parts.append(h("svg", *drawing, x=x, y=y + HEAD, width=WIDTH, height=height))
+        y += HEAD + max(heights)
+    return _document(title, GAP / 2, min(len(figures), COLUMNS) * (WIDTH + GAP), y, parts)
 
 
 def _document(
