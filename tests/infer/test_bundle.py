@@ -36,7 +36,7 @@ def test_a_loaded_ranker_scores_as_the_trained_one(
     exact = ranker(batch)
     manifest = write(tmp_path, ranker, kind)
     folder = tmp_path / manifest.version
-    # Before the poison: a loop that this machine has compiled and kept is read with pickle, by Numba.
+    # Before the poison: Numba reads loops that this machine has kept with pickle.
     ranker.tables = frozen(ranker, kind)
     in_memory = ranker(batch)
     for module, name in (

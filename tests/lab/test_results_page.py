@@ -22,7 +22,7 @@ FOUND = Found(
     [SizeLine("food", "depth", "small", 2e6, 1000, 20, "click", "gauc", 0.7, 0.01, 3, 0.1, 0, 0.2)],
     [
         FitLine("food", "depth", "click", "dlrm", 0.5, 0.25, -0.125, 0.5),
-        FitLine("food", "width", "click", "dlrm", 0.5, 2.5, -3.0, 3.0),
+        FitLine("food", "width", "click", "dlrm", 0.5, 2.5, -2.9999, 2.9999),
     ],
     [CostLine("food", "mtgr", 1000, 20, 2e6, 5e4, 1234.0, 1.5, 2.5)],
     [TrialLine("food", "mtgr", '{"train.epochs": 3}', 0.75, True)],

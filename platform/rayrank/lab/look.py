@@ -78,7 +78,7 @@ def estimate(value: float, low: float) -> Estimate:
 
 def exponent(value: float, low: float, high: float) -> str:
     """Of a law, with its interval; in words, where other users and seeds may have any."""
-    if low <= -STEEPEST and high >= STEEPEST:
+    if min(-low, high) > 0.99 * STEEPEST:  # a fit comes near its bounds, and not to them
         return "not told by these sizes"
     return f"{value:.2f} [{low:.2f}, {high:.2f}]".replace("-", "−")
 
