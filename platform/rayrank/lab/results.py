@@ -4,7 +4,7 @@ import csv
 import io
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple, Self, TypeVar, get_type_hints
+from typing import Any, NamedTuple, Self, TypeVar, get_type_hints
 
 from rayrank.lab.power_law import Band
 from rayrank.metrics import Estimate
@@ -162,7 +162,7 @@ def _lines(kind: type[L], text: str) -> list[L]:
     return [kind(*(f(value) for f, value in zip(read, line, strict=True))) for line in lines]
 
 
-_READ: dict[type, Callable[[str], object]] = {
+_READ: dict[type, Callable[[str], Any]] = {
     str: str,
     int: int,
     float: lambda told: float(told or "nan"),

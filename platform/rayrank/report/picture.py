@@ -24,7 +24,7 @@ def picture(title: str, charts: Sequence[Sequence[Element]]) -> str:
 
 def figures_picture(title: str, figures: Sequence[Element]) -> str:
     """An SVG document of charts (`svg.chart`), two in a row, each under its caption."""
-    parts, y = [], HEAD
+    parts, y = [], float(HEAD)
     for first in range(0, len(figures), COLUMNS):
         heights = []
         for column, figure in enumerate(figures[first : first + COLUMNS]):
