@@ -6,10 +6,10 @@ from typing import Any
 
 from rayrank.lab.measure import EVERYONE
 from rayrank.lab.power_law import STEEPEST
-from rayrank.lab.results import Line
+from rayrank.lab.results import CostLine, Line, SizeLine
 from rayrank.metrics import QUALITY, Estimate, Quality
 from rayrank.metrics.uncertainty import Z95
-from rayrank.report.numbers import rate
+from rayrank.report.numbers import amount, rate
 
 MORE = {
     "log_loss": "log-loss",
@@ -89,3 +89,29 @@ def cell(lines: Sequence[Line], data: str, model: str, task: str, metric: str) -
     if line is None or math.isnan(line.mean):
         return "–"
     return rate(line.mean) if math.isnan(line.std) else f"{line.mean:.4f} ± {line.std:.4f}"
+
+
+def size_cells(line: SizeLine) -> list[str]:
+    """Of a table of sizes, all but the gain."""
+    return [
+        f"{line.data}, {line.task}: {line.family}",
+        line.size,
+        amount(line.flops_per_row / 1e6),
+        amount(line.dense_parameters),
+        amount(line.sparse_parameters),
+        f"{line.mean:.4f} ± {line.std:.4f}",
+    ]
+
+
+def cost_cells(line: CostLine) -> list[str]:
+    """Of a table of costs."""
+    return [
+        f"{line.data}, {line.model}",
+        amount(line.dense_parameters),
+        amount(line.sparse_parameters),
+        amount(line.flops_per_row / 1e6),
+        amount(line.flops_per_candidate / 1e6),
+        amount(line.train_tokens_per_s),
+        amount(line.serving_ms_100),
+        amount(line.serving_ms_1000),
+    ]

@@ -9,19 +9,21 @@ from rayrank.lab.look import (
     MORE,
     cell,
     compared_key,
+    cost_cells,
     difference,
     estimate,
     is_of,
     models,
     names_of,
     quality_of,
+    size_cells,
     tasks,
 )
 from rayrank.lab.plots import cost_plot, scaling_curve
 from rayrank.lab.results import CostLine, Found, Line
 from rayrank.metrics import BinaryQuality, NumberQuality
 from rayrank.report.markup import Child, columns, fold, h, section, table, to_html
-from rayrank.report.numbers import amount, rate, signed
+from rayrank.report.numbers import rate, signed
 from rayrank.report.page import POLICY
 from rayrank.report.picture import figures_picture
 from rayrank.report.rows import difference_rows, quality_rows
@@ -165,11 +167,8 @@ def _scaling(found: Found, drawn: Pictures) -> Element | None:
     if not found.curves:
         return None
     rows: list[list[Child]] = [
-        [f"{x.data}, {x.task}: {x.family}", x.size, amount(x.flops_per_row / 1e6),
-         amount(x.dense_parameters), amount(x.sparse_parameters), f"{x.mean:.4f} ± {x.std:.4f}",
-         signed(estimate(x.gain, x.low))]
-        for x in found.scaling
-    ]  # fmt: skip
+        [*size_cells(x), signed(estimate(x.gain, x.low))] for x in found.scaling
+    ]
     head = ["family", "size", "MFLOPs a row", "dense", "sparse", "mean", "gain"]
     return section(
         "What more compute brings",
@@ -182,12 +181,7 @@ def _scaling(found: Found, drawn: Pictures) -> Element | None:
 
 
 def _cost(found: Found, drawn: Pictures) -> Element:
-    rows: list[list[Child]] = [
-        [f"{x.data}, {x.model}", amount(x.dense_parameters), amount(x.sparse_parameters),
-         amount(x.flops_per_row / 1e6), amount(x.flops_per_candidate / 1e6),
-         amount(x.train_tokens_per_s), amount(x.serving_ms_100), amount(x.serving_ms_1000)]
-        for x in found.costs
-    ]  # fmt: skip
+    rows: list[list[Child]] = [[*cost_cells(x)] for x in found.costs]
     head = [
         "model", "dense", "sparse", "MFLOPs a row", "a candidate", "train tokens/s",
         "ms, 100", "ms, 1,000 candidates",

@@ -8,9 +8,19 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from rayrank.lab.look import MORE, cell, compared_key, exponent, line_of, models, names_of, tasks
+from rayrank.lab.look import (
+    MORE,
+    cell,
+    compared_key,
+    cost_cells,
+    exponent,
+    line_of,
+    models,
+    names_of,
+    size_cells,
+    tasks,
+)
 from rayrank.lab.results import CostLine, FitLine, Found, Line, SizeLine
-from rayrank.report.numbers import amount
 
 LEAD = """\
 # What the lab found
@@ -64,15 +74,12 @@ def _quality(lines: Sequence[Line], data: str, task: str) -> str:
 
 
 def _ablation(lines: Sequence[Line], data: str) -> str:
-    of = [task for log, task in tasks(lines) if log == data]
-    head = ["changed", *(f"{task}: {compared_key(lines, data, task).upper()}" for task in of)]
+    of = {task: compared_key(lines, data, task) for log, task in tasks(lines) if log == data}
+    head = ["changed", *(f"{t}: {names_of(lines, data, t)[metric]}" for t, metric in of.items())]
     rows = [
         [
             variant,
-            *(
-                _difference(line_of(lines, data, variant, task, compared_key(lines, data, task)))
-                for task in of
-            ),
+            *(_difference(line_of(lines, data, variant, *key)) for key in of.items()),
         ]
         for variant in models(lines, data)
     ]
@@ -81,15 +88,7 @@ def _ablation(lines: Sequence[Line], data: str) -> str:
 
 def _sizes(lines: Sequence[SizeLine]) -> str:
     head = ["", "size", "MFLOPs a row", "dense", "sparse", "mean ± deviation", "gain above a DLRM"]
-    rows = [
-        [
-            f"{x.data}, {x.task}: {x.family}", x.size, amount(x.flops_per_row / 1e6),
-            amount(x.dense_parameters), amount(x.sparse_parameters), f"{x.mean:.4f} ± {x.std:.4f}",
-            _interval(x.gain, x.low, x.high),
-        ]
-        for x in lines
-    ]  # fmt: skip
-    return _table(head, rows)
+    return _table(head, [[*size_cells(x), _interval(x.gain, x.low, x.high)] for x in lines])
 
 
 def _laws(lines: Sequence[FitLine]) -> str:
@@ -103,15 +102,7 @@ def _costs(lines: Sequence[CostLine]) -> str:
         "", "dense", "sparse", "MFLOPs a row", "a candidate", "tokens/s in training",
         "ms for 100 candidates", "for 1,000",
     ]  # fmt: skip
-    rows = [
-        [
-            f"{x.data}, {x.model}", amount(x.dense_parameters), amount(x.sparse_parameters),
-            amount(x.flops_per_row / 1e6), amount(x.flops_per_candidate / 1e6),
-            amount(x.train_tokens_per_s), amount(x.serving_ms_100), amount(x.serving_ms_1000),
-        ]
-        for x in lines
-    ]  # fmt: skip
-    return _table(head, rows)
+    return _table(head, [cost_cells(x) for x in lines])
 
 
 def _logs(lines: Sequence[Line]) -> list[str]:
